@@ -1,0 +1,52 @@
+//! Claims: what a runtime's or allocator's own books say about addresses.
+//!
+//! A probe answers with claims. The ledger intersects their ranges with the
+//! mappings and with residency; no byte is claimed twice. Where two claims meet,
+//! the more specific one keeps the bytes.
+
+use crate::Account;
+
+/// One runtime's or allocator's word about a set of addresses.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    /// Who wins where claims overlap: the most specific first.
+    pub priority: Priority,
+    /// The runtime or allocator whose books these are, as in `runtimes`.
+    pub owner: String,
+    /// Where the memory lies.
+    pub extent: Extent,
+    /// What the books say is there, in bytes of address space: in use, free,
+    /// metadata and the runtime's own accounts.
+    pub parts: Vec<Part>,
+}
+
+/// Where claimed memory lies.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extent {
+    /// Address ranges, `start..end`; sorted and merged by the ledger.
+    Ranges(Vec<(u64, u64)>),
+    /// Somewhere in private anonymous memory: the books tell amounts only.
+    Anywhere,
+}
+
+/// An amount on one account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Part {
+    /// One of the accounts that a runtime can know.
+    pub account: Account,
+    /// Bytes of address space, resident or not.
+    pub bytes: u64,
+}
+
+/// How specific a claim is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// A single object or buffer.
+    Object,
+    /// An arena of an allocator that lives on top of another (obmalloc).
+    Nested,
+    /// A runtime's own heap (Go, HotSpot).
+    Runtime,
+    /// The process's `malloc`.
+    Malloc,
+}

@@ -1,0 +1,114 @@
+//! Findings: named diagnoses with bytes, evidence, confidence and remedy.
+//!
+//! One file below `finding/` is one diagnosis; [`ALL`] is the only list.
+
+use crate::{CgroupLedger, Figure, HostLedger, ProcessLedger};
+
+mod address_space;
+mod hidden_working_set;
+mod lazy_free;
+mod reclaimable_working_set;
+
+/// A diagnosis that applies to one process, cgroup or host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Stable kebab-case id, as in JSON, labels and `docs/findings/`.
+    pub id: &'static str,
+    /// How much memory it is about.
+    pub bytes: Figure,
+    /// How urgent it is.
+    pub severity: Severity,
+    /// How sure we are.
+    pub confidence: Confidence,
+    /// What is going on, as a sentence.
+    pub summary: String,
+    /// The figures that it rests on.
+    pub evidence: Vec<String>,
+    /// What to do, as a sentence.
+    pub remedy: &'static str,
+}
+
+/// How urgent a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Explains a figure; nothing needs doing.
+    Info,
+    /// A figure misleads; decisions based on it will be wrong.
+    Warning,
+    /// The limit is near, whatever other figures say.
+    Critical,
+}
+
+/// How sure a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Confidence {
+    /// Rests on bounds or heuristics.
+    Likely,
+    /// Rests on exact figures.
+    Certain,
+}
+
+/// What a finding is looked for in.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject<'a> {
+    /// A process.
+    Process(&'a ProcessLedger),
+    /// A cgroup.
+    Cgroup(&'a CgroupLedger),
+    /// The machine.
+    Host(&'a HostLedger),
+}
+
+/// A diagnosis: its id and how it is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Diagnosis {
+    /// Stable id.
+    pub id: &'static str,
+    /// Looks for it.
+    pub find: fn(Subject<'_>) -> Option<Finding>,
+}
+
+/// Every diagnosis.
+pub const ALL: &[Diagnosis] = &[
+    Diagnosis { id: lazy_free::ID, find: lazy_free::find },
+    Diagnosis { id: hidden_working_set::ID, find: hidden_working_set::find },
+    Diagnosis { id: reclaimable_working_set::ID, find: reclaimable_working_set::find },
+    Diagnosis { id: address_space::ID, find: address_space::find },
+];
+
+/// Everything that is found, the most urgent first.
+pub fn findings(subject: Subject<'_>) -> Vec<Finding> {
+    let mut found: Vec<_> = ALL.iter().filter_map(|d| (d.find)(subject)).collect();
+    found.sort_by_key(|f| (std::cmp::Reverse(f.severity), f.id));
+    found
+}
+
+impl Severity {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl Confidence {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Likely => "likely",
+            Self::Certain => "certain",
+        }
+    }
+}
+
+/// Below this a gap is noise: 4 MiB, and a twentieth of the whole.
+fn matters(bytes: i64, whole: i64) -> bool {
+    bytes >= 4 << 20 && bytes >= whole / 20
+}
+
+fn confidence(figure: Figure) -> Confidence {
+    if matches!(figure, Figure::Exact(_)) { Confidence::Certain } else { Confidence::Likely }
+}

@@ -1,0 +1,34 @@
+//! A working set that alarms without need: active page cache and kernel caches
+//! count in it, though the kernel can take them back.
+
+use super::{Confidence, Finding, Severity, Subject, matters};
+use crate::Figure;
+use crate::size::iec;
+
+pub const ID: &str = "reclaimable-working-set";
+
+pub fn find(subject: Subject<'_>) -> Option<Finding> {
+    let Subject::Cgroup(cgroup) = subject else { return None };
+    let h = &cgroup.headline;
+    let working_set = h.working_set.point()?;
+    // Against the high bound: no more than this is certain to come back.
+    let (_, required) = h.required.bounds()?;
+    let bytes = working_set.saturating_sub(required);
+    let near = h.limit.is_some_and(|limit| working_set as f64 >= 0.8 * limit as f64);
+    matters(bytes, working_set).then(|| Finding {
+        id: ID,
+        bytes: Figure::Exact(bytes),
+        severity: if near { Severity::Warning } else { Severity::Info },
+        confidence: Confidence::Certain,
+        summary: format!(
+            "{} of the working set can be taken back: active page cache and kernel caches",
+            iec(bytes)
+        ),
+        evidence: vec![format!(
+            "working set {}, required at most {}",
+            iec(working_set),
+            iec(required)
+        )],
+        remedy: "alert on required: the working set near its limit is no danger here",
+    })
+}

@@ -1,0 +1,123 @@
+//! The gaps between two headline figures, each in one sentence.
+
+use crate::figure::Figure;
+use crate::size::iec;
+use crate::{Account, CgroupLedger, HostLedger, ProcessLedger};
+
+/// Why two figures of the same thing differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The larger figure's name.
+    pub from: &'static str,
+    /// The smaller figure's name.
+    pub to: &'static str,
+    /// `from - to`.
+    pub bytes: i64,
+    /// The reason, as a sentence.
+    pub why: String,
+}
+
+/// The gaps of a process.
+pub fn of_process(process: &ProcessLedger) -> Vec<Gap> {
+    let h = &process.headline;
+    let ledger = &process.ledger;
+    let vsz = [
+        (Account::Untouched, "accessible but never written"),
+        (Account::Reserved, "reserved without access"),
+        (Account::Swapped, "swapped out"),
+        (Account::Hugetlb, "in huge pages"),
+        (Account::DeviceMapped, "mapped devices"),
+    ];
+    let rss = [
+        (Account::LazyFree, "lazily freed"),
+        (Account::AllocatorFree, "freed and kept by the allocator"),
+        (Account::FileMapped, "mapped files"),
+        (Account::Shmem, "shared memory"),
+        (Account::Stack, "stacks"),
+        (Account::ElfData, "program data"),
+        (Account::HeapUnprobed, "heap whose allocator was not read"),
+        (Account::Unexplained, "unexplained"),
+        (Account::Unreadable, "not readable by us"),
+    ];
+    let mut gaps = Vec::new();
+    gaps.extend(gap("vsz", h.vsz, "rss", h.rss, |_| parts(&vsz, |a| ledger.booked(a))));
+    gaps.extend(gap("rss", h.rss, "in_use", h.in_use, |_| parts(&rss, |a| ledger.booked(a))));
+    gaps.extend(gap("rss", h.rss, "pss", h.pss, |bytes| {
+        format!("{} of it is shared with other processes, which carry their part", iec(bytes))
+    }));
+    gaps
+}
+
+/// The gaps of a cgroup.
+pub fn of_cgroup(cgroup: &CgroupLedger) -> Vec<Gap> {
+    let h = &cgroup.headline;
+    let ledger = &cgroup.ledger;
+    let mut gaps = Vec::new();
+    let lazy = cgroup.lru_lazy.point().unwrap_or(0);
+    gaps.extend(gap("usage", h.usage, "working_set", h.working_set, |bytes| {
+        let lazy = lazy.min(bytes);
+        let mut why = format!("inactive_file: {} of page cache", iec(bytes - lazy));
+        if lazy > 0 {
+            why += &format!(" and {} that was lazily freed at some time", iec(lazy));
+        }
+        why
+    }));
+    let reclaimable = [
+        (Account::PageCache, "page cache"),
+        (Account::LazyFree, "lazily freed"),
+        (Account::SlabReclaimable, "kernel caches"),
+    ];
+    gaps.extend(gap("usage", h.usage, "required", h.required, |_| {
+        format!("the kernel can take back {}", parts(&reclaimable, |a| ledger.booked(a)))
+    }));
+    gaps.extend(gap("required", h.required, "working_set", h.working_set, |_| {
+        let hidden = h.working_set_hidden.point().unwrap_or(0);
+        if hidden > 0 {
+            format!("{} of live memory was lazily freed once and written again: the working set leaves it out", iec(hidden))
+        } else {
+            "the working set leaves out inactive pages that can not be taken back".to_owned()
+        }
+    }));
+    gaps.extend(gap("working_set", h.working_set, "required", h.required, |_| {
+        "the working set counts active page cache and kernel caches, which can be taken back"
+            .to_owned()
+    }));
+    gaps
+}
+
+/// The gaps of the host.
+pub fn of_host(host: &HostLedger) -> Vec<Gap> {
+    let available = host.headline.available;
+    let total = host.headline.total;
+    let held = [
+        (Account::Anonymous, "anonymous memory"),
+        (Account::Shmem, "shared memory"),
+        (Account::SlabUnreclaimable, "kernel objects"),
+        (Account::KernelUnaccounted, "that the kernel does not name"),
+    ];
+    gap("total", total, "available", available, |_| parts(&held, |a| host.ledger.booked(a)))
+        .into_iter()
+        .collect()
+}
+
+fn gap(
+    from: &'static str,
+    larger: Figure,
+    to: &'static str,
+    smaller: Figure,
+    why: impl FnOnce(i64) -> String,
+) -> Option<Gap> {
+    let bytes = larger.point()?.saturating_sub(smaller.point()?);
+    (bytes > 0).then(|| Gap { from, to, bytes, why: why(bytes) })
+}
+
+/// The three largest parts, largest first.
+fn parts(names: &[(Account, &str)], booked: impl Fn(Account) -> i64) -> String {
+    let mut found: Vec<(i64, &str)> =
+        names.iter().map(|(account, name)| (booked(*account), *name)).collect();
+    found.retain(|(bytes, _)| *bytes > 0);
+    found.sort_by_key(|(bytes, _)| -bytes);
+    let named: Vec<String> =
+        found.iter().take(3).map(|(bytes, name)| format!("{} {name}", iec(*bytes))).collect();
+    if named.is_empty() { "nothing of any size".to_owned() } else { named.join(", ") }
+}

@@ -1,0 +1,38 @@
+//! The accounting of memgap: samples in, ledgers and findings out.
+//!
+//! This crate never does I/O, never reads a clock and depends on the standard
+//! library alone. It owns the input types ([`sample`]) that the reader fills
+//! and the output types ([`Ledger`]) that every view shows. All amounts are
+//! bytes. What could not be read is a [`Missing`] with its reason, never 0.
+#![forbid(unsafe_code)]
+
+pub mod account;
+pub mod cgroup;
+pub mod claim;
+mod claims;
+pub mod fact;
+pub mod figure;
+pub mod finding;
+pub mod gap;
+pub mod host;
+pub mod identity;
+pub mod ledger;
+mod lru;
+pub mod machine;
+pub mod process;
+pub mod sample;
+pub mod size;
+mod split;
+
+pub use account::{Account, Class, Scope};
+pub use cgroup::CgroupLedger;
+pub use fact::{Fact, Missing, MissingKind};
+pub use figure::Figure;
+pub use finding::Finding;
+pub use gap::Gap;
+pub use host::HostLedger;
+pub use identity::Identity;
+pub use ledger::{Absence, Entry, Ledger};
+pub use machine::Machine;
+pub use process::ProcessLedger;
+pub use split::InUse;

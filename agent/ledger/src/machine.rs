@@ -1,0 +1,72 @@
+//! All ledgers of a machine, made from one sample.
+
+use std::collections::BTreeMap;
+
+use crate::fact::{Fact, Missing};
+use crate::sample::MachineSample;
+use crate::{CgroupLedger, HostLedger, ProcessLedger, cgroup, host, process};
+
+/// The ledgers of a machine at one time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Machine {
+    /// The host's ledger.
+    pub host: HostLedger,
+    /// Every cgroup's, parents too; sum over leaves only.
+    pub cgroups: Fact<Vec<CgroupLedger>>,
+    /// Every process's.
+    pub processes: Vec<ProcessLedger>,
+}
+
+impl Machine {
+    /// Makes every ledger of a sample.
+    pub fn of(sample: &MachineSample) -> Self {
+        let processes: Vec<_> = sample.processes.iter().map(process::ledger).collect();
+        let members = Members::of(&processes);
+        let cgroups = match &sample.cgroups {
+            Err(missing) => Err(missing.clone()),
+            Ok(cgroups) => Ok(cgroups
+                .iter()
+                .map(|c| {
+                    let inside = members.below(&c.path);
+                    let fact = members.hidden.as_ref().map_or(Ok(&*inside), |m| Err(m.clone()));
+                    cgroup::ledger(c, fact)
+                })
+                .collect()),
+        };
+        Self { host: host::ledger(&sample.host), cgroups, processes }
+    }
+}
+
+/// Processes by the cgroup that they are charged to.
+struct Members<'a> {
+    by_path: BTreeMap<&'a str, Vec<&'a ProcessLedger>>,
+    /// Set where no process tells its cgroup: then no cgroup has known members.
+    hidden: Option<Missing>,
+}
+
+impl<'a> Members<'a> {
+    fn of(processes: &'a [ProcessLedger]) -> Self {
+        let mut by_path: BTreeMap<&str, Vec<&ProcessLedger>> = BTreeMap::new();
+        for process in processes {
+            if let Some(path) = &process.cgroup {
+                by_path.entry(path).or_default().push(process);
+            }
+        }
+        let lack = processes.iter().flat_map(|p| &p.absent).find(|a| a.what == "cgroup");
+        let hidden = if by_path.is_empty() { lack.map(|a| a.missing.clone()) } else { None };
+        Self { by_path, hidden }
+    }
+
+    /// The processes in a cgroup and in those below it.
+    fn below(&self, path: &str) -> Vec<&'a ProcessLedger> {
+        let prefix = if path.ends_with('/') { path.to_owned() } else { format!("{path}/") };
+        let own = self.by_path.get(path).into_iter().flatten();
+        let deeper = self
+            .by_path
+            .range(prefix.as_str()..)
+            .take_while(|(p, _)| p.starts_with(&prefix))
+            .filter(|(p, _)| **p != path)
+            .flat_map(|(_, members)| members);
+        own.chain(deeper).copied().collect()
+    }
+}

@@ -1,0 +1,230 @@
+//! Laws P1 to P3: the ledger of one process, from in use to VSZ.
+
+use std::time::Duration;
+
+use crate::account::{ANONYMOUS, Account, RSS, Scope, VSZ};
+use crate::fact::{Missing, MissingKind};
+use crate::figure::{Figure, signed};
+use crate::ledger::{Absence, Ledger};
+use crate::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Walk};
+use crate::split::{self, InUse, Split};
+
+/// What one process's memory is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessLedger {
+    /// Process id in the reader's pid namespace.
+    pub pid: u32,
+    /// `comm`, made printable.
+    pub name: String,
+    /// What sort of process this is.
+    pub kind: ProcessKind,
+    /// Path of the cgroup its memory is charged to, where it could be read.
+    pub cgroup: Option<String>,
+    /// The figures that operators know.
+    pub headline: ProcessHeadline,
+    /// The accounts: those of [`RSS`] sum to the RSS, all of them to the VSZ.
+    pub ledger: Ledger,
+    /// Law P3, where a runtime's or allocator's books were read.
+    pub in_use: Option<InUse>,
+    /// Whose books were read: the owners of the claims.
+    pub runtimes: Vec<String>,
+    /// What claims said twice, or beyond the mappings.
+    pub cut: u64,
+    /// The anonymous accounts as a cgroup is charged for them: shared pages
+    /// divided among their mappers, lazily freed memory left out.
+    pub charged: Vec<(Account, i64)>,
+    /// Locked file and shared pages, where a walk told them.
+    pub locked_file: Figure,
+    /// What could not be read, and why.
+    pub absent: Vec<Absence>,
+}
+
+/// The figures that other tools show for a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessHeadline {
+    /// `VmSize`.
+    pub vsz: Figure,
+    /// `VmRSS`.
+    pub rss: Figure,
+    /// Sum of the mappings' `Pss`.
+    pub pss: Figure,
+    /// In use by the program's allocators' and runtimes' own books.
+    pub in_use: Figure,
+}
+
+/// Makes the ledger of a process.
+pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
+    let counters = sample.counters.as_ref().ok();
+    let walk = sample.walk.as_ref().ok();
+    let mut ledger = Ledger::empty(Scope::Process);
+    let mut split = Split::default();
+
+    match (sample.kind, walk, counters) {
+        (ProcessKind::Kernel | ProcessKind::Zombie, ..) => nothing(&mut ledger),
+        (ProcessKind::User, Some(walk), _) => {
+            split = split::of_walk(walk, &sample.claims, counters.and_then(|c| c.threads));
+            book_split(&mut ledger, &split, walk.age);
+            book_address_space(&mut ledger, walk);
+        }
+        (ProcessKind::User, None, Some(counters)) => {
+            let why = sample.walk.as_ref().err();
+            split = split::of_counters(counters, &sample.claims, why);
+            book_split(&mut ledger, &split, Duration::ZERO);
+            book_swap(&mut ledger, counters);
+        }
+        (ProcessKind::User, None, None) => {}
+    }
+    let headline = headline(sample, &split);
+    close(&mut ledger, &headline, counters);
+
+    let mut runtimes: Vec<String> = sample.claims.iter().map(|c| c.owner.clone()).collect();
+    runtimes.sort_unstable();
+    runtimes.dedup();
+    ProcessLedger {
+        pid: sample.pid,
+        name: sample.name.clone(),
+        kind: sample.kind,
+        cgroup: sample.cgroup.as_ref().ok().cloned(),
+        headline,
+        ledger,
+        in_use: split.in_use,
+        runtimes,
+        cut: split.cut,
+        charged: ANONYMOUS
+            .iter()
+            .filter_map(|a| split.charged.get(a).map(|bytes| (*a, *bytes)))
+            .collect(),
+        locked_file: walk.map_or(Figure::Absent, |w| Figure::exact(locked_file(&w.areas))),
+        absent: absences(sample),
+    }
+}
+
+impl ProcessLedger {
+    /// Resident memory whose nature is not known: the residual accounts of RSS,
+    /// without regard to sign, and what claims had to cut.
+    pub fn unexplained_share(&self) -> Option<f64> {
+        let rss = self.headline.rss.point().filter(|rss| *rss > 0)?;
+        let residual: i64 = RSS
+            .iter()
+            .filter(|a| a.is_residual())
+            .fold(0, |sum, a| sum.saturating_add(self.ledger.booked(*a).saturating_abs()));
+        Some(residual.saturating_add(signed(self.cut)) as f64 / rss as f64)
+    }
+
+    /// Whether the mappings were walked for this ledger.
+    pub fn is_walked(&self) -> bool {
+        self.headline.pss != Figure::Absent
+    }
+
+    /// Whether part of the answer was kept from us.
+    pub fn is_denied(&self) -> bool {
+        self.absent.iter().any(|a| a.missing.kind == MissingKind::Denied)
+    }
+}
+
+/// A process without memory of its own: every account is a true 0.
+fn nothing(ledger: &mut Ledger) {
+    for account in Scope::Process.accounts() {
+        ledger.book(account, Figure::Exact(0), "stat", Duration::ZERO);
+    }
+}
+
+fn book_split(ledger: &mut Ledger, split: &Split, age: Duration) {
+    for (account, figure) in &split.rss {
+        ledger.book(*account, *figure, split.source, age);
+    }
+}
+
+/// Law P1: what lies between RSS and VSZ.
+fn book_address_space(ledger: &mut Ledger, walk: &Walk) {
+    let mut sums = [0u64; 5];
+    for area in &walk.areas {
+        let swap = area.swap;
+        let rest = area.size().saturating_sub(area.rss).saturating_sub(swap);
+        let huge = area.hugetlb.min(rest);
+        let (device, reserved, untouched) = match area.kind {
+            AreaKind::Device => (rest, 0, 0),
+            _ if !area.accessible => (0, rest - huge, 0),
+            _ => (0, 0, rest - huge),
+        };
+        for (sum, bytes) in sums.iter_mut().zip([swap, huge, device, reserved, untouched]) {
+            *sum = sum.saturating_add(bytes);
+        }
+    }
+    for (account, bytes) in VSZ.iter().zip(sums) {
+        ledger.book(*account, Figure::exact(bytes), "smaps", walk.age);
+    }
+}
+
+/// Without a walk the way from RSS to VSZ is known as a whole only.
+fn book_swap(ledger: &mut Ledger, counters: &Counters) {
+    let away = counters.vsz.saturating_sub(counters.rss);
+    let swapped = counters.swap.map(|swap| swap.min(away));
+    if let Some(swap) = swapped {
+        // VmSwap leaves swapped shared memory out.
+        let figure = Figure::interval(signed(swap), signed(swap), signed(away));
+        ledger.book(Account::Swapped, figure, counters.source, Duration::ZERO);
+    }
+    let rest = signed(away - swapped.unwrap_or(0));
+    let figure = Figure::interval(0, rest, rest);
+    ledger.book(Account::Untouched, figure, counters.source, Duration::ZERO);
+}
+
+/// Books the signed accounts, so that the points sum to the headline.
+fn close(ledger: &mut Ledger, headline: &ProcessHeadline, counters: Option<&Counters>) {
+    let source = counters.map_or("", |c| c.source);
+    let Some(counters) = counters else { return };
+    let skew = signed(counters.rss).saturating_sub(ledger.sum(RSS));
+    ledger.book(Account::Skew, Figure::Exact(skew), source, Duration::ZERO);
+    let vsz = headline.vsz.point().unwrap_or(0);
+    let skew = vsz.saturating_sub(ledger.total());
+    ledger.book(Account::VszSkew, Figure::Exact(skew), source, Duration::ZERO);
+}
+
+fn headline(sample: &ProcessSample, split: &Split) -> ProcessHeadline {
+    let walk = sample.walk.as_ref().ok();
+    let sum = |field: fn(&Area) -> u64| {
+        walk.map(|w| w.areas.iter().fold(0u64, |sum, a| sum.saturating_add(field(a))))
+    };
+    let of = |counter: Option<u64>, walked: Option<u64>| {
+        counter.or(walked).map_or(Figure::Absent, Figure::exact)
+    };
+    let zero = (sample.kind != ProcessKind::User).then_some(0);
+    let counters = sample.counters.as_ref().ok();
+    ProcessHeadline {
+        vsz: of(zero.or(counters.map(|c| c.vsz)), sum(Area::size)),
+        rss: of(zero.or(counters.map(|c| c.rss)), sum(|a| a.rss)),
+        pss: of(zero, sum(|a| a.pss)),
+        in_use: split.in_use.map_or(Figure::Absent, |u| Figure::exact(u.total)),
+    }
+}
+
+/// Locked pages that are page cache or shared memory.
+fn locked_file(areas: &[Area]) -> u64 {
+    areas
+        .iter()
+        .filter(|a| a.kind == AreaKind::File)
+        .fold(0, |sum, a| sum.saturating_add(a.locked.min(a.pss.saturating_sub(a.pss_anonymous()))))
+}
+
+fn absences(sample: &ProcessSample) -> Vec<Absence> {
+    let mut absent = Vec::new();
+    if let Err(missing) = &sample.counters {
+        absent.push(Absence::new("counters", missing));
+    }
+    if sample.kind != ProcessKind::User {
+        return absent;
+    }
+    if let Err(missing) = &sample.walk {
+        absent.push(Absence::new("walk", missing));
+    }
+    if let Err(missing) = &sample.cgroup {
+        absent.push(Absence::new("cgroup", missing));
+    }
+    if sample.claims.is_empty() {
+        let missing =
+            Missing::absent("no allocator's or runtime's books were read for this process");
+        absent.push(Absence::new("in_use", &missing));
+    }
+    absent
+}

@@ -1,0 +1,299 @@
+//! What a reader hands in: raw facts of processes, cgroups and the host.
+//!
+//! All amounts are bytes (page counts are multiplied by the reader, which knows
+//! the page size). Kernel files and versions are named where a field is not
+//! everywhere.
+
+use std::time::Duration;
+
+use crate::claim::Claim;
+use crate::fact::{Fact, Missing};
+
+/// One process at one time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessSample {
+    /// Process id in the reader's pid namespace.
+    pub pid: u32,
+    /// `comm`, made printable: at most 15 characters.
+    pub name: String,
+    /// What sort of process this is.
+    pub kind: ProcessKind,
+    /// The kernel's counters: `statm` or `status`.
+    pub counters: Fact<Counters>,
+    /// The walk over the mappings: `smaps`. Refused when over cost or budget.
+    pub walk: Fact<Walk>,
+    /// What runtimes' and allocators' own books claim. Empty without a probe.
+    pub claims: Vec<Claim>,
+    /// Path of the cgroup that its memory is charged to.
+    pub cgroup: Fact<String>,
+}
+
+/// What sort of process a pid names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessKind {
+    /// A program with memory of its own.
+    User,
+    /// A kernel thread: it has no memory of its own, all its figures are 0.
+    Kernel,
+    /// Ended and not yet reaped: its memory is given back.
+    Zombie,
+}
+
+/// The memory counters of a process, free of cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// The file they come from: `statm` or `status`.
+    pub source: &'static str,
+    /// `VmSize`; `statm` field 1.
+    pub vsz: u64,
+    /// `VmRSS`; `statm` field 2. May lag before Linux 6.16 (6.12.95).
+    pub rss: u64,
+    /// `RssAnon`, or `resident - shared` of `statm`.
+    pub anon: u64,
+    /// `RssFile`; `statm` does not tell it from shmem.
+    pub file: Option<u64>,
+    /// `RssShmem`; `statm` does not tell it from file memory.
+    pub shmem: Option<u64>,
+    /// `VmSwap` (leaves out swapped shmem); not in `statm`.
+    pub swap: Option<u64>,
+    /// `Threads`; not in `statm`.
+    pub threads: Option<u64>,
+}
+
+/// One walk over all mappings of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walk {
+    /// The mappings in address order, without vsyscall.
+    pub areas: Vec<Area>,
+    /// How long before the sample it was made.
+    pub age: Duration,
+}
+
+/// One mapping, as `smaps` tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Area {
+    /// First address.
+    pub start: u64,
+    /// First address after it.
+    pub end: u64,
+    /// What it maps.
+    pub kind: AreaKind,
+    /// Whether it has any access right (not `---`).
+    pub accessible: bool,
+    /// Whether it may be written.
+    pub writable: bool,
+    /// `Rss`: resident, hugetlb left out.
+    pub rss: u64,
+    /// `Pss`: resident, shared pages divided among their mappers.
+    pub pss: u64,
+    /// `Anonymous`: of `rss`, what no file backs.
+    pub anonymous: u64,
+    /// `Private_Clean + Private_Dirty`: of `rss`, what nobody else maps.
+    pub private: u64,
+    /// `LazyFree`: of `anonymous`, what `MADV_FREE` freed and nobody wrote since.
+    pub lazy_free: u64,
+    /// `Swap`: swapped out, shmem too.
+    pub swap: u64,
+    /// `Locked`: kept in memory by `mlock`, in the measure of `pss`.
+    pub locked: u64,
+    /// `Shared_Hugetlb + Private_Hugetlb`: hugetlbfs pages, not in `rss`.
+    pub hugetlb: u64,
+}
+
+/// What a mapping maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum AreaKind {
+    /// `[heap]`: the area that `brk` moves.
+    Heap,
+    /// A stack that the kernel names: `[stack]`, or one named by the C library.
+    Stack,
+    /// Private memory without a file or a telling name.
+    #[default]
+    Anonymous,
+    /// A file, private or shared.
+    File,
+    /// tmpfs, memfd, System V or anonymous shared memory.
+    Shmem,
+    /// Pages of hugetlbfs.
+    Hugetlb,
+    /// Memory of a device (`VmFlags` io or pf).
+    Device,
+    /// `[vdso]`, `[vvar]` and the like.
+    Special,
+}
+
+/// One cgroup at one time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CgroupSample {
+    /// Path below the memory hierarchy's mount, with a leading slash.
+    pub path: String,
+    /// Which interface it was read through.
+    pub version: CgroupVersion,
+    /// Whether it is the root of the hierarchy.
+    pub root: bool,
+    /// `memory.current`; v1 `memory.usage_in_bytes`.
+    pub usage: Fact<u64>,
+    /// `memory.max`; v1 `memory.limit_in_bytes`. `None` is unlimited.
+    pub limit: Fact<Option<u64>>,
+    /// `memory.swap.max`; v1 `memory.memsw.limit_in_bytes` less the limit.
+    pub swap_limit: Fact<Option<u64>>,
+    /// `memory.stat`, with the `total_` figures on v1.
+    pub stat: Fact<MemoryStat>,
+    /// v1 `memory.kmem.usage_in_bytes`.
+    pub kmem: Fact<u64>,
+    /// Processors of the machine: bounds what per-CPU stocks can hide.
+    pub cpus: u32,
+    /// Whether no cgroup stands below it.
+    pub leaf: bool,
+    /// Names that the path does not tell: from the node's container log links.
+    pub names: Option<ContainerNames>,
+}
+
+/// What Kubernetes calls a container.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ContainerNames {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub pod: String,
+    /// Name of the container in the pod.
+    pub container: String,
+}
+
+/// Which cgroup interface a memory controller is mounted with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CgroupVersion {
+    /// The `memory` hierarchy.
+    V1,
+    /// The unified hierarchy.
+    V2,
+}
+
+/// `memory.stat` of a cgroup and what is below it. On v1 `anon` is `total_rss`,
+/// `file` is `total_cache` and the rest are the `total_` figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the fields carry the kernel's names")]
+pub struct MemoryStat {
+    pub anon: u64,
+    pub file: u64,
+    pub shmem: u64,
+    pub inactive_anon: u64,
+    pub active_anon: u64,
+    pub inactive_file: u64,
+    pub active_file: u64,
+    pub unevictable: u64,
+    /// v2 from 5.18; contains slab, stacks, page tables, percpu, zswap.
+    pub kernel: Option<u64>,
+    /// v2.
+    pub kernel_stack: Option<u64>,
+    /// v2 from 5.13 or so; in `kernel` where that is.
+    pub pagetables: Option<u64>,
+    /// v2.
+    pub percpu: Option<u64>,
+    /// v2.
+    pub sock: Option<u64>,
+    /// v2.
+    pub slab_reclaimable: Option<u64>,
+    /// v2.
+    pub slab_unreclaimable: Option<u64>,
+    /// v2 from 6.14 or so, with the mount option `memory_hugetlb_accounting`.
+    pub hugetlb: Option<u64>,
+    /// v2 from 5.12; v1 from 6.1 or so.
+    pub swapcached: Option<u64>,
+}
+
+/// The machine at one time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostSample {
+    /// `/proc/meminfo`.
+    pub meminfo: Fact<Meminfo>,
+    /// Free pages on per-CPU lists: the `count` lines of `/proc/zoneinfo`.
+    pub pcp: Fact<u64>,
+    /// Socket buffers: the `mem` figures of `/proc/net/sockstat`.
+    pub sock: Fact<u64>,
+    /// Processors of the machine.
+    pub cpus: u32,
+}
+
+/// `/proc/meminfo`, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the fields carry the kernel's names")]
+pub struct Meminfo {
+    pub mem_total: u64,
+    pub mem_free: u64,
+    /// From 3.14.
+    pub mem_available: Option<u64>,
+    pub buffers: u64,
+    pub cached: u64,
+    pub active_anon: u64,
+    pub inactive_anon: u64,
+    pub active_file: u64,
+    pub inactive_file: u64,
+    pub unevictable: u64,
+    pub mlocked: u64,
+    pub anon_pages: u64,
+    pub shmem: u64,
+    /// Of `slab`.
+    pub s_reclaimable: u64,
+    pub s_unreclaim: u64,
+    /// Within `vmalloc_used` where stacks are mapped (`CONFIG_VMAP_STACK`).
+    pub kernel_stack: u64,
+    pub page_tables: u64,
+    /// From 6.0.
+    pub sec_page_tables: Option<u64>,
+    /// Figure is 0 before 5.3.
+    pub vmalloc_used: u64,
+    /// From 4.20.
+    pub percpu: Option<u64>,
+    /// All huge page sizes together: `Hugetlb` (4.18), bytes set aside.
+    pub hugetlb: Option<u64>,
+    pub swap_total: u64,
+    pub swap_free: u64,
+}
+
+/// Everything of a machine at one time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MachineSample {
+    /// The host's figures.
+    pub host: HostSample,
+    /// Every cgroup with a memory controller, parents too.
+    pub cgroups: Fact<Vec<CgroupSample>>,
+    /// Every process.
+    pub processes: Vec<ProcessSample>,
+}
+
+impl ProcessSample {
+    /// A process of which nothing could be read, for the reason given.
+    pub fn missing(pid: u32, why: &Missing) -> Self {
+        Self {
+            pid,
+            name: String::new(),
+            kind: ProcessKind::User,
+            counters: Err(why.clone()),
+            walk: Err(why.clone()),
+            claims: Vec::new(),
+            cgroup: Err(why.clone()),
+        }
+    }
+}
+
+impl Area {
+    /// Size of the mapping; 0 for one whose bounds are not in order.
+    pub fn size(&self) -> u64 {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// The anonymous part of `pss`. `smaps` does not split it by kind, so pages
+    /// that others map too are taken in proportion.
+    pub fn pss_anonymous(&self) -> u64 {
+        let own = self.anonymous.min(self.private);
+        let shared = self.rss.saturating_sub(self.private);
+        let others = (self.anonymous - own).min(shared);
+        if others == 0 {
+            return own;
+        }
+        let shared_pss = u128::from(self.pss.saturating_sub(self.private));
+        let part = u128::from(others) * shared_pss / u128::from(shared);
+        own.saturating_add(u64::try_from(part).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,179 @@
+//! Law P2: one walk's resident memory, split among accounts.
+
+use std::collections::BTreeMap;
+
+use crate::Account;
+use crate::claim::{Claim, Extent};
+use crate::claims::{self, Pool};
+use crate::fact::{Missing, MissingKind};
+use crate::figure::{Figure, signed};
+use crate::sample::{Area, AreaKind, Counters, Walk};
+
+/// The resident memory of one walk by account, and the anonymous part of it in
+/// the measure that a cgroup is charged in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Split {
+    /// Resident bytes by account; an account that is not there is absent.
+    pub rss: BTreeMap<Account, Figure>,
+    /// Anonymous bytes by account, shared pages divided among their mappers.
+    pub charged: BTreeMap<Account, i64>,
+    /// What claims said twice or beyond their ranges.
+    pub cut: u64,
+    /// In-use bytes of the claims, by where they are (law P3).
+    pub in_use: Option<InUse>,
+    /// The kernel file behind the split.
+    pub source: &'static str,
+}
+
+/// Law P3: `in_use = resident + untouched + swapped + lazy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InUse {
+    /// What the books say.
+    pub total: u64,
+    /// In memory.
+    pub resident: Figure,
+    /// Never written, or given back: a ballast.
+    pub untouched: Figure,
+    /// In the swap area.
+    pub swapped: Figure,
+    /// Lazily freed, though in use by the books.
+    pub lazy: Figure,
+}
+
+/// Splits a walk. `threads` bounds how many stacks are recognised.
+pub(crate) fn of_walk(walk: &Walk, claims: &[Claim], threads: Option<u64>) -> Split {
+    let mut pools: Vec<Pool> = walk.areas.iter().map(Pool::of).collect();
+    let mut split = Split { source: "smaps", ..Split::default() };
+    claims::book(claims, &mut pools, &mut split);
+
+    let roles = roles(&walk.areas, threads);
+    let rest = if claims.is_empty() { Account::HeapUnprobed } else { Account::Unexplained };
+    // These are told by the walk itself, so that 0 is a measured 0.
+    for account in [
+        Account::Stack,
+        Account::ElfData,
+        rest,
+        Account::LazyFree,
+        Account::FileMapped,
+        Account::Shmem,
+        Account::Device,
+    ] {
+        split.add(account, Figure::Exact(0), 0);
+    }
+    for ((area, pool), role) in walk.areas.iter().zip(&pools).zip(roles) {
+        let live = signed(pool.live());
+        let (account, figure) = match role {
+            Role::MainStack => (Account::Stack, Figure::Exact(live)),
+            Role::ThreadStack => (Account::Stack, Figure::interval(0, live, live)),
+            Role::Data => (Account::ElfData, Figure::Exact(live)),
+            Role::Heap => (rest, Figure::Exact(live)),
+        };
+        split.add(account, figure, signed(pool.charged()));
+        split.add(Account::LazyFree, Figure::exact(pool.lazy), 0);
+        split.add(backing(area.kind), Figure::exact(pool.backed()), 0);
+    }
+    split
+}
+
+/// Splits by the kernel's counters, for want of a walk: anonymous memory is one
+/// lump, in which claims find what they can.
+pub(crate) fn of_counters(
+    counters: &Counters,
+    claims: &[Claim],
+    no_walk: Option<&Missing>,
+) -> Split {
+    let mut split = Split { source: counters.source, ..Split::default() };
+    let mut pools = [Pool::lump(counters.anon)];
+    let anywhere: Vec<Claim> =
+        claims.iter().map(|c| Claim { extent: Extent::Anywhere, ..c.clone() }).collect();
+    claims::book(&anywhere, &mut pools, &mut split);
+
+    let rest = signed(pools[0].live());
+    if no_walk.is_some_and(|m| m.kind == MissingKind::Denied) {
+        split.add(Account::Unreadable, Figure::Exact(rest), rest);
+    } else {
+        let account = if claims.is_empty() { Account::HeapUnprobed } else { Account::Unexplained };
+        split.add(account, Figure::interval(0, rest, rest), rest);
+    }
+    match (counters.file, counters.shmem) {
+        (Some(file), Some(shmem)) => {
+            split.add(Account::FileMapped, Figure::exact(file), 0);
+            split.add(Account::Shmem, Figure::exact(shmem), 0);
+        }
+        _ => {
+            let both = signed(counters.rss.saturating_sub(counters.anon));
+            split.add(Account::FileMapped, Figure::interval(0, both, both), 0);
+        }
+    }
+    split
+}
+
+impl Split {
+    pub(crate) fn add(&mut self, account: Account, figure: Figure, charged: i64) {
+        let entry = self.rss.entry(account).or_insert(Figure::Absent);
+        *entry = entry.plus(figure);
+        let sum = self.charged.entry(account).or_default();
+        *sum = sum.saturating_add(charged);
+    }
+}
+
+/// The account of pages that are not anonymous.
+fn backing(kind: AreaKind) -> Account {
+    match kind {
+        AreaKind::File | AreaKind::Special => Account::FileMapped,
+        AreaKind::Shmem => Account::Shmem,
+        AreaKind::Device | AreaKind::Hugetlb => Account::Device,
+        // Private anonymous mappings hold no such pages on any kernel we know.
+        AreaKind::Heap | AreaKind::Stack | AreaKind::Anonymous => Account::Unexplained,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    MainStack,
+    ThreadStack,
+    Data,
+    Heap,
+}
+
+/// The largest guard below a stack: `pthread_attr_setguardsize` is one page by
+/// default; some runtimes use more.
+const GUARD: u64 = 64 << 10;
+/// The largest area that is taken for a thread's stack.
+const STACK: u64 = 64 << 20;
+
+/// What the anonymous pages of each mapping are, told by the mapping's kind and
+/// by what stands directly below it.
+fn roles(areas: &[Area], threads: Option<u64>) -> Vec<Role> {
+    let mut stacks = threads.map_or(u64::MAX, |n| n.saturating_sub(1));
+    let mut below: Option<&Area> = None;
+    areas
+        .iter()
+        .map(|area| {
+            let touching = below.filter(|b| b.end == area.start);
+            below = Some(area);
+            match area.kind {
+                AreaKind::Stack => Role::MainStack,
+                AreaKind::File | AreaKind::Special => Role::Data,
+                AreaKind::Anonymous if is_thread_stack(area, touching) && stacks > 0 => {
+                    stacks -= 1;
+                    Role::ThreadStack
+                }
+                // The loader puts .bss right behind the written data.
+                AreaKind::Anonymous
+                    if touching.is_some_and(|b| b.kind == AreaKind::File && b.writable) =>
+                {
+                    Role::Data
+                }
+                _ => Role::Heap,
+            }
+        })
+        .collect()
+}
+
+fn is_thread_stack(area: &Area, touching: Option<&Area>) -> bool {
+    area.writable
+        && area.size() <= STACK
+        && touching
+            .is_some_and(|b| !b.accessible && b.kind == AreaKind::Anonymous && b.size() <= GUARD)
+}
