@@ -58,19 +58,22 @@ pub struct CgroupHeadline {
     pub in_use_coverage: Option<f64>,
 }
 
+/// The ledgers of the processes in a cgroup and below it, or why there are none.
+pub type Members<'a> = Result<&'a [&'a ProcessLedger], &'a Missing>;
+
 /// Makes the ledger of a cgroup from its sample and its processes' ledgers.
-pub fn ledger(sample: &CgroupSample, members: Fact<&[&ProcessLedger]>) -> CgroupLedger {
+pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
     let mut ledger = Ledger::empty(Scope::Cgroup);
     let stat = sample.stat.as_ref().ok();
     let lru_lazy = stat.map_or(Figure::Absent, |s| lru::lazy(&lists(s, sample.cpus)));
-    let lazy = stat.map_or(Figure::Absent, |s| lazy_free(s, lru_lazy, &members));
+    let lazy = stat.map_or(Figure::Absent, |s| lazy_free(s, lru_lazy, members));
 
     if let Some(stat) = stat {
-        book_anonymous(&mut ledger, stat, lazy, &members);
+        book_anonymous(&mut ledger, stat, lazy, members);
         book_lists(&mut ledger, stat);
         book_kernel(&mut ledger, stat, sample);
     }
-    let headline = headline(sample, &ledger, lru_lazy, &members);
+    let headline = headline(sample, &ledger, lru_lazy, members);
     if let Some(usage) = headline.usage.point() {
         let residual = usage.saturating_sub(ledger.total());
         ledger.book(
@@ -93,9 +96,9 @@ pub fn ledger(sample: &CgroupSample, members: Fact<&[&ProcessLedger]>) -> Cgroup
         lru_lazy,
         inactive_file: stat.map_or(Figure::Absent, |s| Figure::exact(s.inactive_file)),
         ledger,
-        processes: members.as_ref().ok().map(|m| m.len()),
+        processes: members.ok().map(<[_]>::len),
         runtimes,
-        absent: absences(sample, &members),
+        absent: absences(sample, members),
     }
 }
 
@@ -119,7 +122,7 @@ fn lists(stat: &MemoryStat, cpus: u32) -> Lists {
 
 /// What is lazily freed now: what walks saw where they saw every process, else
 /// at most what the lists hold.
-fn lazy_free(stat: &MemoryStat, lru_lazy: Figure, members: &Fact<&[&ProcessLedger]>) -> Figure {
+fn lazy_free(stat: &MemoryStat, lru_lazy: Figure, members: Members<'_>) -> Figure {
     let Some((_, high)) = lru_lazy.bounds() else { return Figure::Absent };
     let anon = signed(stat.anon);
     let Ok(members) = members else {
@@ -142,12 +145,7 @@ fn lazy_free(stat: &MemoryStat, lru_lazy: Figure, members: &Fact<&[&ProcessLedge
 
 /// The bracket of C1: anonymous memory less what is lazily freed, split by the
 /// processes' ledgers; what no process holds are moved charges.
-fn book_anonymous(
-    ledger: &mut Ledger,
-    stat: &MemoryStat,
-    lazy: Figure,
-    members: &Fact<&[&ProcessLedger]>,
-) {
+fn book_anonymous(ledger: &mut Ledger, stat: &MemoryStat, lazy: Figure, members: Members<'_>) {
     let bracket = signed(stat.anon).saturating_sub(lazy.point().unwrap_or(0));
     ledger.book(Account::LazyFree, lazy, "memory.stat", Duration::ZERO);
     let members = match members {
@@ -161,7 +159,7 @@ fn book_anonymous(
     };
     let mut sums: BTreeMap<Account, (i64, bool)> = BTreeMap::new();
     let mut age = Duration::ZERO;
-    for member in *members {
+    for member in members {
         for (account, charged) in &member.charged {
             let exact = matches!(member.ledger.figure(*account), Figure::Exact(_));
             let sum = sums.entry(*account).or_insert((0, true));
@@ -239,11 +237,11 @@ fn headline(
     sample: &CgroupSample,
     ledger: &Ledger,
     lru_lazy: Figure,
-    members: &Fact<&[&ProcessLedger]>,
+    members: Members<'_>,
 ) -> CgroupHeadline {
     let usage = sample.usage.as_ref().ok().copied();
     let stat = sample.stat.as_ref().ok();
-    let members: &[&ProcessLedger] = members.as_ref().map_or(&[], |m| m);
+    let members = members.unwrap_or_default();
     let in_use = members.iter().fold(Figure::Absent, |sum, p| sum.plus(p.headline.in_use));
     CgroupHeadline {
         usage: usage.map_or(Figure::Absent, Figure::exact),
@@ -322,7 +320,7 @@ fn usage_file(sample: &CgroupSample) -> &'static str {
     }
 }
 
-fn absences(sample: &CgroupSample, members: &Fact<&[&ProcessLedger]>) -> Vec<Absence> {
+fn absences(sample: &CgroupSample, members: Members<'_>) -> Vec<Absence> {
     fn note<T>(absent: &mut Vec<Absence>, what: &'static str, fact: &Fact<T>) {
         if let Err(missing) = fact {
             absent.push(Absence::new(what, missing));
@@ -332,7 +330,9 @@ fn absences(sample: &CgroupSample, members: &Fact<&[&ProcessLedger]>) -> Vec<Abs
     note(&mut absent, "usage", &sample.usage);
     note(&mut absent, "limit", &sample.limit);
     note(&mut absent, "stat", &sample.stat);
-    note(&mut absent, "processes", members);
+    if let Err(missing) = members {
+        absent.push(Absence::new("processes", missing));
+    }
     if sample.version == CgroupVersion::V1 && !sample.root {
         note(&mut absent, "kernel", &sample.kmem);
         let missing = Missing::absent(
@@ -341,7 +341,7 @@ fn absences(sample: &CgroupSample, members: &Fact<&[&ProcessLedger]>) -> Vec<Abs
         absent.push(Absence::new("slab_reclaimable", &missing));
         absent.push(Absence::new("sock", &missing));
     }
-    if !members.as_ref().is_ok_and(|m| m.iter().any(|p| !p.runtimes.is_empty())) {
+    if !members.is_ok_and(|m| m.iter().any(|p| !p.runtimes.is_empty())) {
         let missing =
             Missing::absent("no allocator's or runtime's books were read for its processes");
         absent.push(Absence::new("in_use", &missing));

@@ -117,7 +117,7 @@ fn parts(names: &[(Account, &str)], booked: impl Fn(Account) -> i64) -> String {
         names.iter().map(|(account, name)| (booked(*account), *name)).collect();
     found.retain(|(bytes, _)| *bytes > 0);
     found.sort_by_key(|(bytes, _)| -bytes);
-    let named: Vec<String> =
+    let words: Vec<String> =
         found.iter().take(3).map(|(bytes, name)| format!("{} {name}", iec(*bytes))).collect();
-    if named.is_empty() { "nothing of any size".to_owned() } else { named.join(", ") }
+    if words.is_empty() { "nothing of any size".to_owned() } else { words.join(", ") }
 }

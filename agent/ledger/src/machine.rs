@@ -28,8 +28,7 @@ impl Machine {
                 .iter()
                 .map(|c| {
                     let inside = members.below(&c.path);
-                    let fact = members.hidden.as_ref().map_or(Ok(&*inside), |m| Err(m.clone()));
-                    cgroup::ledger(c, fact)
+                    cgroup::ledger(c, members.hidden.as_ref().map_or(Ok(&inside), Err))
                 })
                 .collect()),
         };

@@ -1,1 +1,12 @@
-//! Reads a machine.
+//! Reads a machine: the only crate of memgap that touches procfs and cgroupfs.
+//!
+//! Every reading becomes a type of `memgap_ledger::sample`; what can not be read
+//! becomes a `Missing` that names the file and tells gone, denied, absent and
+//! malformed apart. Files are read relative to directory handles, so that a pid
+//! that is used again is never mistaken for the process that was asked for.
+
+mod file;
+pub mod source;
+mod text;
+
+pub use file::{Buf, Dir};

@@ -1,0 +1,142 @@
+//! Directory handles and bounded reads into a buffer that is used again.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use memgap_ledger::{Fact, Missing, MissingKind};
+use rustix::fs::{CWD, Mode, OFlags};
+
+/// A directory of procfs or cgroupfs, held open.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Dir {
+    /// Opens a directory by path.
+    pub fn open(path: &Path) -> Fact<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+            Ok(fd) => Ok(Self { fd, path: path.to_owned() }),
+            Err(errno) => Err(missing(path, &errno.into())),
+        }
+    }
+
+    /// A directory handle that was opened elsewhere; `path` is for messages.
+    pub fn from_fd(fd: OwnedFd, path: PathBuf) -> Self {
+        Self { fd, path }
+    }
+
+    /// The path it was opened by, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens a file in it for reading; symbolic links are not followed.
+    pub fn file(&self, name: &str) -> Fact<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        match rustix::fs::openat(self.fd.as_fd(), name, flags, Mode::empty()) {
+            Ok(fd) => Ok(File::from(fd)),
+            Err(errno) => Err(missing(&self.path.join(name), &errno.into())),
+        }
+    }
+
+    /// Reads a whole file of it, at most `limit` bytes.
+    pub fn read<'b>(&self, name: &str, limit: usize, buf: &'b mut Buf) -> Fact<&'b [u8]> {
+        let file = self.file(name)?;
+        buf.fill(&file, limit).map_err(|e| missing(&self.path.join(name), &e))
+    }
+}
+
+/// A buffer for file contents that keeps its memory between reads.
+#[derive(Debug, Default)]
+pub struct Buf(Vec<u8>);
+
+/// What one read call asks for at least: most procfs files fit.
+const CHUNK: usize = 4096;
+
+impl Buf {
+    /// Reads `file` from its beginning to its end. A file over `limit` bytes is
+    /// an error, so that no answer is ever made of half a file.
+    pub fn fill(&mut self, file: &File, limit: usize) -> io::Result<&[u8]> {
+        let mut len = 0;
+        loop {
+            if self.0.len() < len + CHUNK {
+                let grown = (self.0.len() * 2).max(len + CHUNK);
+                self.0.resize(grown, 0);
+            }
+            match file.read_at(&mut self.0[len..], len as u64) {
+                Ok(0) => return Ok(&self.0[..len]),
+                Ok(n) => len += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+            if len > limit {
+                return Err(io::Error::new(
+                    io::ErrorKind::FileTooLarge,
+                    format!("longer than {limit} bytes"),
+                ));
+            }
+        }
+    }
+
+    /// Gives memory beyond `bytes` back, after an unusually large file.
+    pub fn shrink(&mut self, bytes: usize) {
+        self.0.truncate(bytes);
+        self.0.shrink_to(bytes);
+    }
+}
+
+/// Why a file could not be read.
+pub(crate) fn missing(path: &Path, error: &io::Error) -> Missing {
+    use rustix::io::Errno;
+    let shown = path.display();
+    let errno = Errno::from_io_error(error);
+    let (kind, why) = match errno {
+        Some(Errno::NOENT | Errno::NOTDIR) => {
+            (MissingKind::Absent, format!("{shown} does not exist"))
+        }
+        Some(Errno::SRCH | Errno::NODEV) => {
+            (MissingKind::Gone, format!("{shown} ended while it was read"))
+        }
+        Some(Errno::ACCESS | Errno::PERM) => (
+            MissingKind::Denied,
+            format!("{shown} may not be read: run as root, or with CAP_SYS_PTRACE"),
+        ),
+        Some(Errno::LOOP) => {
+            (MissingKind::Denied, format!("{shown} is a symbolic link and is not followed"))
+        }
+        _ => (MissingKind::Malformed, format!("failed to read {shown}: {error}")),
+    };
+    Missing::new(kind, why)
+}
+
+/// A file whose text is not in its documented form.
+pub(crate) fn malformed(path: &Path, what: &str) -> Missing {
+    Missing::new(MissingKind::Malformed, format!("{} is malformed: {what}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_over_the_limit_is_refused_whole() {
+        let file = File::open("/proc/self/status").expect("procfs is mounted");
+        let mut buf = Buf::default();
+        assert!(buf.fill(&file, 16).is_err());
+        assert!(buf.fill(&file, 1 << 16).expect("readable").starts_with(b"Name:"));
+    }
+
+    #[test]
+    fn a_missing_file_is_absent_and_named() {
+        let dir = Dir::open(Path::new("/proc/self")).expect("procfs is mounted");
+        let lack = dir.read("no-such-file", 1, &mut Buf::default()).expect_err("absent");
+        assert_eq!(lack.kind, MissingKind::Absent);
+        assert!(lack.why.contains("/proc/self/no-such-file"), "{lack}");
+    }
+}

@@ -1,0 +1,1 @@
+//! One file per kernel interface: `parse` over bytes beside `read` over a handle.
