@@ -75,7 +75,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         (ProcessKind::User, None, None) => {}
     }
     let headline = headline(sample, &split);
-    close(&mut ledger, &headline, counters);
+    close(&mut ledger, &headline, counters.map_or("smaps", |c| c.source));
 
     let mut runtimes: Vec<String> = sample.claims.iter().map(|c| c.owner.clone()).collect();
     runtimes.sort_unstable();
@@ -171,14 +171,15 @@ fn book_swap(ledger: &mut Ledger, counters: &Counters) {
 }
 
 /// Books the signed accounts, so that the points sum to the headline.
-fn close(ledger: &mut Ledger, headline: &ProcessHeadline, counters: Option<&Counters>) {
-    let source = counters.map_or("", |c| c.source);
-    let Some(counters) = counters else { return };
-    let skew = signed(counters.rss).saturating_sub(ledger.sum(RSS));
-    ledger.book(Account::Skew, Figure::Exact(skew), source, Duration::ZERO);
-    let vsz = headline.vsz.point().unwrap_or(0);
-    let skew = vsz.saturating_sub(ledger.total());
-    ledger.book(Account::VszSkew, Figure::Exact(skew), source, Duration::ZERO);
+fn close(ledger: &mut Ledger, headline: &ProcessHeadline, source: &'static str) {
+    let mut book = |account, figure: Figure, booked: fn(&Ledger) -> i64| {
+        if let Some(total) = figure.point() {
+            let skew = Figure::Exact(total.saturating_sub(booked(ledger)));
+            ledger.book(account, skew, source, Duration::ZERO);
+        }
+    };
+    book(Account::Skew, headline.rss, |ledger| ledger.sum(RSS));
+    book(Account::VszSkew, headline.vsz, Ledger::total);
 }
 
 fn headline(sample: &ProcessSample, split: &Split) -> ProcessHeadline {

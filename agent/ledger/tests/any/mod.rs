@@ -1,0 +1,252 @@
+//! Samples of any shape: real magnitudes, where sums must close to the byte, and
+//! absurd ones, where nothing may panic.
+
+use std::time::Duration;
+
+use memgap_ledger::claim::{Claim, Extent, Part, Priority};
+use memgap_ledger::sample::{
+    Area, AreaKind, CgroupSample, CgroupVersion, Counters, HostSample, MachineSample, Meminfo,
+    MemoryStat, ProcessKind, ProcessSample, Walk,
+};
+use memgap_ledger::{Account, Fact, Missing, MissingKind};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// How large the amounts may be.
+#[derive(Debug, Clone, Copy)]
+pub enum Scale {
+    /// Up to 16 TiB a figure.
+    Real,
+    /// Any 64 bits.
+    Absurd,
+}
+
+pub fn is_user(sample: &ProcessSample) -> bool {
+    sample.kind == ProcessKind::User
+}
+
+/// A fixed permutation for a seed: enough to show that order does not matter.
+pub fn shuffle<T>(items: &mut [T], seed: u64) {
+    if !items.is_empty() {
+        let by = usize::try_from(seed % items.len() as u64).expect("below the length");
+        items.rotate_left(by);
+        if seed % 2 == 1 {
+            items.reverse();
+        }
+    }
+}
+
+pub fn process(scale: Scale) -> impl Strategy<Value = ProcessSample> {
+    let kind = prop_oneof![
+        8 => Just(ProcessKind::User),
+        1 => Just(ProcessKind::Kernel),
+        1 => Just(ProcessKind::Zombie),
+    ];
+    let claims = prop::collection::vec(claim(scale), 0..4);
+    let cgroup = fact(select(vec!["/a", "/a/b", "/c"]).prop_map(str::to_owned));
+    (kind, fact(counters(scale)), fact(walk(scale)), claims, cgroup).prop_map(
+        |(kind, counters, walk, claims, cgroup)| ProcessSample {
+            pid: 7,
+            name: "any".to_owned(),
+            kind,
+            counters,
+            walk,
+            claims,
+            cgroup,
+        },
+    )
+}
+
+pub fn cgroup(scale: Scale) -> impl Strategy<Value = CgroupSample> {
+    let version = select(vec![CgroupVersion::V1, CgroupVersion::V2]);
+    let facts = (
+        fact(bytes(scale)),
+        fact(prop::option::of(bytes(scale))),
+        fact(prop::option::of(bytes(scale))),
+        fact(memory_stat(scale)),
+        fact(bytes(scale)),
+    );
+    (version, proptest::bool::ANY, facts, 0u32..512).prop_map(
+        |(version, root, (usage, limit, swap_limit, stat, kmem), cpus)| CgroupSample {
+            path: "/a".to_owned(),
+            version,
+            root,
+            usage,
+            limit,
+            swap_limit,
+            stat,
+            kmem,
+            cpus,
+            leaf: true,
+            names: None,
+        },
+    )
+}
+
+pub fn host(scale: Scale) -> impl Strategy<Value = HostSample> {
+    (fact(meminfo(scale)), fact(bytes(scale)), fact(bytes(scale)), 0u32..512)
+        .prop_map(|(meminfo, pcp, sock, cpus)| HostSample { meminfo, pcp, sock, cpus })
+}
+
+pub fn machine(
+    host: HostSample,
+    cgroups: Vec<CgroupSample>,
+    processes: Vec<ProcessSample>,
+) -> MachineSample {
+    MachineSample { host, cgroups: Ok(cgroups), processes }
+}
+
+fn bytes(scale: Scale) -> BoxedStrategy<u64> {
+    match scale {
+        Scale::Real => prop_oneof![Just(0), 0u64..1 << 20, 0u64..1 << 44].boxed(),
+        Scale::Absurd => prop_oneof![Just(0), Just(u64::MAX), any::<u64>()].boxed(),
+    }
+}
+
+fn fact<T: Clone + std::fmt::Debug + 'static>(
+    value: impl Strategy<Value = T> + 'static,
+) -> BoxedStrategy<Fact<T>> {
+    let lack = select(MissingKind::ALL.to_vec()).prop_map(|kind| Err(Missing::new(kind, "chance")));
+    prop_oneof![6 => value.prop_map(Ok), 1 => lack].boxed()
+}
+
+fn counters(scale: Scale) -> impl Strategy<Value = Counters> {
+    let options = prop::collection::vec(prop::option::of(bytes(scale)), 4);
+    (bytes(scale), bytes(scale), bytes(scale), options).prop_map(|(vsz, rss, anon, o)| Counters {
+        source: "status",
+        vsz,
+        rss,
+        anon,
+        file: o[0],
+        shmem: o[1],
+        swap: o[2],
+        threads: o[3],
+    })
+}
+
+/// Areas in address order that may touch; their figures need not make sense.
+fn walk(scale: Scale) -> impl Strategy<Value = Walk> {
+    let parts = (bytes(scale), bytes(scale), area_kind(), any::<[bool; 2]>(), figures(scale));
+    (prop::collection::vec(parts, 0..12), 0u64..100).prop_map(|(parts, age)| {
+        let mut at = 0u64;
+        let areas = parts
+            .into_iter()
+            .map(|(hole, size, kind, [accessible, writable], f)| {
+                let start = at.saturating_add(if hole % 2 == 0 { 0 } else { hole });
+                at = start.saturating_add(size);
+                area(start, at, kind, accessible, writable, f)
+            })
+            .collect();
+        Walk { areas, age: Duration::from_secs(age) }
+    })
+}
+
+fn area(s: u64, e: u64, kind: AreaKind, accessible: bool, writable: bool, f: [u64; 8]) -> Area {
+    let [rss, pss, anonymous, private, lazy_free, swap, locked, hugetlb] = f;
+    Area {
+        start: s,
+        end: e,
+        kind,
+        accessible,
+        writable,
+        rss,
+        pss,
+        anonymous,
+        private,
+        lazy_free,
+        swap,
+        locked,
+        hugetlb,
+    }
+}
+
+/// Nested as the kernel nests them, most of the time.
+fn figures(scale: Scale) -> BoxedStrategy<[u64; 8]> {
+    let sane = prop::array::uniform8(bytes(scale)).prop_map(|[rss, a, b, c, d, swap, e, huge]| {
+        let anonymous = a.min(rss);
+        [rss, b.min(rss), anonymous, c.min(rss), d.min(anonymous), swap, e.min(rss), huge]
+    });
+    match scale {
+        Scale::Real => sane.boxed(),
+        Scale::Absurd => prop::array::uniform8(bytes(scale)).boxed(),
+    }
+}
+
+fn area_kind() -> impl Strategy<Value = AreaKind> {
+    use AreaKind::{Anonymous, Device, File, Heap, Hugetlb, Shmem, Special, Stack};
+    select(vec![Heap, Stack, Anonymous, Anonymous, File, File, Shmem, Hugetlb, Device, Special])
+}
+
+fn claim(scale: Scale) -> impl Strategy<Value = Claim> {
+    let priority =
+        select(vec![Priority::Object, Priority::Nested, Priority::Runtime, Priority::Malloc]);
+    let ranges = prop::collection::vec((bytes(scale), bytes(scale)), 0..6).prop_map(|r| {
+        Extent::Ranges(
+            r.into_iter().map(|(start, size)| (start, start.saturating_add(size))).collect(),
+        )
+    });
+    let extent = prop_oneof![3 => ranges, 1 => Just(Extent::Anywhere)];
+    let account = select(vec![
+        Account::HeapInUse,
+        Account::AllocatorFree,
+        Account::AllocatorMetadata,
+        Account::JitCode,
+        Account::Stack,
+    ]);
+    let part = (account, bytes(scale)).prop_map(|(account, bytes)| Part { account, bytes });
+    let owner = select(vec!["go", "glibc", "jemalloc"]).prop_map(str::to_owned);
+    (priority, owner, extent, prop::collection::vec(part, 0..5))
+        .prop_map(|(priority, owner, extent, parts)| Claim { priority, owner, extent, parts })
+}
+
+fn memory_stat(scale: Scale) -> impl Strategy<Value = MemoryStat> {
+    let options = prop::collection::vec(prop::option::of(bytes(scale)), 9);
+    (prop::array::uniform8(bytes(scale)), options).prop_map(|(m, o)| MemoryStat {
+        anon: m[0],
+        file: m[1],
+        shmem: m[2],
+        inactive_anon: m[3],
+        active_anon: m[4],
+        inactive_file: m[5],
+        active_file: m[6],
+        unevictable: m[7],
+        kernel: o[0],
+        kernel_stack: o[1],
+        pagetables: o[2],
+        percpu: o[3],
+        sock: o[4],
+        slab_reclaimable: o[5],
+        slab_unreclaimable: o[6],
+        hugetlb: o[7],
+        swapcached: o[8],
+    })
+}
+
+fn meminfo(scale: Scale) -> impl Strategy<Value = Meminfo> {
+    let options = prop::collection::vec(prop::option::of(bytes(scale)), 4);
+    (prop::collection::vec(bytes(scale), 19), options).prop_map(|(m, o)| Meminfo {
+        mem_total: m[0],
+        mem_free: m[1],
+        mem_available: o[0],
+        buffers: m[2],
+        cached: m[3],
+        active_anon: m[4],
+        inactive_anon: m[5],
+        active_file: m[6],
+        inactive_file: m[7],
+        unevictable: m[8],
+        mlocked: m[9],
+        anon_pages: m[10],
+        shmem: m[11],
+        s_reclaimable: m[12],
+        s_unreclaim: m[13],
+        kernel_stack: m[14],
+        page_tables: m[15],
+        sec_page_tables: o[1],
+        vmalloc_used: m[16],
+        percpu: o[2],
+        hugetlb: o[3],
+        swap_total: m[17],
+        swap_free: m[18],
+    })
+}
