@@ -1,1 +1,4 @@
-//! Helpers that the tests share.
+//! What the live tests share: targets, servers, frozen processes.
+
+pub mod frozen;
+pub mod service;

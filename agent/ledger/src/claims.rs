@@ -130,6 +130,8 @@ impl Pool {
 /// What a claim's ranges met in the mappings.
 #[derive(Debug, Clone, Copy, Default)]
 struct Found {
+    /// Bytes that the ranges name, mapped and unclaimed or not.
+    asked: u64,
     space: u64,
     resident: u64,
     low: u64,
@@ -159,23 +161,17 @@ pub(crate) fn book(claims: &[Claim], pools: &mut [Pool], split: &mut Split) {
     let mut covered = Covered::default();
     for claim in sorted {
         let found = match &claim.extent {
-            Extent::Ranges(ranges) => take_ranges(ranges, &mut covered, pools, split),
+            Extent::Ranges(ranges) => take_ranges(ranges, &mut covered, pools),
             Extent::Anywhere => take_anywhere(claim, pools),
         };
         book_one(claim, found, split);
     }
 }
 
-fn take_ranges(
-    ranges: &[(u64, u64)],
-    covered: &mut Covered,
-    pools: &mut [Pool],
-    split: &mut Split,
-) -> Found {
+fn take_ranges(ranges: &[(u64, u64)], covered: &mut Covered, pools: &mut [Pool]) -> Found {
     let mut found = Found::default();
-    let mut asked = 0u64;
     for &(start, end) in ranges.iter().filter(|(start, end)| start < end) {
-        asked = asked.saturating_add(end - start);
+        found.asked = found.asked.saturating_add(end - start);
         for (from, to) in covered.cover(start, end) {
             let first = pools.partition_point(|p| p.end <= from);
             for pool in pools[first..].iter_mut().take_while(|p| p.start < to) {
@@ -183,13 +179,12 @@ fn take_ranges(
             }
         }
     }
-    split.cut = split.cut.saturating_add(asked.saturating_sub(found.space));
     found
 }
 
 fn take_anywhere(claim: &Claim, pools: &mut [Pool]) -> Found {
     let asked = claim.parts.iter().fold(0u64, |sum, p| sum.saturating_add(p.bytes));
-    let mut found = Found { space: asked, ..Found::default() };
+    let mut found = Found { asked, space: asked, ..Found::default() };
     let mut wanted = asked;
     for pool in pools.iter_mut().filter(|p| p.heap) {
         let part = wanted.min(pool.live.left());
@@ -197,7 +192,8 @@ fn take_anywhere(claim: &Claim, pools: &mut [Pool]) -> Found {
             continue;
         }
         let last = part == pool.live.left();
-        found.charged += pool.charged.take(part, pool.live.all, last);
+        let charged = pool.charged.take(part, pool.live.all, last);
+        found.charged = found.charged.saturating_add(charged);
         pool.live.taken += part;
         wanted -= part;
         found.swap = found.swap.saturating_add(pool.swap);
@@ -213,11 +209,13 @@ fn take_anywhere(claim: &Claim, pools: &mut [Pool]) -> Found {
 fn book_one(claim: &Claim, found: Found, split: &mut Split) {
     let mut parts = claim.parts.clone();
     parts.sort_by_key(|p| (touch_order(p.account), p.bytes));
+    let said = parts.iter().fold(0u64, |sum, p| sum.saturating_add(p.bytes));
+    let cut = said.max(found.asked).saturating_sub(found.space);
+    split.cut = split.cut.saturating_add(cut);
     let mut space = found.space;
     let mut left = found.resident;
     for part in parts {
         let bytes = part.bytes.min(space);
-        split.cut = split.cut.saturating_add(part.bytes - bytes);
         space -= bytes;
         let resident = bytes.min(left);
         left -= resident;

@@ -40,6 +40,19 @@ pub struct InUse {
     pub lazy: Figure,
 }
 
+/// What a walk tells of itself, so that 0 is a measured 0.
+const TOLD: &[Account] = &[
+    Account::Stack,
+    Account::ElfData,
+    Account::HeapUnprobed,
+    Account::Unexplained,
+    Account::Unreadable,
+    Account::LazyFree,
+    Account::FileMapped,
+    Account::Shmem,
+    Account::Device,
+];
+
 /// Splits a walk. `threads` bounds how many stacks are recognised.
 pub(crate) fn of_walk(walk: &Walk, claims: &[Claim], threads: Option<u64>) -> Split {
     let mut pools: Vec<Pool> = walk.areas.iter().map(Pool::of).collect();
@@ -48,17 +61,8 @@ pub(crate) fn of_walk(walk: &Walk, claims: &[Claim], threads: Option<u64>) -> Sp
 
     let roles = roles(&walk.areas, threads);
     let rest = if claims.is_empty() { Account::HeapUnprobed } else { Account::Unexplained };
-    // These are told by the walk itself, so that 0 is a measured 0.
-    for account in [
-        Account::Stack,
-        Account::ElfData,
-        rest,
-        Account::LazyFree,
-        Account::FileMapped,
-        Account::Shmem,
-        Account::Device,
-    ] {
-        split.add(account, Figure::Exact(0), 0);
+    for account in TOLD {
+        split.add(*account, Figure::Exact(0), 0);
     }
     for ((area, pool), role) in walk.areas.iter().zip(&pools).zip(roles) {
         let live = signed(pool.live());

@@ -1,0 +1,152 @@
+//! Real servers for live tests: started in a directory of their own, on Unix
+//! sockets only, and ended with it.
+
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// A server process and its directory; both end with the value.
+#[derive(Debug)]
+pub struct Service {
+    child: Child,
+    dir: PathBuf,
+    socket: PathBuf,
+}
+
+/// How long a server may take to open its socket on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+impl Service {
+    /// Debian's redis, without persistence.
+    pub fn redis() -> Result<Self> {
+        let dir = directory("redis")?;
+        let socket = dir.join("socket");
+        let child = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--dir"])
+            .arg(&dir)
+            .arg("--unixsocket")
+            .arg(&socket)
+            .stdout(Stdio::null())
+            .spawn()
+            .context("failed to start redis-server: run tests/install")?;
+        Self { child, dir, socket }.ready()
+    }
+
+    /// Debian's PostgreSQL with a fresh cluster, as the user that it insists on.
+    pub fn postgres() -> Result<Self> {
+        let dir = directory("postgres")?;
+        let bin = newest_postgres()?;
+        run(Command::new("chown").arg("postgres").arg(&dir))?;
+        let as_postgres = |program: &str| {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]);
+            command.arg(bin.join(program)).current_dir(&dir);
+            command
+        };
+        let data = dir.join("data");
+        run(as_postgres("initdb").arg("-D").arg(&data).args(["-A", "trust", "--no-sync"]))?;
+        let child = as_postgres("postgres")
+            .arg("-D")
+            .arg(&data)
+            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
+            .arg(&dir)
+            .stderr(Stdio::null())
+            .spawn()
+            .context("failed to start postgres: run tests/install")?;
+        let socket = dir.join(".s.PGSQL.5432");
+        Self { child, dir, socket }.ready()
+    }
+
+    /// Debian's nginx with one worker that serves its directory.
+    pub fn nginx() -> Result<Self> {
+        let dir = directory("nginx")?;
+        let socket = dir.join("socket");
+        let config = format!(
+            "pid {0}/pid; daemon off; worker_processes 1; error_log {0}/log; events {{}}
+             http {{ access_log off; client_body_temp_path {0}/body; proxy_temp_path {0}/proxy;
+             fastcgi_temp_path {0}/fastcgi; uwsgi_temp_path {0}/uwsgi; scgi_temp_path {0}/scgi;
+             server {{ listen unix:{1}; root {0}; }} }}",
+            dir.display(),
+            socket.display()
+        );
+        let path = dir.join("nginx.conf");
+        std::fs::write(&path, config).context("failed to write nginx.conf")?;
+        let child = Command::new("nginx")
+            .arg("-c")
+            .arg(&path)
+            .arg("-e")
+            .arg(dir.join("log"))
+            .spawn()
+            .context("failed to start nginx: run tests/install")?;
+        Self { child, dir, socket }.ready()
+    }
+
+    /// The process that was started.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its directory, where its socket is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The socket that it answers on.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    fn ready(mut self) -> Result<Self> {
+        let started = Instant::now();
+        while UnixStream::connect(&self.socket).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the server in {} ended with {status}", self.dir.display());
+            }
+            if started.elapsed() > START {
+                bail!("the server in {} opened no socket", self.dir.display());
+            }
+            std::thread::yield_now();
+        }
+        Ok(self)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Not SIGKILL: postgres and nginx end their own children.
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+        }
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// A fresh directory that any user may enter.
+fn directory(name: &str) -> Result<PathBuf> {
+    let dir = std::env::temp_dir().join(format!("memgap-test-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).with_context(|| format!("failed to create {}", dir.display()))?;
+    Ok(dir)
+}
+
+fn newest_postgres() -> Result<PathBuf> {
+    let root = Path::new("/usr/lib/postgresql");
+    let versions = std::fs::read_dir(root).context("no PostgreSQL: run tests/install")?;
+    let newest = versions
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.parse::<u32>().ok())
+        .max()
+        .context("no PostgreSQL: run tests/install")?;
+    Ok(root.join(newest.to_string()).join("bin"))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("failed to start {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
