@@ -1,0 +1,145 @@
+"""What deploy/ promises, checked on the rendered manifests and on the unit.
+
+Called by tests/deploy/run, which sets KUSTOMIZE and MEMGAP_EXPORTER.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import tomllib
+import unittest
+
+import kubernetes_validate
+import yaml
+
+ROOT = pathlib.Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+EXPORTER = os.environ["MEMGAP_EXPORTER"]
+
+# The oldest release that knows every field, and the newest with a schema.
+SCHEMAS = ("1.31.0", kubernetes_validate.latest_version())
+MOUNTS = {"/proc", "/sys/fs/cgroup", "/var/log/containers"}
+
+
+def output(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+class Profile:
+    """The tests of one privilege profile."""
+
+    directory: str
+    uid: int
+    capabilities: set
+
+    @classmethod
+    def setUpClass(cls):
+        text = output(os.environ["KUSTOMIZE"], "build", DEPLOY / "kubernetes" / cls.directory)
+        cls.resources = {resource["kind"]: resource for resource in yaml.safe_load_all(text)}
+        cls.template = cls.resources["DaemonSet"]["spec"]["template"]
+        cls.pod = cls.template["spec"]
+        (cls.container,) = cls.pod["containers"]
+
+    def test_the_schemas_hold(self):
+        for resource in self.resources.values():
+            for version in SCHEMAS:
+                kubernetes_validate.validate(resource, version, strict=True)
+
+    def test_there_is_no_access_to_the_api(self):
+        self.assertEqual(set(self.resources), {"DaemonSet", "Namespace", "NetworkPolicy"})
+        self.assertIs(self.pod["automountServiceAccountToken"], False)
+        self.assertNotIn("serviceAccountName", self.pod)
+
+    def test_no_namespace_of_the_host_is_entered(self):
+        for field in ("hostPID", "hostIPC", "hostNetwork", "initContainers"):
+            self.assertNotIn(field, self.pod)
+
+    def test_the_host_is_mounted_read_only(self):
+        paths = {}
+        for volume in self.pod["volumes"]:
+            self.assertEqual(volume["hostPath"]["type"], "Directory")
+            paths[volume["name"]] = volume["hostPath"]["path"]
+        self.assertEqual(set(paths.values()), MOUNTS)
+        expected = [
+            dict(name=name, mountPath=f"/host{path}", readOnly=True, recursiveReadOnly="IfPossible")
+            for name, path in paths.items()
+        ]
+        self.assertCountEqual(self.container["volumeMounts"], expected)
+
+    def test_the_privileges_are_those_of_the_profile(self):
+        context = self.container["securityContext"]
+        self.assertNotIn("privileged", context)
+        self.assertIs(context["allowPrivilegeEscalation"], False)
+        self.assertIs(context["readOnlyRootFilesystem"], True)
+        self.assertEqual(context["capabilities"]["drop"], ["ALL"])
+        self.assertEqual(set(context["capabilities"].get("add", ())), self.capabilities)
+        self.assertEqual("appArmorProfile" in context, bool(self.capabilities))
+        whole = self.pod["securityContext"]
+        self.assertEqual((whole["runAsUser"], whole["runAsGroup"]), (self.uid, self.uid))
+        self.assertEqual(whole["runAsNonRoot"], self.uid != 0)
+        self.assertEqual(whole["seccompProfile"], {"type": "RuntimeDefault"})
+
+    def test_the_arguments_fit_the_exporter_and_the_pod(self):
+        known = set(re.findall(r"--[a-z.-]+", output(EXPORTER, "--help")))
+        flags = dict(argument.split("=", 1) for argument in self.container["args"])
+        self.assertLessEqual(set(flags), known)
+        (port,) = self.container["ports"]
+        self.assertEqual(flags.pop("--web.listen-address"), f":{port['containerPort']}")
+        annotations = self.template["metadata"]["annotations"]
+        self.assertEqual(annotations["prometheus.io/port"], str(port["containerPort"]))
+        mounted = {mount["mountPath"] for mount in self.container["volumeMounts"]}
+        self.assertEqual(set(flags.values()), mounted)
+
+    def test_the_image_is_this_version(self):
+        workspace = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]
+        tag = self.container["image"].rsplit(":", 1)[1]
+        self.assertEqual(tag, workspace["package"]["version"])
+
+
+class Cgroup(Profile, unittest.TestCase):
+    directory, uid, capabilities = "base", 65534, set()
+
+
+class Process(Profile, unittest.TestCase):
+    directory, uid, capabilities = "overlays/process", 0, {"SYS_PTRACE"}
+
+
+class Probe(Profile, unittest.TestCase):
+    directory, uid, capabilities = "overlays/probe", 0, {"SYS_PTRACE", "DAC_READ_SEARCH"}
+
+
+class Systemd(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        text = (DEPLOY / "systemd/memgap-exporter.service").read_text()
+        self.unit = pathlib.Path(scratch.name, "memgap-exporter.service")
+        # The unit names an installed program, which need not be there.
+        self.unit.write_text(text.replace("/usr/local/bin/memgap-exporter", EXPORTER))
+
+    def test_the_unit_is_valid_in_each_profile(self):
+        dropin = self.unit.parent / "memgap-exporter.service.d/profile.conf"
+        dropin.parent.mkdir()
+        for profile in (Cgroup, Process, Probe):
+            name = profile.__name__.lower()
+            with self.subTest(profile=name):
+                if profile.capabilities:
+                    text = (DEPLOY / f"systemd/memgap-exporter.service.d/{name}.conf").read_text()
+                    dropin.write_text(text)
+                    expected = {f"CAP_{capability}" for capability in profile.capabilities}
+                    for field in ("CapabilityBoundingSet", "AmbientCapabilities"):
+                        (line,) = re.findall(rf"^{field}=(.*)$", text, re.MULTILINE)
+                        self.assertEqual(set(line.split()), expected)
+                command = ["systemd-analyze", "verify", self.unit]
+                check = subprocess.run(command, capture_output=True, text=True)
+                self.assertEqual((check.returncode, check.stderr), (0, ""))
+
+    def test_the_unit_is_hardened(self):
+        # In tenths of systemd's scale, on which an unhardened service has 96.
+        output("systemd-analyze", "security", "--offline=yes", "--threshold=16", self.unit)
+
+
+if __name__ == "__main__":
+    unittest.main()
