@@ -1,13 +1,15 @@
 //! Directory handles and bounded reads into a buffer that is used again.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use memgap_ledger::{Fact, Missing, MissingKind};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 
 /// A directory of procfs or cgroupfs, held open.
 #[derive(Debug)]
@@ -43,6 +45,43 @@ impl Dir {
             Ok(fd) => Ok(File::from(fd)),
             Err(errno) => Err(missing(&self.path.join(name), &errno.into())),
         }
+    }
+
+    /// Opens a directory in it; symbolic links are not followed.
+    pub fn dir(&self, name: &OsStr) -> Fact<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let path = self.path.join(name);
+        match rustix::fs::openat(self.fd.as_fd(), name, flags, Mode::empty()) {
+            Ok(fd) => Ok(Self { fd, path }),
+            Err(errno) => Err(missing(&path, &errno.into())),
+        }
+    }
+
+    /// Names of the directories in it: at most `limit`, and whether there are more.
+    pub fn directories(&self, limit: usize) -> Fact<(Vec<OsString>, bool)> {
+        let mut names = Vec::new();
+        let failed = |errno: rustix::io::Errno| missing(&self.path, &errno.into());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(self.fd.as_fd(), ".", flags, Mode::empty()).map_err(failed)?;
+        for entry in rustix::fs::Dir::new(fd).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            // A file system that does not tell types is asked by opening.
+            let may_be = matches!(entry.file_type(), FileType::Directory | FileType::Unknown);
+            if !may_be || name == "." || name == ".." {
+                continue;
+            }
+            if names.len() == limit {
+                return Ok((names, true));
+            }
+            names.push(name.to_owned());
+        }
+        Ok((names, false))
+    }
+
+    /// Whether something of that name stands in it.
+    pub fn holds(&self, name: &str) -> bool {
+        rustix::fs::statat(self.fd.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
     /// Reads a whole file of it, at most `limit` bytes.

@@ -5,8 +5,13 @@
 //! malformed apart. Files are read relative to directory handles, so that a pid
 //! that is used again is never mistaken for the process that was asked for.
 
+pub mod cgroups;
+mod container_names;
+mod fields;
 mod file;
+pub mod host;
 pub mod source;
 mod text;
 
+pub use cgroups::Cgroups;
 pub use file::{Buf, Dir};

@@ -1,0 +1,67 @@
+//! `memory.stat` of a cgroup: Documentation/admin-guide/cgroup-v2.rst and
+//! cgroup-v1/memory.rst.
+
+use memgap_ledger::Fact;
+use memgap_ledger::sample::{CgroupVersion, MemoryStat};
+
+use crate::fields::Fields;
+use crate::file::{Buf, Dir, malformed};
+
+/// Name of the file in the cgroup's directory.
+pub const NAME: &str = "memory.stat";
+
+/// The kernel prints about 70 lines; more than this is not its file.
+const LIMIT: usize = 64 << 10;
+
+/// Reads the file in a cgroup's directory.
+pub fn read(dir: &Dir, version: CgroupVersion, buf: &mut Buf) -> Fact<MemoryStat> {
+    let text = dir.read(NAME, LIMIT, buf)?;
+    parse(text, version).map_err(|what| malformed(&dir.path().join(NAME), &what))
+}
+
+/// The figures of the text, or what is wrong with it.
+pub fn parse(text: &[u8], version: CgroupVersion) -> Result<MemoryStat, String> {
+    let mut fields = Fields::of(text)?;
+    match version {
+        CgroupVersion::V1 => v1(&mut fields),
+        CgroupVersion::V2 => v2(&mut fields),
+    }
+}
+
+/// The `total_` figures: the cgroup and all below it, as v2 counts always.
+fn v1(fields: &mut Fields<'_>) -> Result<MemoryStat, String> {
+    Ok(MemoryStat {
+        file: fields.required("total_cache")?,
+        anon: fields.required("total_rss")?,
+        shmem: fields.required("total_shmem")?,
+        swapcached: fields.optional("total_swapcached")?,
+        inactive_anon: fields.required("total_inactive_anon")?,
+        active_anon: fields.required("total_active_anon")?,
+        inactive_file: fields.required("total_inactive_file")?,
+        active_file: fields.required("total_active_file")?,
+        unevictable: fields.required("total_unevictable")?,
+        ..MemoryStat::default()
+    })
+}
+
+fn v2(fields: &mut Fields<'_>) -> Result<MemoryStat, String> {
+    Ok(MemoryStat {
+        anon: fields.required("anon")?,
+        file: fields.required("file")?,
+        kernel: fields.optional("kernel")?,
+        kernel_stack: fields.optional("kernel_stack")?,
+        pagetables: fields.optional("pagetables")?,
+        percpu: fields.optional("percpu")?,
+        sock: fields.optional("sock")?,
+        shmem: fields.required("shmem")?,
+        swapcached: fields.optional("swapcached")?,
+        inactive_anon: fields.required("inactive_anon")?,
+        active_anon: fields.required("active_anon")?,
+        inactive_file: fields.required("inactive_file")?,
+        active_file: fields.required("active_file")?,
+        unevictable: fields.required("unevictable")?,
+        slab_reclaimable: fields.optional("slab_reclaimable")?,
+        slab_unreclaimable: fields.optional("slab_unreclaimable")?,
+        hugetlb: fields.optional("hugetlb")?,
+    })
+}
