@@ -97,6 +97,8 @@ pub struct Buf(Vec<u8>);
 
 /// What one read call asks for at least: most procfs files fit.
 const CHUNK: usize = 4096;
+/// A line of `smaps` holds one path, of at most a page before its escapes.
+const LINE: usize = 64 << 10;
 
 impl Buf {
     /// Reads `file` from its beginning to its end. A file over `limit` bytes is
@@ -104,10 +106,7 @@ impl Buf {
     pub fn fill(&mut self, file: &File, limit: usize) -> io::Result<&[u8]> {
         let mut len = 0;
         loop {
-            if self.0.len() < len + CHUNK {
-                let grown = (self.0.len() * 2).max(len + CHUNK);
-                self.0.resize(grown, 0);
-            }
+            self.reserve(len);
             match file.read_at(&mut self.0[len..], len as u64) {
                 Ok(0) => return Ok(&self.0[..len]),
                 Ok(n) => len += n,
@@ -115,11 +114,52 @@ impl Buf {
                 Err(e) => return Err(e),
             }
             if len > limit {
-                return Err(io::Error::new(
-                    io::ErrorKind::FileTooLarge,
-                    format!("longer than {limit} bytes"),
-                ));
+                return Err(too_long(limit));
             }
+        }
+    }
+
+    /// Hands the lines of `file` to `each` one by one, so that a long file needs
+    /// room for a line only. A text that does not end with a line is refused.
+    pub fn lines(
+        &mut self,
+        file: &File,
+        limit: usize,
+        mut each: impl FnMut(&[u8]) -> Result<(), &'static str>,
+    ) -> io::Result<()> {
+        let invalid = |what: &'static str| io::Error::new(io::ErrorKind::InvalidData, what);
+        let (mut kept, mut at) = (0, 0);
+        loop {
+            self.reserve(kept);
+            let n = match file.read_at(&mut self.0[kept..], at as u64) {
+                Ok(0) if kept == 0 => return Ok(()),
+                Ok(0) => return Err(invalid("the last line is cut short")),
+                Ok(n) => n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            };
+            at += n;
+            if at > limit {
+                return Err(too_long(limit));
+            }
+            let filled = kept + n;
+            let whole = self.0[..filled].iter().rposition(|b| *b == b'\n').map_or(0, |p| p + 1);
+            for line in self.0[..whole].split_inclusive(|b| *b == b'\n') {
+                each(&line[..line.len() - 1]).map_err(invalid)?;
+            }
+            self.0.copy_within(whole..filled, 0);
+            kept = filled - whole;
+            if kept > LINE {
+                return Err(invalid("a line is longer than 64 KiB"));
+            }
+        }
+    }
+
+    /// Makes room for a read behind the first `len` bytes.
+    fn reserve(&mut self, len: usize) {
+        if self.0.len() < len + CHUNK {
+            let grown = (self.0.len() * 2).max(len + CHUNK);
+            self.0.resize(grown, 0);
         }
     }
 
@@ -130,9 +170,16 @@ impl Buf {
     }
 }
 
+fn too_long(limit: usize) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {limit} bytes"))
+}
+
 /// Why a file could not be read.
 pub(crate) fn missing(path: &Path, error: &io::Error) -> Missing {
     use rustix::io::Errno;
+    if error.kind() == io::ErrorKind::InvalidData {
+        return malformed(path, &error.to_string());
+    }
     let shown = path.display();
     let errno = Errno::from_io_error(error);
     let (kind, why) = match errno {

@@ -7,11 +7,18 @@
 
 pub mod cgroups;
 mod container_names;
+mod error;
 mod fields;
 mod file;
 pub mod host;
+mod kind;
+mod process;
+mod reader;
 pub mod source;
 mod text;
 
 pub use cgroups::Cgroups;
+pub use error::Error;
 pub use file::{Buf, Dir};
+pub use process::{Depth, Process};
+pub use reader::{Reader, Roots};

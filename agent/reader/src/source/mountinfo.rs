@@ -7,12 +7,17 @@ use memgap_ledger::Fact;
 use crate::file::{Buf, Dir};
 use crate::text;
 
+/// Name of the file below a process's directory.
+pub const NAME: &str = "mountinfo";
+
 /// Room for tens of thousands of mounts.
-const LIMIT: usize = 16 << 20;
+pub(crate) const LIMIT: usize = 16 << 20;
 
 /// One mount, with the kernel's escapes undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount<'t> {
+    /// Device number of the file system, major and minor.
+    pub device: (u32, u32),
     /// The directory of the file system that is mounted.
     pub root: Cow<'t, [u8]>,
     /// Where it is mounted.
@@ -41,14 +46,21 @@ fn mount(line: &[u8]) -> Option<Mount<'_>> {
     let mut words = line.split(|b| *b == b' ');
     let _id = text::decimal(words.next()?)?;
     let _parent = text::decimal(words.next()?)?;
-    let _device = words.next()?;
+    let device = device(words.next()?)?;
     let root = unescape(words.next()?);
     let point = unescape(words.next()?);
     let _mount_options = words.next()?;
     words.find(|word| *word == b"-")?;
     let fs_type = unescape(words.next()?);
     let _source = words.next()?;
-    Some(Mount { root, point, fs_type, options: unescape(words.next()?) })
+    Some(Mount { device, root, point, fs_type, options: unescape(words.next()?) })
+}
+
+/// `98:0`, in decimal.
+fn device(word: &[u8]) -> Option<(u32, u32)> {
+    let colon = word.iter().position(|b| *b == b':')?;
+    let number = |digits| u32::try_from(text::decimal(digits)?).ok();
+    Some((number(&word[..colon])?, number(&word[colon + 1..])?))
 }
 
 /// Undoes the kernel's `\040` for space and its like.

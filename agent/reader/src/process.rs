@@ -1,0 +1,200 @@
+//! One process by the handle of its directory, and the sample that is read
+//! through it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use memgap_ledger::sample::{Counters, ProcessKind, ProcessSample, Walk};
+use memgap_ledger::{Fact, Missing, MissingKind};
+use procfs::ProcError;
+use rustix::io::Errno;
+
+use crate::cgroups::Cgroups;
+use crate::file::{self, Buf, missing};
+use crate::source::maps::Device;
+use crate::source::{cgroup, mountinfo, smaps, stat, status};
+use crate::text;
+
+/// Characters of a name that are shown: `TASK_COMM_LEN` less its end, and what
+/// the kernel adds for its workers.
+const NAME_LEN: usize = 63;
+
+/// How much is read of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// The kernel's counters only: free of cost to the process.
+    Counters,
+    /// Also a walk over its mappings, which holds its `mmap_lock` for reading.
+    Walk,
+}
+
+/// A process, by a handle that never comes to mean another one.
+#[derive(Debug)]
+pub struct Process {
+    handle: procfs::process::Process,
+    pid: u32,
+    path: PathBuf,
+}
+
+impl Process {
+    /// Opens the directory of a process below a procfs root.
+    pub fn open(procfs: &Path, pid: u32) -> Fact<Self> {
+        let path = procfs.join(pid.to_string());
+        match procfs::process::Process::new_with_root(path.clone()) {
+            Ok(handle) => Ok(Self { handle, pid, path }),
+            Err(ProcError::NotFound(_)) => Err(Missing::new(
+                MissingKind::Gone,
+                format!("{} does not exist: the process ended, or never was", path.display()),
+            )),
+            Err(error) => Err(missing(&path, &io_error(error))),
+        }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Opens a file of its directory for reading.
+    pub fn file(&self, name: &str) -> Fact<File> {
+        self.handle.open_relative(name).map_err(|error| match error {
+            // The directory of a process that ended is empty.
+            ProcError::NotFound(_) if self.handle.open_relative(stat::NAME).is_err() => self.gone(),
+            error => missing(&self.path.join(name), &io_error(error)),
+        })
+    }
+
+    /// Reads a whole file of its directory, at most `limit` bytes.
+    pub fn read<'b>(&self, name: &str, limit: usize, buf: &'b mut Buf) -> Fact<&'b [u8]> {
+        let file = self.file(name)?;
+        buf.fill(&file, limit).map_err(|e| missing(&self.path.join(name), &e))
+    }
+
+    /// Hands the lines of a file on the process's memory to `each`. The kernel
+    /// ends such a file early, without an error, where that memory goes away
+    /// (exit, execve); then the process is gone.
+    pub(crate) fn lines(
+        &self,
+        name: &str,
+        limit: usize,
+        buf: &mut Buf,
+        each: impl FnMut(&[u8]) -> Result<(), &'static str>,
+    ) -> Fact<()> {
+        let file = self.file(name)?;
+        let path = self.path.join(name);
+        buf.lines(&file, limit, each).map_err(|e| missing(&path, &e))?;
+        match file.read_at(&mut [0], 0) {
+            Ok(0) => Err(self.gone()),
+            Ok(_) => Ok(()),
+            Err(e) => Err(missing(&path, &e)),
+        }
+    }
+
+    /// The sample of the process.
+    pub(crate) fn sample(
+        &self,
+        depth: Depth,
+        cgroups: &Fact<Cgroups>,
+        buf: &mut Buf,
+    ) -> Fact<ProcessSample> {
+        let stat = stat::read(self, buf)?;
+        let (kind, name) = (stat.kind(), text::printable(stat.comm, NAME_LEN));
+        let cgroup = self.cgroup(cgroups, buf);
+        let (counters, walk) = match kind {
+            ProcessKind::User => {
+                // Directly one after the other: what the process does between
+                // the two readings is skew.
+                (self.counters(buf)?, self.walk(depth, buf))
+            }
+            ProcessKind::Kernel => (nothing(), Err(Missing::absent(NO_MEMORY[0]))),
+            ProcessKind::Zombie => (nothing(), Err(Missing::absent(NO_MEMORY[1]))),
+        };
+        if let Err(Missing { kind: MissingKind::Gone, .. }) = &walk {
+            return Err(self.gone());
+        }
+        Ok(ProcessSample {
+            pid: self.pid,
+            name,
+            kind,
+            counters: Ok(counters),
+            walk,
+            claims: Vec::new(),
+            cgroup,
+        })
+    }
+
+    /// The cgroup that its memory is charged to.
+    pub(crate) fn cgroup(&self, cgroups: &Fact<Cgroups>, buf: &mut Buf) -> Fact<String> {
+        let cgroups = cgroups.as_ref().map_err(Clone::clone)?;
+        let memberships = cgroup::read(self, buf)?;
+        let lines = memberships.iter().map(|(names, path)| (names.as_str(), path.as_str()));
+        cgroups.path_of(lines).ok_or_else(|| {
+            Missing::absent(format!(
+                "process {} is in no cgroup below {}",
+                self.pid,
+                cgroups.mount_point().display()
+            ))
+        })
+    }
+
+    fn counters(&self, buf: &mut Buf) -> Fact<Counters> {
+        // A program without memory is about to end.
+        status::read(self, buf)?.ok_or_else(|| self.gone())
+    }
+
+    fn walk(&self, depth: Depth, buf: &mut Buf) -> Fact<Walk> {
+        if depth == Depth::Counters {
+            return Err(Missing::new(MissingKind::Refused, "a walk was not asked for"));
+        }
+        let tmpfs = self.tmpfs(buf);
+        smaps::read(self, &tmpfs, buf).map(|areas| Walk { areas, age: Duration::ZERO })
+    }
+
+    /// The devices of the tmpfs mounts that it sees: files on them are shared
+    /// memory. Its own mounts, for a container has others than we.
+    fn tmpfs(&self, buf: &mut Buf) -> Vec<Device> {
+        let Ok(text) = self.read(mountinfo::NAME, mountinfo::LIMIT, buf) else { return Vec::new() };
+        let mounts = mountinfo::parse(text);
+        mounts.iter().filter(|m| *m.fs_type == *b"tmpfs").map(|m| m.device).collect()
+    }
+
+    pub(crate) fn gone(&self) -> Missing {
+        let why = format!("process {} ended while it was read", self.pid);
+        Missing::new(MissingKind::Gone, why)
+    }
+
+    pub(crate) fn malformed(&self, name: &str, what: &str) -> Missing {
+        file::malformed(&self.path.join(name), what)
+    }
+}
+
+const NO_MEMORY: [&str; 2] =
+    ["a kernel thread has no mappings", "a zombie has given its mappings back"];
+
+/// The counters of what has no memory: these zeros are known.
+fn nothing() -> Counters {
+    Counters {
+        source: stat::NAME,
+        vsz: 0,
+        rss: 0,
+        anon: 0,
+        file: Some(0),
+        shmem: Some(0),
+        swap: Some(0),
+        threads: Some(1),
+    }
+}
+
+/// The error below an error of the `procfs` crate, which keeps gone, denied and
+/// absent apart by its own cases.
+fn io_error(error: ProcError) -> io::Error {
+    match error {
+        ProcError::PermissionDenied(_) => Errno::ACCESS.into(),
+        ProcError::NotFound(_) => Errno::NOENT.into(),
+        ProcError::Io(error, _) => error,
+        other => io::Error::other(other.to_string()),
+    }
+}

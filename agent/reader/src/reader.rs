@@ -1,0 +1,125 @@
+//! The reader: roots in, samples out.
+
+use std::path::PathBuf;
+
+use memgap_ledger::sample::{CgroupSample, HostSample, MachineSample, ProcessSample};
+use memgap_ledger::{Fact, Missing, MissingKind};
+
+use crate::cgroups::Cgroups;
+use crate::error::Error;
+use crate::file::{self, Buf, Dir};
+use crate::host;
+use crate::process::{Depth, Process};
+
+/// Where the machine's interfaces are mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roots {
+    /// procfs: `/proc`, or the host's in a container, or a captured one.
+    pub procfs: PathBuf,
+    /// What stands for `/sys/fs/cgroup`; found in `mountinfo` where it is `None`.
+    pub cgroupfs: Option<PathBuf>,
+    /// The kubelet's links to container logs, whose names tell pod and container.
+    pub container_logs: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self {
+            procfs: PathBuf::from("/proc"),
+            cgroupfs: None,
+            container_logs: PathBuf::from("/var/log/containers"),
+        }
+    }
+}
+
+/// Reads one machine, live or captured.
+#[derive(Debug)]
+pub struct Reader {
+    roots: Roots,
+    procfs: Dir,
+    cgroups: Fact<Cgroups>,
+}
+
+impl Reader {
+    /// Opens the roots. Only procfs must be there.
+    pub fn open(roots: Roots) -> Result<Self, Error> {
+        let procfs = Dir::open(&roots.procfs).map_err(Error::Procfs)?;
+        let cgroups = Cgroups::open(&procfs, roots.cgroupfs.as_deref(), &roots.container_logs);
+        Ok(Self { roots, procfs, cgroups })
+    }
+
+    /// Everything at one time, without cap or budget. A process that ends while
+    /// it is read is not in it.
+    pub fn machine(&self, depth: Depth) -> Result<MachineSample, Missing> {
+        let mut buf = Buf::default();
+        let mut processes = Vec::new();
+        for pid in self.pids()? {
+            processes.extend(self.present(pid, depth, &mut buf));
+        }
+        Ok(MachineSample { host: self.host(), cgroups: self.cgroups(), processes })
+    }
+
+    /// The host's figures.
+    pub fn host(&self) -> HostSample {
+        host::read(&self.procfs, &mut Buf::default())
+    }
+
+    /// Every cgroup that has the memory controller, sorted by path.
+    pub fn cgroups(&self) -> Fact<Vec<CgroupSample>> {
+        self.cgroups.as_ref().map_err(Clone::clone)?.all()
+    }
+
+    /// The cgroup at a path below the memory hierarchy's mount.
+    pub fn cgroup(&self, path: &str) -> Result<CgroupSample, Missing> {
+        self.cgroups.as_ref().map_err(Clone::clone)?.one(path)
+    }
+
+    /// The processes in a cgroup and in those below it.
+    pub fn members(&self, cgroup_path: &str, depth: Depth) -> Fact<Vec<ProcessSample>> {
+        let mut buf = Buf::default();
+        let mut members = Vec::new();
+        for pid in self.pids()? {
+            let Ok(process) = Process::open(&self.roots.procfs, pid) else { continue };
+            let is_member = process
+                .cgroup(&self.cgroups, &mut buf)
+                .is_ok_and(|path| is_within(&path, cgroup_path));
+            if is_member {
+                members.extend(self.present(pid, depth, &mut buf));
+            }
+        }
+        Ok(members)
+    }
+
+    /// Reads one process; without cap or budget.
+    pub fn process(&self, pid: u32, depth: Depth) -> Result<ProcessSample, Missing> {
+        let process = Process::open(&self.roots.procfs, pid)?;
+        process.sample(depth, &self.cgroups, &mut Buf::default())
+    }
+
+    /// A process, unless it has ended; what else is wrong with it is in the sample.
+    fn present(&self, pid: u32, depth: Depth, buf: &mut Buf) -> Option<ProcessSample> {
+        let read = Process::open(&self.roots.procfs, pid)
+            .and_then(|process| process.sample(depth, &self.cgroups, buf));
+        match read {
+            Ok(sample) => Some(sample),
+            Err(lack) if lack.kind == MissingKind::Gone => None,
+            Err(lack) => Some(ProcessSample::missing(pid, &lack)),
+        }
+    }
+
+    /// The pids of all processes, in order.
+    pub fn pids(&self) -> Fact<Vec<u32>> {
+        let path = &self.roots.procfs;
+        let listed = std::fs::read_dir(path).map_err(|e| file::missing(path, &e))?;
+        let mut pids: Vec<u32> =
+            listed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+        pids.sort_unstable();
+        Ok(pids)
+    }
+}
+
+/// Whether a cgroup's path is another's or below it.
+fn is_within(path: &str, above: &str) -> bool {
+    let above = above.trim_end_matches('/');
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

@@ -1,0 +1,44 @@
+//! Readings of this machine, against parsers that others wrote and the kernel's
+//! own sums.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use memgap_ledger::MissingKind;
+use memgap_ledger::sample::ProcessKind;
+use memgap_reader::{Depth, Reader, Roots};
+
+fn reader() -> Reader {
+    Reader::open(Roots::default()).unwrap()
+}
+
+#[test]
+fn our_own_books_close() {
+    let sample = reader().process(std::process::id(), Depth::Walk).unwrap();
+    assert_eq!(sample.kind, ProcessKind::User);
+    let made = memgap_ledger::process::ledger(&sample);
+    assert_eq!(made.ledger.total(), made.headline.vsz.point().unwrap());
+    let walked: u64 = sample.walk.unwrap().areas.iter().map(|a| a.rss).sum();
+    let counted = sample.counters.unwrap().rss;
+    assert!(walked.abs_diff(counted) <= 1 << 20, "{walked} {counted}");
+}
+
+#[test]
+fn every_process_of_the_machine_is_read() {
+    let reader = reader();
+    let mut walked = 0;
+    for pid in reader.pids().unwrap() {
+        match reader.process(pid, Depth::Walk) {
+            Ok(sample) => walked += usize::from(sample.walk.is_ok()),
+            Err(lack) => assert_eq!(lack.kind, MissingKind::Gone, "{lack}"),
+        }
+    }
+    assert!(walked > 0);
+}
+
+#[test]
+fn a_pid_that_no_process_has_is_gone() {
+    for pid in [0, u32::MAX] {
+        let lack = reader().process(pid, Depth::Walk).unwrap_err();
+        assert_eq!(lack.kind, MissingKind::Gone);
+        assert!(lack.why.contains(&pid.to_string()), "{lack}");
+    }
+}
