@@ -17,7 +17,7 @@ pub struct Service {
 }
 
 /// How long a server may take to open its socket on a busy machine.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 impl Service {
     /// Debian's redis, without persistence.

@@ -184,134 +184,59 @@ impl Account {
         matches!(self.class(), Class::Unknown)
     }
 
-    #[allow(clippy::too_many_lines, reason = "one line an account: the table is the point")]
+    /// Whether only an allocator's or runtime's own books can tell the account.
+    pub const fn is_from_books(self) -> bool {
+        matches!(
+            self,
+            A::HeapInUse
+                | A::AllocatorFree
+                | A::AllocatorMetadata
+                | A::JitCode
+                | A::Metaspace
+                | A::GcTables
+        )
+    }
+
+    #[rustfmt::skip] // one line an account
     const fn facts(self) -> (&'static str, Class, &'static str) {
         use Class::{Allocator, Kernel, Program, Reclaimable, Unknown};
         match self {
-            A::HeapInUse => (
-                "heap_in_use",
-                Program,
-                "heap memory that the program has allocated and not freed, and that is resident",
-            ),
-            A::AllocatorFree => (
-                "allocator_free",
-                Allocator,
-                "resident memory that the program freed and its allocator or runtime keeps",
-            ),
-            A::AllocatorMetadata => {
-                ("allocator_metadata", Allocator, "the allocator's or runtime's own bookkeeping")
-            }
+            A::HeapInUse => ("heap_in_use", Program, "heap memory that the program has allocated and not freed, and that is resident"),
+            A::AllocatorFree => ("allocator_free", Allocator, "resident memory that the program freed and its allocator or runtime keeps"),
+            A::AllocatorMetadata => ("allocator_metadata", Allocator, "the allocator's or runtime's own bookkeeping"),
             A::JitCode => ("jit_code", Program, "machine code that a runtime generated"),
             A::Metaspace => ("metaspace", Program, "class metadata of a Java virtual machine"),
-            A::GcTables => (
-                "gc_tables",
-                Allocator,
-                "tables that a garbage collector needs: marks, cards, remembered sets",
-            ),
-            A::Stack => (
-                "stack",
-                Program,
-                "thread stacks; those other than the main thread's are recognised by their guard page",
-            ),
-            A::ElfData => (
-                "elf_data",
-                Program,
-                "written data of the program and its libraries: .data, .bss, relocations",
-            ),
-            A::HeapUnprobed => (
-                "heap_unprobed",
-                Unknown,
-                "[heap] and anonymous mappings of which no allocator's books were read",
-            ),
-            A::Unexplained => (
-                "unexplained",
-                Unknown,
-                "anonymous memory outside everything that the books which were read claim",
-            ),
-            A::Unreadable => {
-                ("unreadable", Unknown, "memory of processes that we may not look into")
-            }
-            A::MovedCharges => (
-                "moved_charges",
-                Unknown,
-                "anonymous memory charged here that no process of the cgroup holds (negative: held here, charged elsewhere)",
-            ),
-            A::Anonymous => (
-                "anonymous",
-                Program,
-                "anonymous memory of all processes, less what is lazily freed",
-            ),
-            A::LazyFree => (
-                "lazy_free",
-                Reclaimable,
-                "freed with MADV_FREE and still resident: the kernel takes it back under pressure",
-            ),
+            A::GcTables => ("gc_tables", Allocator, "tables that a garbage collector needs: marks, cards, remembered sets"),
+            A::Stack => ("stack", Program, "thread stacks; those other than the main thread's are recognised by their guard page"),
+            A::ElfData => ("elf_data", Program, "written data of the program and its libraries: .data, .bss, relocations"),
+            A::HeapUnprobed => ("heap_unprobed", Unknown, "[heap] and anonymous mappings of which no allocator's books were read"),
+            A::Unexplained => ("unexplained", Unknown, "anonymous memory outside everything that the books which were read claim"),
+            A::Unreadable => ("unreadable", Unknown, "memory of processes that we may not look into"),
+            A::MovedCharges => ("moved_charges", Unknown, "anonymous memory charged here that no process of the cgroup holds (negative: held here, charged elsewhere)"),
+            A::Anonymous => ("anonymous", Program, "anonymous memory of all processes, less what is lazily freed"),
+            A::LazyFree => ("lazy_free", Reclaimable, "freed with MADV_FREE and still resident: the kernel takes it back under pressure"),
             A::PageCache => ("page_cache", Reclaimable, "contents of files, read or written"),
-            A::FileMapped => (
-                "file_mapped",
-                Reclaimable,
-                "contents of files mapped into the process: its code, libraries, mapped data",
-            ),
+            A::FileMapped => ("file_mapped", Reclaimable, "contents of files mapped into the process: its code, libraries, mapped data"),
             A::Shmem => ("shmem", Program, "shared memory, tmpfs files and memfds"),
-            A::OffLru => (
-                "off_lru",
-                Kernel,
-                "pages on the reclaim lists that no counter of anonymous or file memory holds: swap cache, tails of split huge pages",
-            ),
+            A::OffLru => ("off_lru", Kernel, "pages on the reclaim lists that no counter of anonymous or file memory holds: swap cache, tails of split huge pages"),
             A::Device => ("device", Kernel, "resident pages of mapped devices"),
-            A::SlabReclaimable => (
-                "slab_reclaimable",
-                Reclaimable,
-                "kernel caches that can be dropped: directory entries, inodes",
-            ),
-            A::SlabUnreclaimable => {
-                ("slab_unreclaimable", Kernel, "kernel objects that can not be dropped")
-            }
-            A::Kernel => (
-                "kernel",
-                Kernel,
-                "kernel memory of the cgroup: page tables, kernel stacks, pipes, slab that can not be dropped",
-            ),
+            A::SlabReclaimable => ("slab_reclaimable", Reclaimable, "kernel caches that can be dropped: directory entries, inodes"),
+            A::SlabUnreclaimable => ("slab_unreclaimable", Kernel, "kernel objects that can not be dropped"),
+            A::Kernel => ("kernel", Kernel, "kernel memory of the cgroup: page tables, kernel stacks, pipes, slab that can not be dropped"),
             A::PageTables => ("page_tables", Kernel, "page tables, also those of virtual machines"),
             A::Vmalloc => ("vmalloc", Kernel, "vmalloc areas, kernel stacks among them"),
             A::Percpu => ("percpu", Kernel, "per-CPU allocations of the kernel"),
             A::Sock => ("sock", Kernel, "buffers of network sockets"),
             A::Hugetlb => ("hugetlb", Program, "huge pages of hugetlbfs"),
             A::MemFree => ("mem_free", Reclaimable, "memory that nobody uses"),
-            A::PcpFree => (
-                "pcp_free",
-                Reclaimable,
-                "free pages on the per-CPU lists, which MemFree leaves out",
-            ),
-            A::Skew => (
-                "skew",
-                Unknown,
-                "VmRSS less the sum of the mappings' Rss: counters that lag, or a reading torn by a running process",
-            ),
-            A::ChargeResidual => (
-                "charge_residual",
-                Unknown,
-                "usage less the sum of the counters: per-CPU charge stock and statistics not flushed yet",
-            ),
-            A::KernelUnaccounted => (
-                "kernel_unaccounted",
-                Unknown,
-                "MemTotal less everything that the kernel gives a name: direct page allocations of drivers",
-            ),
+            A::PcpFree => ("pcp_free", Reclaimable, "free pages on the per-CPU lists, which MemFree leaves out"),
+            A::Skew => ("skew", Unknown, "VmRSS less the sum of the mappings' Rss: counters that lag, or a reading torn by a running process"),
+            A::ChargeResidual => ("charge_residual", Unknown, "usage less the sum of the counters: per-CPU charge stock and statistics not flushed yet"),
+            A::KernelUnaccounted => ("kernel_unaccounted", Unknown, "MemTotal less everything that the kernel gives a name: direct page allocations of drivers"),
             A::Swapped => ("swapped", Program, "in the swap area, not in memory"),
-            A::DeviceMapped => {
-                ("device_mapped", Kernel, "mapped device memory, which is no RAM of ours")
-            }
-            A::Reserved => (
-                "reserved",
-                Program,
-                "address space without access rights (PROT_NONE): no memory until the program asks",
-            ),
-            A::Untouched => (
-                "untouched",
-                Program,
-                "accessible and never written, or given back: no memory behind it",
-            ),
+            A::DeviceMapped => ("device_mapped", Kernel, "mapped device memory, which is no RAM of ours"),
+            A::Reserved => ("reserved", Program, "address space without access rights (PROT_NONE): no memory until the program asks"),
+            A::Untouched => ("untouched", Program, "accessible and never written, or given back: no memory behind it"),
             A::VszSkew => ("vsz_skew", Unknown, "VmSize less the sum of the mappings' sizes"),
         }
     }

@@ -1,16 +1,17 @@
 //! Laws C1 to C3: the ledger of one cgroup, from in use to usage.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::absence::{self, Absence};
 use crate::account::{ANONYMOUS, Account, Scope};
-use crate::fact::{Fact, Missing, MissingKind};
+use crate::cuts::{self, CgroupHeadline};
+use crate::fact::{Missing, MissingKind};
 use crate::figure::{Figure, signed};
 use crate::identity::Identity;
-use crate::ledger::{Absence, Ledger};
+use crate::ledger::Ledger;
 use crate::lru::{self, Lists};
 use crate::process::ProcessLedger;
-use crate::sample::{CgroupSample, CgroupVersion, MemoryStat};
+use crate::sample::{CgroupSample, CgroupVersion, MemoryStat, ProcessKind};
 
 /// What one cgroup's memory is.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,25 +40,6 @@ pub struct CgroupLedger {
     pub absent: Vec<Absence>,
 }
 
-/// The headline figures of a cgroup: cuts through one axis.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CgroupHeadline {
-    /// `memory.current`.
-    pub usage: Figure,
-    /// Law C2, as cAdvisor and the kubelet compute it.
-    pub working_set: Figure,
-    /// Live memory that the working set leaves out.
-    pub working_set_hidden: Figure,
-    /// Law C3: what a limit really has to hold.
-    pub required: Figure,
-    /// The limit; `None` where there is none or it was not read.
-    pub limit: Option<u64>,
-    /// In use by the books of its processes' allocators and runtimes.
-    pub in_use: Figure,
-    /// Share of the anonymous memory that such books claim, 0 to 1.
-    pub in_use_coverage: Option<f64>,
-}
-
 /// The ledgers of the processes in a cgroup and below it, or why there are none.
 pub type Members<'a> = Result<&'a [&'a ProcessLedger], &'a Missing>;
 
@@ -73,7 +55,7 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
         book_lists(&mut ledger, stat);
         book_kernel(&mut ledger, stat, sample);
     }
-    let headline = headline(sample, &ledger, lru_lazy, members);
+    let headline = cuts::headline(sample, &ledger, lru_lazy, members);
     if let Some(usage) = headline.usage.point() {
         let residual = usage.saturating_sub(ledger.total());
         ledger.book(
@@ -87,6 +69,7 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
         members.iter().flat_map(|m| m.iter()).flat_map(|p| p.runtimes.iter().cloned()).collect();
     runtimes.sort_unstable();
     runtimes.dedup();
+    let absent = absences(sample, &ledger, members);
     CgroupLedger {
         path: sample.path.clone(),
         version: sample.version,
@@ -98,7 +81,7 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
         ledger,
         processes: members.ok().map(<[_]>::len),
         runtimes,
-        absent: absences(sample, members),
+        absent,
     }
 }
 
@@ -157,28 +140,40 @@ fn book_anonymous(ledger: &mut Ledger, stat: &MemoryStat, lazy: Figure, members:
             return;
         }
     };
-    let mut sums: BTreeMap<Account, (i64, bool)> = BTreeMap::new();
-    let mut age = Duration::ZERO;
-    for member in members {
-        for (account, charged) in &member.charged {
-            let exact = matches!(member.ledger.figure(*account), Figure::Exact(_));
-            let sum = sums.entry(*account).or_insert((0, true));
-            *sum = (sum.0.saturating_add(*charged), sum.1 && exact);
-        }
-        age = member.ledger.entries().iter().fold(age, |age, e| age.max(e.age));
-    }
+    let age = members.iter().flat_map(|m| m.ledger.entries()).map(|e| e.age).max();
+    let age = age.unwrap_or(Duration::ZERO);
     let mut held = 0i64;
     for account in ANONYMOUS {
-        if let Some((sum, exact)) = sums.get(account) {
-            held = held.saturating_add(*sum);
-            let bound = signed(stat.anon).max(*sum);
-            let figure =
-                if *exact { Figure::Exact(*sum) } else { Figure::interval(0, *sum, bound) };
-            ledger.book(*account, figure, "smaps", age);
-        }
+        let figure = held_by(members, *account, stat);
+        held = held.saturating_add(figure.point().unwrap_or(0));
+        ledger.book(*account, figure, "smaps", age);
     }
     let moved = Figure::Exact(bracket.saturating_sub(held));
     ledger.book(Account::MovedCharges, moved, "memory.stat", age);
+}
+
+/// What the members are charged on one account. Where only some tell, what they
+/// tell is the least; where none does, a residual account holds nothing and any
+/// other is absent.
+fn held_by(members: &[&ProcessLedger], account: Account, stat: &MemoryStat) -> Figure {
+    let mut sum = 0i64;
+    let (mut told, mut exact) = (0, true);
+    // Kernel threads and zombies hold nothing.
+    let users = members.iter().filter(|m| m.kind == ProcessKind::User);
+    let count = users.clone().count();
+    for member in users {
+        if let Some((_, charged)) = member.charged.iter().find(|(a, _)| *a == account) {
+            sum = sum.saturating_add(*charged);
+            told += 1;
+            exact &= matches!(member.ledger.figure(account), Figure::Exact(_));
+        }
+    }
+    match told {
+        0 if account.is_residual() || (count == 0 && !account.is_from_books()) => Figure::Exact(0),
+        0 => Figure::Absent,
+        n if n == count && exact => Figure::Exact(sum),
+        _ => Figure::interval(0, sum, signed(stat.anon)),
+    }
 }
 
 fn book_lists(ledger: &mut Ledger, stat: &MemoryStat) {
@@ -233,86 +228,6 @@ fn kernel_parts(stat: &MemoryStat, sample: &CgroupSample) -> Option<Figure> {
     Some(Figure::interval(signed(sum), signed(sum), signed(high)))
 }
 
-fn headline(
-    sample: &CgroupSample,
-    ledger: &Ledger,
-    lru_lazy: Figure,
-    members: Members<'_>,
-) -> CgroupHeadline {
-    let usage = sample.usage.as_ref().ok().copied();
-    let stat = sample.stat.as_ref().ok();
-    let members = members.unwrap_or_default();
-    let in_use = members.iter().fold(Figure::Absent, |sum, p| sum.plus(p.headline.in_use));
-    CgroupHeadline {
-        usage: usage.map_or(Figure::Absent, Figure::exact),
-        working_set: match (usage, stat) {
-            (Some(usage), Some(stat)) => Figure::exact(usage.saturating_sub(stat.inactive_file)),
-            _ => Figure::Absent,
-        },
-        working_set_hidden: hidden(lru_lazy, ledger.figure(Account::LazyFree)),
-        required: match (usage, stat) {
-            (Some(usage), Some(stat)) => required(usage, stat, sample, ledger, members),
-            _ => Figure::Absent,
-        },
-        limit: sample.limit.as_ref().ok().copied().flatten(),
-        in_use,
-        in_use_coverage: (in_use != Figure::Absent).then(|| coverage(ledger)),
-    }
-}
-
-/// `lru_lazy - lazy_free`: pages on the file lists that were written again.
-fn hidden(lru_lazy: Figure, lazy: Figure) -> Figure {
-    let (Some(point), Some(lazy_point)) = (lru_lazy.point(), lazy.point()) else {
-        return Figure::Absent;
-    };
-    let (Some((low, high)), Some((lazy_low, lazy_high))) = (lru_lazy.bounds(), lazy.bounds())
-    else {
-        return Figure::Absent;
-    };
-    let at_least_0 = |bytes: i64| bytes.max(0);
-    Figure::interval(
-        at_least_0(low.saturating_sub(lazy_high)),
-        at_least_0(point.saturating_sub(lazy_point)),
-        at_least_0(high.saturating_sub(lazy_low)),
-    )
-}
-
-/// Law C3. Locked page cache can not be taken back; without a walk it is known
-/// to lie between nothing and all that is unevictable.
-fn required(
-    usage: u64,
-    stat: &MemoryStat,
-    sample: &CgroupSample,
-    ledger: &Ledger,
-    members: &[&ProcessLedger],
-) -> Figure {
-    let cache = ledger.booked(Account::PageCache);
-    let lazy = ledger.figure(Account::LazyFree);
-    let (lazy_low, lazy_high) = lazy.bounds().unwrap_or((0, 0));
-    let locked_high = signed(stat.unevictable).min(cache);
-    let walked = members.iter().fold(Figure::Absent, |sum, p| sum.plus(p.locked_file));
-    let locked = walked.point().unwrap_or(0).min(locked_high);
-    let slab = ledger.booked(Account::SlabReclaimable);
-    let base = signed(usage).saturating_sub(cache).saturating_sub(slab);
-    // v1 does not say how much of the kernel's memory can be dropped.
-    let unsplit = stat.slab_reclaimable.is_none();
-    let slab_high = if unsplit { ledger.booked(Account::Kernel).max(0) } else { 0 };
-    // Pages that are also in the swap area go without being written.
-    let swaps = !matches!(sample.swap_limit, Ok(Some(0)));
-    let swapcache = if swaps { signed(stat.swapcached.unwrap_or(0)) } else { 0 };
-    let low = base.saturating_sub(lazy_high).saturating_sub(slab_high).saturating_sub(swapcache);
-    let point = base.saturating_sub(lazy.point().unwrap_or(0)).saturating_add(locked);
-    let high = base.saturating_sub(lazy_low).saturating_add(locked_high);
-    Figure::interval(low.max(0), point.max(0), high.max(0))
-}
-
-/// The share of the anonymous memory, lazily freed left out, that books claim.
-fn coverage(ledger: &Ledger) -> f64 {
-    let all = ledger.sum(ANONYMOUS).max(1);
-    let unknown = ledger.sum(&[Account::HeapUnprobed, Account::Unexplained, Account::Unreadable]);
-    ((all.saturating_sub(unknown)) as f64 / all as f64).clamp(0.0, 1.0)
-}
-
 fn usage_file(sample: &CgroupSample) -> &'static str {
     match sample.version {
         CgroupVersion::V1 => "memory.usage_in_bytes",
@@ -320,31 +235,39 @@ fn usage_file(sample: &CgroupSample) -> &'static str {
     }
 }
 
-fn absences(sample: &CgroupSample, members: Members<'_>) -> Vec<Absence> {
-    fn note<T>(absent: &mut Vec<Absence>, what: &'static str, fact: &Fact<T>) {
-        if let Err(missing) = fact {
-            absent.push(Absence::new(what, missing));
-        }
-    }
+/// Why no member tells an account: one reason stands for all.
+fn untold<'a>(members: &[&'a ProcessLedger], account: Account) -> Option<&'a Missing> {
+    let reasons = members.iter().flat_map(|m| &m.absent).filter(|a| a.what == account.name());
+    reasons.map(|a| &a.missing).min_by_key(|m| (m.kind, &m.why))
+}
+
+fn absences(sample: &CgroupSample, ledger: &Ledger, members: Members<'_>) -> Vec<Absence> {
     let mut absent = Vec::new();
-    note(&mut absent, "usage", &sample.usage);
-    note(&mut absent, "limit", &sample.limit);
-    note(&mut absent, "stat", &sample.stat);
+    absence::note(&mut absent, "usage", &sample.usage);
+    absence::note(&mut absent, "limit", &sample.limit);
+    absence::note(&mut absent, "stat", &sample.stat);
     if let Err(missing) = members {
         absent.push(Absence::new("processes", missing));
     }
-    if sample.version == CgroupVersion::V1 && !sample.root {
-        note(&mut absent, "kernel", &sample.kmem);
-        let missing = Missing::absent(
-            "cgroup v1 does not say which kernel memory can be dropped, nor what sockets hold",
-        );
-        absent.push(Absence::new("slab_reclaimable", &missing));
-        absent.push(Absence::new("sock", &missing));
+    let unread = Missing::absent("no allocator's or runtime's books were read for its processes");
+    if members.is_ok_and(|m| m.iter().all(|p| p.in_use.is_none())) || members.is_err() {
+        absent.push(Absence::new("in_use", &unread));
     }
-    if !members.is_ok_and(|m| m.iter().any(|p| !p.runtimes.is_empty())) {
-        let missing =
-            Missing::absent("no allocator's or runtime's books were read for its processes");
-        absent.push(Absence::new("in_use", &missing));
-    }
+    let silent = Missing::absent(match sample.version {
+        CgroupVersion::V1 => "cgroup v1 does not report it",
+        CgroupVersion::V2 => "this kernel's memory.stat does not report it",
+    });
+    absence::of_accounts(&mut absent, ledger, |account| match account {
+        _ if sample.stat.is_err() => sample.stat.as_ref().err(),
+        Account::Kernel if sample.version == CgroupVersion::V1 => {
+            Some(sample.kmem.as_ref().err().unwrap_or(&silent))
+        }
+        Account::ChargeResidual => sample.usage.as_ref().err(),
+        _ if account.is_from_books() => Some(&unread),
+        _ if ANONYMOUS.contains(&account) || account == Account::MovedCharges => {
+            members.map_or_else(Some, |m| untold(m, account))
+        }
+        _ => Some(&silent),
+    });
     absent
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use crate::absence::{self, Absence};
 use crate::account::{Account, Scope};
-use crate::fact::Fact;
+use crate::fact::Missing;
 use crate::figure::{Figure, signed};
-use crate::ledger::{Absence, Ledger};
+use crate::ledger::Ledger;
 use crate::lru::{self, Lists};
 use crate::sample::{HostSample, Meminfo};
 
@@ -47,6 +48,7 @@ pub fn ledger(sample: &HostSample) -> HostLedger {
     }
     let of =
         |f: fn(&Meminfo) -> Option<u64>| meminfo.and_then(f).map_or(Figure::Absent, Figure::exact);
+    let absent = absences(sample, &ledger);
     HostLedger {
         headline: HostHeadline {
             total: of(|m| Some(m.mem_total)),
@@ -56,7 +58,7 @@ pub fn ledger(sample: &HostSample) -> HostLedger {
         },
         lru_lazy,
         ledger,
-        absent: absences(sample),
+        absent,
     }
 }
 
@@ -109,15 +111,15 @@ fn book(ledger: &mut Ledger, m: &Meminfo, sample: &HostSample, lru_lazy: Figure)
     }
 }
 
-fn absences(sample: &HostSample) -> Vec<Absence> {
-    fn note<T>(absent: &mut Vec<Absence>, what: &'static str, fact: &Fact<T>) {
-        if let Err(missing) = fact {
-            absent.push(Absence::new(what, missing));
-        }
-    }
+fn absences(sample: &HostSample, ledger: &Ledger) -> Vec<Absence> {
     let mut absent = Vec::new();
-    note(&mut absent, "meminfo", &sample.meminfo);
-    note(&mut absent, "pcp_free", &sample.pcp);
-    note(&mut absent, "sock", &sample.sock);
+    absence::note(&mut absent, "meminfo", &sample.meminfo);
+    let silent = Missing::absent("this kernel's meminfo does not report it");
+    absence::of_accounts(&mut absent, ledger, |account| match account {
+        _ if sample.meminfo.is_err() => sample.meminfo.as_ref().err(),
+        Account::PcpFree => sample.pcp.as_ref().err(),
+        Account::Sock => sample.sock.as_ref().err(),
+        _ => Some(&silent),
+    });
     absent
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Account, Class, Figure, Missing, Scope};
+use crate::{Account, Class, Figure, Scope};
 
 /// One line of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,22 +15,6 @@ pub struct Entry {
     pub source: &'static str,
     /// How old the reading behind it was when the ledger was made.
     pub age: Duration,
-}
-
-/// Something that was not read, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Absence {
-    /// The name of the figure, account or reading.
-    pub what: &'static str,
-    /// The reason.
-    pub missing: Missing,
-}
-
-impl Absence {
-    /// Records that `what` is missing.
-    pub fn new(what: &'static str, missing: &Missing) -> Self {
-        Self { what, missing: missing.clone() }
-    }
 }
 
 /// Every account of a scope, in the order of the scope's axis. The set never

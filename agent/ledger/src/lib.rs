@@ -6,10 +6,12 @@
 //! bytes. What could not be read is a [`Missing`] with its reason, never 0.
 #![forbid(unsafe_code)]
 
+pub mod absence;
 pub mod account;
 pub mod cgroup;
 pub mod claim;
 mod claims;
+pub mod cuts;
 pub mod fact;
 pub mod figure;
 pub mod finding;
@@ -24,15 +26,17 @@ pub mod sample;
 pub mod size;
 mod split;
 
+pub use absence::Absence;
 pub use account::{Account, Class, Scope};
 pub use cgroup::CgroupLedger;
+pub use cuts::CgroupHeadline;
 pub use fact::{Fact, Missing, MissingKind};
 pub use figure::Figure;
 pub use finding::Finding;
 pub use gap::Gap;
 pub use host::HostLedger;
 pub use identity::Identity;
-pub use ledger::{Absence, Entry, Ledger};
+pub use ledger::{Entry, Ledger};
 pub use machine::Machine;
 pub use process::ProcessLedger;
 pub use split::InUse;

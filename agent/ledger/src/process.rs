@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use crate::absence::{self, Absence};
 use crate::account::{ANONYMOUS, Account, RSS, Scope, VSZ};
 use crate::fact::{Missing, MissingKind};
 use crate::figure::{Figure, signed};
-use crate::ledger::{Absence, Ledger};
+use crate::ledger::Ledger;
 use crate::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Walk};
 use crate::split::{self, InUse, Split};
 
@@ -77,6 +78,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
     let headline = headline(sample, &split);
     close(&mut ledger, &headline, counters.map_or("smaps", |c| c.source));
 
+    let absent = absences(sample, &ledger);
     let mut runtimes: Vec<String> = sample.claims.iter().map(|c| c.owner.clone()).collect();
     runtimes.sort_unstable();
     runtimes.dedup();
@@ -95,7 +97,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
             .filter_map(|a| split.charged.get(a).map(|bytes| (*a, *bytes)))
             .collect(),
         locked_file: walk.map_or(Figure::Absent, |w| Figure::exact(locked_file(&w.areas))),
-        absent: absences(sample),
+        absent,
     }
 }
 
@@ -208,24 +210,20 @@ fn locked_file(areas: &[Area]) -> u64 {
         .fold(0, |sum, a| sum.saturating_add(a.locked.min(a.pss.saturating_sub(a.pss_anonymous()))))
 }
 
-fn absences(sample: &ProcessSample) -> Vec<Absence> {
+fn absences(sample: &ProcessSample, ledger: &Ledger) -> Vec<Absence> {
     let mut absent = Vec::new();
-    if let Err(missing) = &sample.counters {
-        absent.push(Absence::new("counters", missing));
-    }
+    absence::note(&mut absent, "counters", &sample.counters);
     if sample.kind != ProcessKind::User {
         return absent;
     }
-    if let Err(missing) = &sample.walk {
-        absent.push(Absence::new("walk", missing));
-    }
-    if let Err(missing) = &sample.cgroup {
-        absent.push(Absence::new("cgroup", missing));
-    }
+    absence::note(&mut absent, "walk", &sample.walk);
+    absence::note(&mut absent, "cgroup", &sample.cgroup);
+    let unread = Missing::absent("no allocator's or runtime's books were read for this process");
     if sample.claims.is_empty() {
-        let missing =
-            Missing::absent("no allocator's or runtime's books were read for this process");
-        absent.push(Absence::new("in_use", &missing));
+        absent.push(Absence::new("in_use", &unread));
     }
+    absence::of_accounts(&mut absent, ledger, |account| {
+        if account.is_from_books() { Some(&unread) } else { sample.walk.as_ref().err() }
+    });
     absent
 }

@@ -8,7 +8,8 @@ use memgap_ledger::account::{self, Account, Scope};
 use memgap_ledger::finding::{Subject, findings};
 use memgap_ledger::sample::{CgroupSample, HostSample, ProcessSample};
 use memgap_ledger::{
-    CgroupLedger, Figure, Ledger, Machine, Missing, ProcessLedger, cgroup, gap, host, process,
+    Absence, CgroupLedger, Figure, Ledger, Machine, Missing, ProcessLedger, cgroup, gap, host,
+    process,
 };
 use proptest::prelude::*;
 
@@ -28,8 +29,18 @@ fn sound(ledger: &Ledger) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Every figure that is absent has its reason.
+fn reasoned(ledger: &Ledger, absent: &[Absence]) -> Result<(), TestCaseError> {
+    for entry in ledger.entries().iter().filter(|e| e.figure == Figure::Absent) {
+        let reason = absent.iter().find(|a| a.what == entry.account.name());
+        prop_assert!(reason.is_some_and(|r| r.missing.why != "not read"), "{entry:?}");
+    }
+    Ok(())
+}
+
 fn explained(process: &ProcessLedger) -> Result<(), TestCaseError> {
     sound(&process.ledger)?;
+    reasoned(&process.ledger, &process.absent)?;
     let _ = (gap::of_process(process), findings(Subject::Process(process)));
     if let Some(share) = process.unexplained_share() {
         prop_assert!(share >= 0.0);
@@ -101,6 +112,7 @@ proptest! {
         let mut members: Vec<_> = members.iter().map(process::ledger).collect();
         let made = cgroup_of(&sample, &members);
         sound(&made.ledger)?;
+        reasoned(&made.ledger, &made.absent)?;
         if let Some(usage) = made.headline.usage.point() {
             prop_assert_eq!(made.ledger.total(), usage);
         }
@@ -147,6 +159,7 @@ proptest! {
     fn the_host_closes_on_its_total(sample in any::host(Scale::Real)) {
         let made = host::ledger(&sample);
         sound(&made.ledger)?;
+        reasoned(&made.ledger, &made.absent)?;
         if let Ok(meminfo) = &sample.meminfo {
             prop_assert_eq!(made.ledger.total(), i64::try_from(meminfo.mem_total).expect("real"));
         }

@@ -1,0 +1,78 @@
+//! A memory cgroup of the test's own, below the one that the test runs in.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use cgroups_rs::CgroupPid;
+use cgroups_rs::fs::Cgroup;
+use cgroups_rs::fs::hierarchies::V1;
+use cgroups_rs::fs::memory::MemController;
+
+/// A cgroup that is removed with the value. End its processes first.
+#[derive(Debug)]
+pub struct TestCgroup {
+    group: Cgroup,
+    path: String,
+}
+
+impl TestCgroup {
+    /// Makes a cgroup on the v1 memory hierarchy of this machine.
+    pub fn v1(name: &str) -> Result<Self> {
+        let own = own_path()?;
+        let path =
+            format!("{}/memgap-test-{name}-{}", own.trim_end_matches('/'), std::process::id());
+        let only_memory = Some(vec!["memory".to_owned()]);
+        let group =
+            Cgroup::new_with_specified_controllers(Box::new(V1::new()), &path[1..], only_memory)
+                .with_context(|| {
+                    format!("failed to make the cgroup {path}: the tests need root")
+                })?;
+        Ok(Self { group, path })
+    }
+
+    /// Its path below the hierarchy's mount.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Moves a process into it.
+    pub fn add(&self, pid: u32) -> Result<()> {
+        let moved = self.group.add_task_by_tgid(CgroupPid::from(u64::from(pid)));
+        moved.with_context(|| format!("failed to move {pid} to {}", self.path))
+    }
+
+    /// Limits its memory.
+    pub fn limit(&self, bytes: i64) -> Result<()> {
+        let memory: &MemController = self.group.controller_of().context("no memory controller")?;
+        memory.set_limit(bytes).with_context(|| format!("failed to limit {}", self.path))
+    }
+
+    /// A figure of the kernel's own: `total_rss` of `memory.stat`, say.
+    pub fn stat(&self, key: &str) -> Result<u64> {
+        let text = self.file("memory.stat")?;
+        let line = text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(' '));
+        Ok(line.with_context(|| format!("no {key} in memory.stat"))?.parse()?)
+    }
+
+    /// The text of one of its files.
+    pub fn file(&self, name: &str) -> Result<String> {
+        let path = PathBuf::from(format!("/sys/fs/cgroup/memory{}", self.path)).join(name);
+        std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))
+    }
+}
+
+impl Drop for TestCgroup {
+    fn drop(&mut self) {
+        let _ = self.group.delete();
+    }
+}
+
+fn own_path() -> Result<String> {
+    let text = std::fs::read_to_string("/proc/self/cgroup").context("procfs is not mounted")?;
+    let memory = text.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let controllers = fields.next()?;
+        controllers.split(',').any(|c| c == "memory").then(|| fields.next())?
+    });
+    Ok(memory.context("no v1 memory controller: cgroup v2 is tested in tests/vm")?.to_owned())
+}
