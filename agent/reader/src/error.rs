@@ -1,6 +1,10 @@
 //! Why a reader could not do what it was asked for.
 
+use std::path::PathBuf;
+
 use memgap_ledger::Missing;
+
+use crate::target::Target;
 
 /// Errors of the reader; each message names the thing and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -8,4 +12,49 @@ pub enum Error {
     /// There is no procfs where it was looked for.
     #[error("{0}: mount procfs there, or name the place with --path.procfs")]
     Procfs(Missing),
+    /// Something that everything else depends on could not be read.
+    #[error("{0}")]
+    Missing(#[from] Missing),
+    /// The word names no kind of target.
+    #[error("`{word}` is no target: {remedy}")]
+    Usage {
+        /// What was given.
+        word: String,
+        /// What may be given instead.
+        remedy: &'static str,
+    },
+    /// Nothing of that name is there.
+    #[error("{target} was not found: {remedy}")]
+    NotFound {
+        /// What was looked for.
+        target: Target,
+        /// Where to look.
+        remedy: &'static str,
+    },
+    /// Several things have that name.
+    #[error("{target} is ambiguous: name one of {}", listed(candidates))]
+    Ambiguous {
+        /// What was looked for.
+        target: Target,
+        /// Targets that say which.
+        candidates: Vec<String>,
+    },
+    /// A capture could not be written.
+    #[error("failed to write {}: {source}", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+}
+
+/// The first few; a message is not a list.
+fn listed(candidates: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let mut words = candidates.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if candidates.len() > SHOWN {
+        words += &format!(" and {} more", candidates.len() - SHOWN);
+    }
+    words
 }

@@ -10,11 +10,13 @@ mod container_names;
 mod error;
 mod fields;
 mod file;
+mod find;
 pub mod host;
 mod kind;
 mod process;
 mod reader;
 pub mod source;
+mod target;
 mod text;
 
 pub use cgroups::Cgroups;
@@ -22,3 +24,4 @@ pub use error::Error;
 pub use file::{Buf, Dir};
 pub use process::{Depth, Process};
 pub use reader::{Reader, Roots};
+pub use target::{Found, Target};

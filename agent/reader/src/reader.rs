@@ -1,6 +1,6 @@
 //! The reader: roots in, samples out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use memgap_ledger::sample::{CgroupSample, HostSample, MachineSample, ProcessSample};
 use memgap_ledger::{Fact, Missing, MissingKind};
@@ -8,8 +8,10 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 use crate::cgroups::Cgroups;
 use crate::error::Error;
 use crate::file::{self, Buf, Dir};
+use crate::find;
 use crate::host;
 use crate::process::{Depth, Process};
+use crate::target::{Found, Target};
 
 /// Where the machine's interfaces are mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +81,7 @@ impl Reader {
         let mut buf = Buf::default();
         let mut members = Vec::new();
         for pid in self.pids()? {
-            let Ok(process) = Process::open(&self.roots.procfs, pid) else { continue };
+            let Ok(process) = self.open_process(pid) else { continue };
             let is_member = process
                 .cgroup(&self.cgroups, &mut buf)
                 .is_ok_and(|path| is_within(&path, cgroup_path));
@@ -90,16 +92,30 @@ impl Reader {
         Ok(members)
     }
 
+    /// Finds what a user names.
+    pub fn find(&self, target: &Target) -> Result<Found, Error> {
+        find::find(self, target)
+    }
+
     /// Reads one process; without cap or budget.
     pub fn process(&self, pid: u32, depth: Depth) -> Result<ProcessSample, Missing> {
-        let process = Process::open(&self.roots.procfs, pid)?;
+        let process = self.open_process(pid)?;
         process.sample(depth, &self.cgroups, &mut Buf::default())
+    }
+
+    /// Opens one process.
+    pub fn open_process(&self, pid: u32) -> Fact<Process> {
+        Process::open(&self.roots.procfs, pid)
+    }
+
+    pub(crate) fn procfs(&self) -> &Path {
+        &self.roots.procfs
     }
 
     /// A process, unless it has ended; what else is wrong with it is in the sample.
     fn present(&self, pid: u32, depth: Depth, buf: &mut Buf) -> Option<ProcessSample> {
-        let read = Process::open(&self.roots.procfs, pid)
-            .and_then(|process| process.sample(depth, &self.cgroups, buf));
+        let read =
+            self.open_process(pid).and_then(|process| process.sample(depth, &self.cgroups, buf));
         match read {
             Ok(sample) => Some(sample),
             Err(lack) if lack.kind == MissingKind::Gone => None,

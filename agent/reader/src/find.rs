@@ -1,0 +1,149 @@
+//! From what a user names to a process or cgroup of the machine.
+
+use std::collections::BTreeSet;
+
+use memgap_ledger::sample::CgroupSample;
+use memgap_ledger::{Identity, Missing, MissingKind};
+
+use crate::error::Error;
+use crate::file::Buf;
+use crate::process::Process;
+use crate::reader::Reader;
+use crate::source::{stat, statm};
+use crate::target::{Found, Target};
+
+/// Bytes of a name that the kernel keeps: `TASK_COMM_LEN` less its end.
+const COMM_LEN: usize = 15;
+
+/// Bytes of a command line that are looked at for the program's name. Nothing of
+/// it is kept.
+const CMDLINE: usize = 2 << 20;
+
+const PROCESSES: &str = "`memgap ps` lists the processes that run";
+const CGROUPS: &str = "`memgap ps --cgroups` lists the cgroups";
+
+/// Finds a target.
+pub(crate) fn find(reader: &Reader, target: &Target) -> Result<Found, Error> {
+    let cgroup = |found: Result<String, Error>| found.map(|path| Found::Cgroup { path });
+    match target {
+        Target::Host => Ok(Found::Host),
+        Target::Own => own(reader, target),
+        Target::Pid(pid) => match reader.open_process(*pid) {
+            Ok(_) => Ok(Found::Process { pid: *pid, others: Vec::new() }),
+            Err(lack) => Err(lacks(lack, target, PROCESSES)),
+        },
+        Target::Name(name) => by_name(reader, name, target),
+        Target::Cgroup(path) => match reader.cgroup(path) {
+            Ok(found) => Ok(Found::Cgroup { path: found.path }),
+            Err(lack) => Err(lacks(lack, target, CGROUPS)),
+        },
+        Target::Unit(name) => cgroup(unique(reader, target, |c| unit(c, name))),
+        Target::Container(id) => cgroup(unique(reader, target, |c| container(c, id))),
+        Target::Pod { namespace, name } => {
+            cgroup(unique(reader, target, |c| pod(c, namespace.as_deref(), name)))
+        }
+    }
+}
+
+/// `self` is a link to our pid in the namespace of that procfs.
+fn own(reader: &Reader, target: &Target) -> Result<Found, Error> {
+    let link = std::fs::read_link(reader.procfs().join("self"));
+    let pid = link.ok().and_then(|link| link.to_str()?.parse().ok());
+    pid.map(|pid| Found::Process { pid, others: Vec::new() }).ok_or_else(|| {
+        not_found(target, "that procfs is of another pid namespace, or was captured: give a pid")
+    })
+}
+
+fn by_name(reader: &Reader, name: &str, target: &Target) -> Result<Found, Error> {
+    let mut buf = Buf::default();
+    let mut found: Vec<(u64, u32)> = reader
+        .pids()?
+        .into_iter()
+        .filter_map(|pid| {
+            let process = reader.open_process(pid).ok()?;
+            let rss = || statm::read(&process, 1, &mut Buf::default()).map_or(0, |c| c.rss);
+            is_named(&process, name, &mut buf).then(|| (rss(), pid))
+        })
+        .collect();
+    found.sort_unstable_by_key(|(rss, pid)| (std::cmp::Reverse(*rss), *pid));
+    let mut pids = found.into_iter().map(|(_, pid)| pid);
+    match pids.next() {
+        Some(pid) => Ok(Found::Process { pid, others: pids.collect() }),
+        None => Err(not_found(target, PROCESSES)),
+    }
+}
+
+/// Whether its `comm` is the name; of a longer name `comm` holds the beginning
+/// and the command line the rest.
+fn is_named(process: &Process, name: &str, buf: &mut Buf) -> bool {
+    let name = name.as_bytes();
+    let Ok(stat) = stat::read(process, buf) else { return false };
+    if stat.comm == name {
+        return true;
+    }
+    if name.len() <= COMM_LEN || stat.comm != &name[..COMM_LEN] {
+        return false;
+    }
+    let Ok(line) = process.read("cmdline", CMDLINE, buf) else { return false };
+    let program = line.split(|b| *b == 0).next().unwrap_or_default();
+    program.rsplit(|b| *b == b'/').next() == Some(name)
+}
+
+/// The path that `matches` gives for exactly one cgroup, or for several that
+/// agree. Otherwise the candidates are named.
+fn unique(
+    reader: &Reader,
+    target: &Target,
+    matches: impl Fn(&CgroupSample) -> Option<String>,
+) -> Result<String, Error> {
+    let found: BTreeSet<String> = reader.cgroups()?.iter().filter_map(matches).collect();
+    let mut paths = found.into_iter();
+    match (paths.next(), paths.next()) {
+        (Some(path), None) => Ok(path),
+        (Some(first), Some(second)) => {
+            let paths = [first, second].into_iter().chain(paths);
+            let candidates = paths.map(|path| Target::Cgroup(path).to_string()).collect();
+            Err(Error::Ambiguous { target: target.clone(), candidates })
+        }
+        _ => Err(not_found(target, CGROUPS)),
+    }
+}
+
+fn unit(cgroup: &CgroupSample, wanted: &str) -> Option<String> {
+    let Identity::Unit { name } = Identity::of_path(&cgroup.path, None) else { return None };
+    let is_it = name == wanted || name.strip_suffix(".service") == Some(wanted);
+    is_it.then(|| cgroup.path.clone())
+}
+
+fn container(cgroup: &CgroupSample, prefix: &str) -> Option<String> {
+    match Identity::of_path(&cgroup.path, None) {
+        Identity::Container(c) if c.id.starts_with(prefix) => Some(cgroup.path.clone()),
+        _ => None,
+    }
+}
+
+/// A pod is named by its containers, and stands above them.
+fn pod(cgroup: &CgroupSample, namespace: Option<&str>, name: &str) -> Option<String> {
+    match Identity::of_path(&cgroup.path, cgroup.names.clone()) {
+        Identity::Pod { uid } if namespace.is_none() && uid == name => Some(cgroup.path.clone()),
+        Identity::Container(container) => {
+            let names = container.names?;
+            let is_it = names.pod == name && namespace.is_none_or(|n| names.namespace == n);
+            let (above, _) = cgroup.path.rsplit_once('/')?;
+            is_it.then(|| above.to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// What is not there was not found; what may not be read says so itself.
+fn lacks(lack: Missing, target: &Target, remedy: &'static str) -> Error {
+    match lack.kind {
+        MissingKind::Absent | MissingKind::Gone => not_found(target, remedy),
+        _ => Error::Missing(lack),
+    }
+}
+
+fn not_found(target: &Target, remedy: &'static str) -> Error {
+    Error::NotFound { target: target.clone(), remedy }
+}
