@@ -1,0 +1,65 @@
+//! The program that tests/vm/run starts in a virtual machine: it makes cgroups
+//! whose memory is known, asks the real memgap about them, and holds the answers
+//! against the kernel's own files.
+//!
+//! It prints a line for each scenario, `vm-guest TAB name TAB ok|failed TAB words`,
+//! and `vm-guest TAB end` when it got through all of them.
+
+mod actor;
+mod books;
+mod findings;
+mod group;
+mod kernel;
+mod memgap;
+mod memory;
+mod scenarios;
+
+use std::env;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::findings::Findings;
+use crate::group::Group;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        [] => {
+            run_all();
+            Ok(())
+        }
+        ["actor", group] => actor::enter(Path::new(group)),
+        ["actor"] => actor::obey(),
+        _ => bail_usage(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vm-guest: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bail_usage() -> Result<()> {
+    bail!("usage: vm-guest [actor [CGROUP]]")
+}
+
+fn run_all() {
+    for (name, scenario) in scenarios::ALL {
+        let mut findings = Findings::default();
+        let ended = Group::new(name).and_then(|mut group| scenario(&mut group, &mut findings));
+        if let Err(error) = ended {
+            findings.failures.push(format!("{error:#}"));
+        }
+        let verdict = if findings.failures.is_empty() { "ok" } else { "failed" };
+        println!("vm-guest\t{name}\t{verdict}\t{}", findings.figures.join(", "));
+        for failure in &findings.failures {
+            println!("vm-guest\t{name}\twhy\t{failure}");
+        }
+    }
+    println!("vm-guest\tend");
+}

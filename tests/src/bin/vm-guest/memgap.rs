@@ -1,0 +1,76 @@
+//! The real program's answer, read as its documented JSON.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use serde_json::Value;
+
+/// What `memgap explain TARGET --json` said.
+pub struct Report(Value);
+
+/// A figure of a report, in bytes. An exact one has three equal values.
+#[derive(Debug, Clone, Copy)]
+pub struct Figure {
+    /// At least.
+    pub low: i64,
+    /// The value that sums use.
+    pub point: i64,
+    /// At most.
+    pub high: i64,
+}
+
+impl Report {
+    /// Runs the program, outside of any cgroup that is measured.
+    pub fn of(target: &str) -> Result<Self> {
+        let output = Command::new("/bin/memgap")
+            .args(["explain", target, "--json"])
+            .output()
+            .context("failed to start /bin/memgap")?;
+        ensure!(
+            output.status.success(),
+            "memgap explain {target}: {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        let report = serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("memgap explain {target} --json is not JSON"))?;
+        Ok(Self(report))
+    }
+
+    /// A headline figure with its bounds.
+    pub fn headline(&self, name: &str) -> Result<Figure> {
+        let headline = &self.0["headline"];
+        let point = headline[name]
+            .as_i64()
+            .ok_or_else(|| anyhow!("the headline has no {name}: {headline}"))?;
+        Ok(figure(&headline["bounds"][name], point))
+    }
+
+    /// An account's figure.
+    pub fn figure(&self, account: &str) -> Result<Figure> {
+        let entry = self
+            .accounts()
+            .find(|entry| entry["name"] == account)
+            .ok_or_else(|| anyhow!("there is no account {account}"))?;
+        let point =
+            entry["bytes"].as_i64().ok_or_else(|| anyhow!("{account} is absent: {entry}"))?;
+        Ok(figure(entry, point))
+    }
+
+    /// The sum of all accounts but those named.
+    pub fn sum_without(&self, names: &[&str]) -> i64 {
+        self.accounts()
+            .filter(|account| !account["name"].as_str().is_some_and(|n| names.contains(&n)))
+            .filter_map(|account| account["bytes"].as_i64())
+            .sum()
+    }
+
+    fn accounts(&self) -> impl Iterator<Item = &Value> {
+        self.0["accounts"].as_array().into_iter().flatten()
+    }
+}
+
+fn figure(bounds: &Value, point: i64) -> Figure {
+    let bound = |name: &str| bounds[name].as_i64().unwrap_or(point);
+    Figure { low: bound("low"), point, high: bound("high") }
+}
