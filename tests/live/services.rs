@@ -7,15 +7,27 @@ use std::os::unix::net::UnixStream;
 use memgap_ledger::account::{self, Account};
 use memgap_ledger::{Figure, ProcessLedger, process};
 use memgap_reader::{Depth, Reader, Roots};
-use memgap_tests::frozen::Frozen;
+use memgap_tests::frozen::{Frozen, Kernel};
 use memgap_tests::service::Service;
 
-/// Explains a stopped process and holds it against the kernel's own words.
-fn explain(pid: u32) -> ProcessLedger {
-    let frozen = Frozen::stop(pid).expect("the process is ours");
+/// A ledger and the kernel's figures at the same moment: shared libraries have
+/// other users, so Pss moves even while the process stands still.
+fn read(frozen: &Frozen) -> (ProcessLedger, Kernel) {
+    const TRIES: usize = 100;
     let reader = Reader::open(Roots::default()).expect("procfs is mounted");
-    let made = process::ledger(&reader.process(pid, Depth::Walk).expect("it is running"));
-    let kernel = frozen.kernel().expect("smaps_rollup and statm are readable");
+    for _ in 0..TRIES {
+        let before = frozen.kernel().expect("smaps_rollup and statm are readable");
+        let sample = reader.process(frozen.pid(), Depth::Walk).expect("it is running");
+        if frozen.kernel().expect("still readable") == before {
+            return (process::ledger(&sample), before);
+        }
+    }
+    panic!("the figures of {} never stood still", frozen.pid());
+}
+
+/// Explains a stopped process and holds it against the kernel's own words.
+fn explain(frozen: &Frozen) -> ProcessLedger {
+    let (made, kernel) = read(frozen);
     let h = &made.headline;
     assert_eq!(h.vsz, Figure::exact(kernel.vsz), "VSZ");
     assert_eq!(h.rss, Figure::exact(kernel.rss), "RSS");
@@ -49,21 +61,25 @@ fn redis_with_data() {
     let mut reply = [0; 5];
     socket.read_exact(&mut reply).expect("answered");
     assert_eq!(&reply, b"+OK\r\n");
-    heap_is_unprobed(&explain(redis.pid()), 200_000 * 100);
+    heap_is_unprobed(
+        &explain(&Frozen::stop(redis.pid()).expect("the process is ours")),
+        200_000 * 100,
+    );
 }
 
 #[test]
 fn postgres_and_its_backends() {
     let postgres = Service::postgres().expect("postgres starts");
-    let made = explain(postgres.pid());
-    // shared_buffers is anonymous shared memory; the page tables are touched lazily.
-    assert!(made.ledger.booked(Account::Shmem) > 0);
-    assert!(made.headline.pss.point() < made.headline.rss.point(), "it shares with its children");
-    let children = memgap_tests::frozen::children(postgres.pid()).expect("procfs is readable");
-    assert!(!children.is_empty());
-    for child in children {
-        explain(child);
+    // All of them, because what one touches changes the Pss of the others.
+    let family = Frozen::family(postgres.pid()).expect("the processes are ours");
+    assert!(family.len() > 1, "postgres has started no process of its own");
+    for frozen in &family {
+        let made = explain(frozen);
+        assert!(made.headline.pss.point() < made.headline.rss.point(), "they share memory");
     }
+    let made = explain(&family[0]);
+    // shared_buffers is anonymous shared memory.
+    assert!(made.ledger.booked(Account::Shmem) > 0);
 }
 
 #[test]
@@ -74,5 +90,5 @@ fn nginx_after_a_request() {
     let mut reply = String::new();
     socket.read_to_string(&mut reply).expect("answered");
     assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
-    heap_is_unprobed(&explain(nginx.pid()), 1);
+    heap_is_unprobed(&explain(&Frozen::stop(nginx.pid()).expect("the process is ours")), 1);
 }

@@ -15,7 +15,7 @@ pub struct Frozen {
 }
 
 /// The kernel's figures in bytes: `statm` and `smaps_rollup`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kernel {
     /// `statm` field 1.
     pub vsz: u64,
@@ -35,18 +35,39 @@ const STOP: Duration = Duration::from_secs(10);
 impl Frozen {
     /// Stops a process and waits until it stands still.
     pub fn stop(pid: u32) -> Result<Self> {
+        Self::stop_running(pid)?.with_context(|| format!("process {pid} has ended"))
+    }
+
+    /// Stops a process, unless it has ended.
+    fn stop_running(pid: u32) -> Result<Option<Self>> {
         let raw = i32::try_from(pid)?;
         let id = Pid::from_raw(raw).context("pid 0")?;
         let frozen = Self { pid: id, proc: PathBuf::from(format!("/proc/{pid}")) };
         kill_process(id, Signal::STOP).with_context(|| format!("failed to stop {pid}"))?;
         let started = Instant::now();
-        while frozen.state()? != 'T' {
-            if started.elapsed() > STOP {
-                bail!("process {pid} does not stop");
+        while started.elapsed() < STOP {
+            match frozen.state()? {
+                'T' => return Ok(Some(frozen)),
+                'Z' | 'X' => return Ok(None),
+                _ => std::thread::yield_now(),
             }
-            std::thread::yield_now();
         }
-        Ok(frozen)
+        bail!("process {pid} does not stop")
+    }
+
+    /// Stops a process, then its children: it can start no more by then.
+    pub fn family(pid: u32) -> Result<Vec<Self>> {
+        let mut family = vec![Self::stop(pid)?];
+        for child in children(pid)? {
+            // One that has ended stays a zombie, for its parent stands still.
+            family.extend(Self::stop_running(child)?);
+        }
+        Ok(family)
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
     /// Reads the kernel's figures.
@@ -88,7 +109,7 @@ impl Drop for Frozen {
 }
 
 /// The children of a process.
-pub fn children(pid: u32) -> Result<Vec<u32>> {
+fn children(pid: u32) -> Result<Vec<u32>> {
     let path = format!("/proc/{pid}/task/{pid}/children");
     let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
     Ok(text.split_whitespace().filter_map(|word| word.parse().ok()).collect())

@@ -25,7 +25,7 @@ impl Service {
         let dir = directory("redis")?;
         let socket = dir.join("socket");
         let child = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--dir"])
+            .args(["--port", "0", "--save", "", "--enable-debug-command", "yes", "--dir"])
             .arg(&dir)
             .arg("--unixsocket")
             .arg(&socket)
@@ -57,7 +57,11 @@ impl Service {
             .spawn()
             .context("failed to start postgres: run tests/install")?;
         let socket = dir.join(".s.PGSQL.5432");
-        Self { child, dir, socket }.ready()
+        let state = data.join("postmaster.pid");
+        let service = Self { child, dir, socket }.ready()?;
+        service
+            .wait(|| std::fs::read_to_string(&state).is_ok_and(|text| text.contains("ready")))?;
+        Ok(service)
     }
 
     /// Debian's nginx with one worker that serves its directory.
@@ -99,18 +103,20 @@ impl Service {
         &self.socket
     }
 
-    fn ready(mut self) -> Result<Self> {
+    fn ready(self) -> Result<Self> {
+        self.wait(|| UnixStream::connect(&self.socket).is_ok())?;
+        Ok(self)
+    }
+
+    fn wait(&self, is_there: impl Fn() -> bool) -> Result<()> {
         let started = Instant::now();
-        while UnixStream::connect(&self.socket).is_err() {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("the server in {} ended with {status}", self.dir.display());
-            }
+        while !is_there() {
             if started.elapsed() > START {
-                bail!("the server in {} opened no socket", self.dir.display());
+                bail!("the server in {} does not become ready", self.dir.display());
             }
             std::thread::yield_now();
         }
-        Ok(self)
+        Ok(())
     }
 }
 
