@@ -35,6 +35,9 @@ const PROCS: &str = "cgroup.procs";
 /// What it may take: more than 400,000 processes.
 const PROCS_LIMIT: usize = 4 << 20;
 
+/// What the word in `cgroup.type` may take.
+const TYPE_LIMIT: usize = 64;
+
 /// The memory hierarchy of a machine, held open.
 #[derive(Debug)]
 pub struct Cgroups {
@@ -124,6 +127,11 @@ impl Cgroups {
         let (dir, _) = self.locate(path)?;
         let mut buf = Buf::default();
         let shown = dir.path().join(PROCS);
+        if dir.read("cgroup.type", TYPE_LIMIT, &mut buf).is_ok_and(|t| t == b"threaded\n") {
+            return Err(Missing::absent(format!(
+                "{path} is threaded: its processes are listed by the cgroup above it"
+            )));
+        }
         let text = dir.read(PROCS, PROCS_LIMIT, &mut buf)?;
         let pids: Option<Vec<u32>> =
             text::lines(text).map(|line| text::decimal(line)?.try_into().ok()).collect();

@@ -77,3 +77,46 @@ fn is_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
     !name.is_empty() && name.bytes().all(allowed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn a_links_name_tells_the_container() {
+        let (id, names) = parse(&format!("web-0_shop_nginx-proxy-{ID}.log")).expect("in form");
+        assert_eq!(id, ID);
+        assert_eq!((names.pod.as_str(), names.namespace.as_str()), ("web-0", "shop"));
+        assert_eq!(names.container, "nginx-proxy");
+        for bad in [
+            String::new(),
+            format!("web-0_shop_nginx-{ID}"),
+            format!("web-0_shop_nginx-{}.log", &ID[1..]),
+            format!("web-0_shop_nginx{ID}.log"),
+            format!("web-0_shop-{ID}.log"),
+            format!("web-0_shop_nginx_x-{ID}.log"),
+            format!("web-0_shop_-{ID}.log"),
+            format!("web-0_sh\"op_nginx-{ID}.log"),
+        ] {
+            assert_eq!(parse(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_link_made_later_is_seen_and_one_removed_forgotten() {
+        let dir = std::env::temp_dir().join(format!("memgap-names-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("writable");
+        let link = dir.join(format!("web-0_shop_nginx-{ID}.log"));
+        let mut logs = ContainerLogs::new(&dir);
+        logs.refresh();
+        let before = logs.of(ID).is_some();
+        std::fs::write(&link, "").expect("writable");
+        logs.refresh();
+        let made = logs.of(ID).is_some();
+        std::fs::remove_dir_all(&dir).expect("removable");
+        logs.refresh();
+        assert_eq!((before, made, logs.of(ID).is_some()), (false, true, false));
+    }
+}
