@@ -1,2 +1,77 @@
-//! The command.
-fn main() {}
+//! Exports the memory ledgers of a machine as Prometheus metrics.
+
+mod allocator;
+
+use std::io::IsTerminal;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::Parser;
+use memgap_exporter::args::Args;
+use memgap_exporter::collect::{self, Pipeline};
+use memgap_exporter::routes::{self, Answers};
+use memgap_exporter::server;
+use memgap_exporter::telemetry::Telemetry;
+use memgap_ledger::Missing;
+use memgap_ledger::sample::HostSample;
+use memgap_ledger::sample::MachineSample;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(args.log_level)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let pipeline = Pipeline::new(args.limits(), Telemetry::install()?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("can not start the event loop")?;
+    runtime.block_on(run(&args, pipeline))
+}
+
+async fn run(args: &Args, pipeline: Pipeline) -> anyhow::Result<()> {
+    let mut listeners = Vec::new();
+    for address in &args.listen {
+        let listener = server::bind(address).await?;
+        let local = listener.local_addr().context("can not tell the address listened on")?;
+        tracing::info!(address = %local, "listening");
+        listeners.push(listener);
+    }
+    let mut terminate = signal(SignalKind::terminate()).context("can not wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("can not wait for SIGINT")?;
+
+    let (publish, published) = watch::channel(None);
+    let interval = args.interval;
+    thread::Builder::new()
+        .name("collect".to_owned())
+        .spawn(move || collect::run(placeholder, pipeline, interval, &publish))
+        .context("can not start the collection thread")?;
+
+    let answers = Answers { published, started: Instant::now(), interval };
+    let router = routes::router(answers, &args.telemetry_path);
+    let stop = async {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("stopping");
+    };
+    server::serve(listeners, router, stop).await;
+    Ok(())
+}
+
+fn placeholder() -> MachineSample {
+    let missing = || Missing::absent("the reader is not built in yet");
+    MachineSample {
+        host: HostSample {
+            meminfo: Err(missing()),
+            pcp: Err(missing()),
+            sock: Err(missing()),
+            cpus: 1,
+        },
+        cgroups: Err(missing()),
+        processes: Vec::new(),
+    }
+}

@@ -1,0 +1,129 @@
+//! The command line. Flags are named as those of Prometheus' own exporters.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use tracing::Level;
+
+use crate::limit::Limits;
+
+/// Exports where the memory of this machine, its containers and processes is.
+///
+/// Every byte stands on one account, and the accounts sum to the kernel's own
+/// figures. Samples are taken on the exporter's own clock: a scrape reads nothing.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "memgap-exporter", version)]
+pub struct Args {
+    /// Address to listen on, host:port; :port is every interface. Repeatable.
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:9877")]
+    pub listen: Vec<String>,
+
+    /// Path that the metrics are served at.
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
+    pub telemetry_path: String,
+
+    /// Where procfs of the machine is mounted.
+    #[arg(long = "path.procfs", value_name = "DIR", default_value = "/proc")]
+    pub procfs: PathBuf,
+
+    /// Where the cgroup file systems of the machine are mounted. Without it
+    /// they are found in the mount table.
+    #[arg(long = "path.cgroupfs", value_name = "DIR")]
+    pub cgroupfs: Option<PathBuf>,
+
+    /// Links named after containers, by which Kubernetes' names are found.
+    #[arg(long = "path.container-logs", value_name = "DIR", default_value = "/var/log/containers")]
+    pub container_logs: PathBuf,
+
+    /// Time between collections: 500ms, 10s, 1m.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = interval)]
+    pub interval: Duration,
+
+    /// Most series to export, self-telemetry left out. Past it process groups,
+    /// then cgroups, units, pods and at last containers are folded into "other".
+    #[arg(long = "max-series", value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1000..))]
+    pub max_series: u32,
+
+    /// Process groups to show by name, the largest; the rest is folded into
+    /// "other". 0 leaves process groups out.
+    #[arg(long = "process-groups", value_name = "N", default_value_t = 20)]
+    pub process_groups: u32,
+
+    /// Least level to log: error, warn, info, debug.
+    #[arg(long = "log.level", value_name = "LEVEL", default_value_t = Level::INFO)]
+    pub log_level: Level,
+}
+
+impl Args {
+    /// The bounds on what is exported.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            process_groups: self.process_groups as usize,
+            max_series: self.max_series as usize,
+        }
+    }
+}
+
+/// The shortest and longest time between collections.
+const INTERVALS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_hours(1);
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        _ => return Err("give a number and a unit: 500ms, 10s, 1m".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| format!("{number:?} is no whole number"))?;
+    let interval = Duration::from_millis(number.saturating_mul(millis));
+    if INTERVALS.contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("it must be from 100ms to 60m".to_owned())
+    }
+}
+
+fn telemetry_path(text: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.".contains(&b);
+    if !text.starts_with('/') || !text.bytes().all(plain) {
+        return Err("it must start with / and hold letters, digits and -_./ only".to_owned());
+    }
+    if ["/healthz", "/readyz"].contains(&text) {
+        return Err("the exporter answers other questions there".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn intervals_are_bounded() {
+        assert_eq!(interval("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(interval("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(interval("1m"), Ok(Duration::from_mins(1)));
+        for bad in ["", "10", "s", "0s", "99ms", "61m", "-1s", "1h", "1.5s", "99999999999999999m"] {
+            assert!(interval(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_telemetry_path_is_one_that_a_router_takes() {
+        assert!(telemetry_path("/metrics").is_ok());
+        for bad in ["", "metrics", "/{x}", "/*", "/healthz", "/a b"] {
+            assert!(telemetry_path(bad).is_err(), "{bad}");
+        }
+    }
+}

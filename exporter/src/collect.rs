@@ -1,0 +1,77 @@
+//! The collection thread: reads, makes ledgers, encodes once, publishes.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use memgap_ledger::Machine;
+use memgap_ledger::sample::MachineSample;
+use tokio::sync::watch;
+
+use crate::limit::{Limiter, Limits, Shed};
+use crate::select::Scopes;
+use crate::snapshot::Snapshot;
+use crate::telemetry::{self, Telemetry};
+
+/// The last collection, once there is one.
+pub type Published = Option<Arc<Snapshot>>;
+
+/// Turns samples into snapshots.
+#[derive(Debug)]
+pub struct Pipeline {
+    limiter: Limiter,
+    telemetry: Telemetry,
+    sheds: Vec<Shed>,
+}
+
+impl Pipeline {
+    /// A pipeline that has seen nothing yet.
+    pub fn new(limits: Limits, telemetry: Telemetry) -> Self {
+        Self { limiter: Limiter::new(limits), telemetry, sheds: Vec::new() }
+    }
+
+    /// Makes the ledgers of a sample and encodes them.
+    pub fn snapshot(&mut self, sample: &MachineSample) -> Snapshot {
+        let start = Instant::now();
+        telemetry::missing(sample);
+        let mut scopes = Scopes::of(&Machine::of(sample));
+        let sheds = self.limiter.apply(&mut scopes);
+        telemetry::exported(&scopes, &sheds);
+        self.report(sheds);
+        let made = Instant::now();
+        telemetry::stage("ledger", made - start);
+        let snapshot = Snapshot::of(&scopes, &self.telemetry);
+        telemetry::stage("encode", made.elapsed());
+        telemetry::encoded(snapshot.size());
+        snapshot
+    }
+
+    /// Logs what the cap costs when that changes.
+    fn report(&mut self, sheds: Vec<Shed>) {
+        if self.sheds != sheds {
+            for Shed { scope, members } in &sheds {
+                tracing::warn!(scope, members, "folded into other: raise --max-series to see them");
+            }
+            self.sheds = sheds;
+        }
+    }
+}
+
+/// Collects until nobody listens any more. Collections start an interval apart;
+/// one that takes longer delays the next, none is made up for.
+pub fn run(
+    mut read: impl FnMut() -> MachineSample,
+    mut pipeline: Pipeline,
+    interval: Duration,
+    published: &watch::Sender<Published>,
+) {
+    let mut next = Instant::now();
+    while !published.is_closed() {
+        let snapshot = pipeline.snapshot(&read());
+        if published.send_replace(Some(Arc::new(snapshot))).is_none() {
+            tracing::info!("ready");
+        }
+        next = (next + interval).max(Instant::now());
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+}

@@ -1,0 +1,20 @@
+//! The parts of `memgap-exporter`: samples in, metrics out.
+//!
+//! One thread collects on its own clock and encodes each collection once
+//! ([`collect`], [`snapshot`]); the server hands out those bytes ([`server`]).
+//! Nothing is read when a scraper asks. The crate knows the ledger only: who
+//! reads the machine is the business of `main`.
+
+pub mod args;
+pub mod collect;
+pub mod encode;
+pub mod limit;
+mod negotiate;
+mod own;
+pub mod routes;
+pub mod scope;
+pub mod select;
+pub mod server;
+pub mod snapshot;
+pub mod tables;
+pub mod telemetry;

@@ -1,0 +1,121 @@
+//! The families of each scope: names, help and order. They are an interface:
+//! dashboards and alerts of users stand on them.
+
+use memgap_ledger::account::{CGROUP, HOST, RSS};
+
+use crate::scope::{Gauge, Sum, Table};
+
+/// Containers of Kubernetes, Docker, Podman and containerd.
+pub static CONTAINER: Table = Table {
+    name: "container",
+    accounts: CGROUP,
+    ledger_help: "Memory charged to the container by account; sums to memgap_container_usage_bytes.",
+    gauges: CGROUP_GAUGES,
+    other: &[("namespace", ""), ("pod", ""), ("container", OTHER)],
+};
+
+/// Units of systemd that run outside containers.
+pub static UNIT: Table = Table {
+    name: "unit",
+    accounts: CGROUP,
+    ledger_help: "Memory charged to the unit by account; sums to memgap_unit_usage_bytes.",
+    gauges: CGROUP_GAUGES,
+    other: &[("unit", OTHER)],
+};
+
+/// Cgroups that are neither, and hold no others.
+pub static PLAIN: Table = Table {
+    name: "cgroup",
+    accounts: CGROUP,
+    ledger_help: "Memory charged to the cgroup by account; sums to memgap_cgroup_usage_bytes.",
+    gauges: CGROUP_GAUGES,
+    other: &[("cgroup", OTHER)],
+};
+
+/// Pods of Kubernetes. They contain their containers.
+pub static POD: Table = Table {
+    name: "pod",
+    accounts: &[],
+    ledger_help: "",
+    gauges: POD_GAUGES,
+    other: &[("namespace", ""), ("pod", OTHER)],
+};
+
+/// Processes of one name in one container.
+pub static PROCESS_GROUP: Table = Table {
+    name: "process_group",
+    accounts: RSS,
+    ledger_help: "Resident memory of the processes by account; sums to memgap_process_group_rss_bytes. Memory that processes share counts in each of them.",
+    gauges: PROCESS_GAUGES,
+    other: &[("namespace", ""), ("pod", ""), ("container", ""), ("group", OTHER)],
+};
+
+/// The machine.
+pub static MACHINE: Table = Table {
+    name: "host",
+    accounts: HOST,
+    ledger_help: "Memory of the machine by account; sums to memgap_host_memory_total_bytes.",
+    gauges: &[gauge("memory_total_bytes", "Memory of the machine: MemTotal.", Sum::All)],
+    other: &[],
+};
+
+/// The word that folded members go by. A process group that is really called so
+/// is folded too: see `select`.
+pub const OTHER: &str = "other";
+
+const POD_GAUGES: &[Gauge] = &[USAGE, WORKING_SET, REQUIRED_LOW, REQUIRED_HIGH];
+
+const CGROUP_GAUGES: &[Gauge] =
+    &[USAGE, WORKING_SET, REQUIRED_LOW, REQUIRED_HIGH, WORKING_SET_HIDDEN, IN_USE, LIMIT];
+
+const USAGE: Gauge = gauge("usage_bytes", "Memory charged, as the kernel counts it.", Sum::All);
+
+const WORKING_SET: Gauge = gauge(
+    "working_set_bytes",
+    "Usage less inactive_file: the figure of cAdvisor and the kubelet.",
+    Sum::All,
+);
+
+const REQUIRED_LOW: Gauge = Gauge { part: &[("bound", "low")], ..REQUIRED };
+
+const REQUIRED_HIGH: Gauge = Gauge { part: &[("bound", "high")], ..REQUIRED };
+
+const REQUIRED: Gauge = gauge(
+    "required_bytes",
+    "What a limit has to hold: usage less what the kernel can take back without swapping.",
+    Sum::All,
+);
+
+const WORKING_SET_HIDDEN: Gauge = gauge(
+    "working_set_hidden_bytes",
+    "Live memory that the working set leaves out: freed lazily, then written again.",
+    Sum::All,
+);
+
+const IN_USE: Gauge = gauge(
+    "in_use_bytes",
+    "In use by the books of allocators and runtimes; in_use_coverage_ratio tells of how much they speak.",
+    Sum::Known,
+);
+
+const LIMIT: Gauge =
+    gauge("limit_bytes", "The memory limit; no sample where there is none.", Sum::All);
+
+const PROCESS_GAUGES: &[Gauge] = &[
+    gauge(
+        "rss_bytes",
+        "Resident memory of the processes. Memory that they share counts in each of them.",
+        Sum::All,
+    ),
+    gauge("vsz_bytes", "Address space of the processes.", Sum::All),
+    gauge(
+        "in_use_bytes",
+        "In use by the books of the processes' allocators and runtimes.",
+        Sum::Known,
+    ),
+    gauge("processes", "How many processes the group holds.", Sum::All),
+];
+
+const fn gauge(name: &'static str, help: &'static str, sum: Sum) -> Gauge {
+    Gauge { name, part: &[], help, sum }
+}

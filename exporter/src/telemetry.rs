@@ -1,0 +1,216 @@
+//! The exporter's figures about itself.
+//!
+//! Counters and histograms live in one recorder of the `metrics` crates for the
+//! life of the process. Its text is the format 0.0.4 with families in no order;
+//! [`Own::write`] sorts them and turns them into OpenMetrics where that is asked.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use memgap_ledger::sample::{MachineSample, ProcessKind};
+use memgap_ledger::{Fact, MissingKind};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use crate::encode::{Encoder, Format, bare};
+use crate::limit::Shed;
+use crate::own;
+use crate::select::Scopes;
+
+/// Access to the recorder.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    recorder: PrometheusHandle,
+    process: own::Process,
+}
+
+/// The figures at one time.
+#[derive(Debug)]
+pub struct Own {
+    families: Vec<String>,
+    process: own::Figures,
+}
+
+/// Upper bounds in seconds: from a quiet machine to one that needs help. None
+/// is a whole number, which the two formats would write differently.
+const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 2.5];
+
+impl Telemetry {
+    /// Installs the recorder. Call it once, before anything is counted.
+    pub fn install() -> anyhow::Result<Self> {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(BUCKETS)
+            .context("the buckets of the exporter's own histograms are not usable")?
+            .build_recorder();
+        let handle = recorder.handle();
+        metrics::set_global_recorder(recorder)
+            .map_err(|_| anyhow::anyhow!("a recorder of own metrics is installed already"))?;
+        describe();
+        Ok(Self { recorder: handle, process: own::Process::new() })
+    }
+
+    /// Reads the figures.
+    pub fn render(&self) -> Own {
+        jemalloc();
+        let text = self.recorder.render();
+        let mut families: Vec<_> =
+            text.split("\n\n").map(str::trim).filter(|f| !f.is_empty()).map(sorted).collect();
+        families.sort_unstable();
+        Own { families, process: self.process.read() }
+    }
+}
+
+impl Own {
+    /// Writes them in the encoder's format.
+    pub fn write(&self, format: Format, out: &mut Encoder) {
+        self.process.write(out);
+        for line in self.families.iter().flat_map(|f| f.lines()) {
+            match (format, line.strip_prefix("# ")) {
+                (Format::OpenMetrics, Some(header)) => out.append(&open_metrics_header(header)),
+                _ => out.append(line),
+            }
+            out.append("\n");
+        }
+    }
+}
+
+/// Records how long a part of a collection took.
+pub fn stage(stage: &'static str, took: Duration) {
+    histogram!("memgap_exporter_collection_seconds", "stage" => stage).record(took);
+}
+
+/// Counts what a collection could not read. What a kernel does not offer is no
+/// error, and a walk that was refused is counted as such elsewhere.
+pub fn missing(sample: &MachineSample) {
+    let mut counts = BTreeMap::new();
+    let mut note = |source, kind| *counts.entry((source, kind)).or_insert(0u64) += 1;
+    note_fact(&mut note, "cgroups", &sample.cgroups);
+    note_fact(&mut note, "meminfo", &sample.host.meminfo);
+    note_fact(&mut note, "zoneinfo", &sample.host.pcp);
+    note_fact(&mut note, "sockstat", &sample.host.sock);
+    for cgroup in sample.cgroups.iter().flatten() {
+        note_fact(&mut note, "cgroup_usage", &cgroup.usage);
+        note_fact(&mut note, "cgroup_limit", &cgroup.limit);
+        note_fact(&mut note, "cgroup_stat", &cgroup.stat);
+    }
+    for process in sample.processes.iter().filter(|p| p.kind == ProcessKind::User) {
+        note_fact(&mut note, "process_counters", &process.counters);
+        note_fact(&mut note, "process_walk", &process.walk);
+        note_fact(&mut note, "process_cgroup", &process.cgroup);
+    }
+    for ((source, kind), count) in counts {
+        counter!("memgap_exporter_errors_total", "source" => source, "kind" => kind)
+            .increment(count);
+    }
+}
+
+fn note_fact<T>(
+    note: &mut impl FnMut(&'static str, &'static str),
+    source: &'static str,
+    fact: &Fact<T>,
+) {
+    match fact {
+        Ok(_) => {}
+        Err(m) if matches!(m.kind, MissingKind::Absent | MissingKind::Refused) => {}
+        Err(m) => note(source, m.kind.name()),
+    }
+}
+
+/// Records what is exported, and what the cap on series cost.
+pub fn exported(scopes: &Scopes, sheds: &[Shed]) {
+    for scope in scopes.all() {
+        gauge!("memgap_exporter_series", "scope" => scope.table.name).set(scope.series() as f64);
+    }
+    for shed in sheds {
+        counter!("memgap_exporter_shed_members_total", "scope" => shed.scope)
+            .increment(shed.members as u64);
+    }
+}
+
+/// Records the size of the encoded collection.
+pub fn encoded(bytes: usize) {
+    gauge!("memgap_exporter_encoded_bytes").set(bytes as f64);
+}
+
+/// Counts an answer to a scraper.
+pub fn scrape(code: u16) {
+    counter!("memgap_exporter_scrapes_total", "code" => code.to_string()).increment(1);
+}
+
+/// Counts the connections that are open.
+pub fn connections(change: f64) {
+    gauge!("memgap_exporter_connections").increment(change);
+}
+
+/// Counts a connection that could not be accepted.
+pub fn accept_failed() {
+    counter!("memgap_exporter_accept_failures_total").increment(1);
+}
+
+fn describe() {
+    describe_histogram!("memgap_exporter_collection_seconds", "Time a part of a collection took.");
+    describe_counter!(
+        "memgap_exporter_errors_total",
+        "Readings that failed, by what was read and how."
+    );
+    describe_gauge!("memgap_exporter_series", "Series of the last collection, by scope.");
+    describe_counter!(
+        "memgap_exporter_shed_members_total",
+        "Members folded into other because of --max-series, by scope, each time."
+    );
+    describe_gauge!(
+        "memgap_exporter_encoded_bytes",
+        "Bytes of the last collection but one, in all formats."
+    );
+    describe_counter!("memgap_exporter_scrapes_total", "Answers to scrapers, by HTTP status code.");
+    describe_gauge!("memgap_exporter_connections", "HTTP connections that are open.");
+    describe_counter!(
+        "memgap_exporter_accept_failures_total",
+        "Connections that could not be accepted."
+    );
+    describe_gauge!(
+        "memgap_exporter_jemalloc_bytes",
+        "The exporter's own memory, by statistic of its allocator."
+    );
+}
+
+/// Reads the allocator's books. Where the binary has another allocator they are
+/// those of an empty one.
+fn jemalloc() {
+    use tikv_jemalloc_ctl::stats;
+    // Statistics are cached until the epoch moves on.
+    if tikv_jemalloc_ctl::epoch::advance().is_err() {
+        return;
+    }
+    for (stat, bytes) in [
+        ("allocated", stats::allocated::read()),
+        ("active", stats::active::read()),
+        ("metadata", stats::metadata::read()),
+        ("resident", stats::resident::read()),
+        ("mapped", stats::mapped::read()),
+        ("retained", stats::retained::read()),
+    ] {
+        if let Ok(bytes) = bytes {
+            gauge!("memgap_exporter_jemalloc_bytes", "stat" => stat).set(bytes as f64);
+        }
+    }
+}
+
+/// Samples of a family stand in the order of a hash table: label sets apart from
+/// one another are sorted, the buckets of one are in order already.
+fn sorted(family: &str) -> String {
+    let (header, mut samples): (Vec<_>, Vec<_>) =
+        family.lines().partition(|line| line.starts_with('#'));
+    samples.sort_by_key(|line| line.split("le=").next().unwrap_or(line));
+    [header, samples].concat().join("\n")
+}
+
+/// `HELP name text` or `TYPE name kind`: OpenMetrics names a counter's family
+/// without the suffix of its samples.
+fn open_metrics_header(header: &str) -> String {
+    let mut words = header.splitn(3, ' ');
+    let mut word = || words.next().unwrap_or("");
+    let (keyword, name, rest) = (word(), word(), word());
+    format!("# {keyword} {} {rest}", bare(name, "_total"))
+}

@@ -1,0 +1,135 @@
+//! The real binary, started on a free port and asked over HTTP.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use flate2::read::GzDecoder;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Longest wait for anything that the daemon should do.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A running daemon; killed when dropped.
+pub struct Daemon {
+    child: Child,
+    log: Receiver<String>,
+    pub address: String,
+}
+
+pub struct Response {
+    pub status: u16,
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl Daemon {
+    /// Starts it and waits until it listens.
+    pub fn start(args: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_memgap-exporter"))
+            .args(["--web.listen-address", "127.0.0.1:0"])
+            .args(args)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the exporter starts");
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let (send, log) = mpsc::channel();
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = send.send(line);
+            }
+        });
+        let mut daemon = Self { child, log, address: String::new() };
+        let line = daemon.wait_for_line("listening");
+        let (_, address) = line.split_once("address=").expect("an address");
+        address.trim().clone_into(&mut daemon.address);
+        daemon
+    }
+
+    /// Starts it and waits until its first collection is done.
+    pub fn ready(args: &[&str]) -> Self {
+        let daemon = Self::start(args);
+        daemon.wait_for_line("ready");
+        daemon
+    }
+
+    /// Waits for a line of its log that holds `text`.
+    pub fn wait_for_line(&self, text: &str) -> String {
+        loop {
+            let line = self.log.recv_timeout(PATIENCE).expect("a line of the log in time");
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Sends a request and reads the answer; the connection is closed after it.
+    pub fn ask(&self, method: &str, path: &str, headers: &str) -> Response {
+        let mut stream = self.connect();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n")
+            .expect("the request is taken");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer in time");
+        Response::read(&answer)
+    }
+
+    pub fn get(&self, path: &str) -> Response {
+        self.ask("GET", path, "")
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).expect("the exporter listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub fn stop(mut self, signal: Signal) -> ExitStatus {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("the exporter runs");
+        loop {
+            match self.log.recv_timeout(PATIENCE) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.child.wait().expect("it ends"),
+                Err(RecvTimeoutError::Timeout) => panic!("it does not stop"),
+            }
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Response {
+    fn read(answer: &[u8]) -> Self {
+        let end = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("a head");
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        let (status, headers) = head.split_once("\r\n").expect("headers");
+        let status = status.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+        let headers = headers.lines().filter_map(|line| line.split_once(": "));
+        let headers = headers.map(|(k, v)| (k.to_ascii_lowercase(), v.to_owned())).collect();
+        Self { status, headers, body: answer[end + 4..].to_vec() }
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    /// The body, unpacked where it is compressed.
+    pub fn text(&self) -> String {
+        if self.header("content-encoding") == "gzip" {
+            let mut text = String::new();
+            GzDecoder::new(&*self.body).read_to_string(&mut text).expect("gzip");
+            return text;
+        }
+        String::from_utf8(self.body.clone()).expect("UTF-8")
+    }
+}

@@ -1,0 +1,152 @@
+//! What the tests share: a strict reader of both text formats, and promtool.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use memgap_exporter::encode::Format;
+
+pub mod daemon;
+pub mod machine;
+
+/// One family as it was read.
+#[derive(Debug)]
+pub struct Family {
+    pub name: String,
+    pub kind: String,
+    pub samples: Vec<Sample>,
+}
+
+#[derive(Debug)]
+pub struct Sample {
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    pub value: f64,
+}
+
+impl Sample {
+    pub fn label(&self, name: &str) -> &str {
+        self.labels.get(name).map_or("", String::as_str)
+    }
+}
+
+/// Reads an exposition by the letter of its specification and panics on the first
+/// line that departs from it.
+pub fn parse(text: &str, format: Format) -> Vec<Family> {
+    let open = format == Format::OpenMetrics;
+    let body =
+        if open { text.strip_suffix("# EOF\n").expect("the last line is # EOF") } else { text };
+    assert!(body.is_empty() || body.ends_with('\n'), "the last line has no end");
+    let mut families: Vec<Family> = Vec::new();
+    let mut names = BTreeSet::new();
+    let mut series = BTreeSet::new();
+    let mut help = None;
+    for line in body.split_terminator('\n') {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match *words.as_slice() {
+            ["#", "HELP", name, text] => {
+                assert!(!text.is_empty(), "{line}");
+                assert!(names.insert(name.to_owned()), "family {name} stands twice");
+                help = Some(name.to_owned());
+            }
+            ["#", "TYPE", name, kind] => {
+                assert_eq!(help.take().as_deref(), Some(name), "TYPE follows HELP");
+                let (name, kind) = (name.to_owned(), kind.to_owned());
+                families.push(Family { name, kind, samples: Vec::new() });
+            }
+            ["#", "UNIT", name, unit] => {
+                let family = families.last().expect("a family");
+                assert!(open && family.name == name && family.samples.is_empty(), "{line}");
+                assert!(name.ends_with(&format!("_{unit}")), "{line}");
+            }
+            _ => {
+                let sample = sample(line);
+                assert!(series.insert((sample.name.clone(), sample.labels.clone())), "{line}");
+                let family = families.last_mut().expect("a family");
+                let suffix = sample.name.strip_prefix(&family.name);
+                let suffix = suffix.unwrap_or_else(|| panic!("{line} is not of {}", family.name));
+                assert!(suffixes(&family.kind, open).contains(&suffix), "{line}: {}", family.kind);
+                family.samples.push(sample);
+            }
+        }
+    }
+    for family in &families {
+        assert!(!family.samples.is_empty(), "{} has no sample", family.name);
+    }
+    families
+}
+
+/// Every sample of that name.
+pub fn samples<'f>(families: &'f [Family], name: &str) -> Vec<&'f Sample> {
+    families.iter().flat_map(|f| &f.samples).filter(|s| s.name == name).collect()
+}
+
+fn suffixes(kind: &str, open: bool) -> &'static [&'static str] {
+    match (kind, open) {
+        ("counter", true) => &["_total"],
+        ("info", true) => &["_info"],
+        ("histogram", _) => &["_bucket", "_sum", "_count"],
+        ("gauge", _) | ("counter", false) => &[""],
+        _ => panic!("unknown kind {kind}"),
+    }
+}
+
+fn sample(line: &str) -> Sample {
+    let end = line.find(['{', ' ']).unwrap_or_else(|| panic!("no value: {line}"));
+    let (name, rest) = line.split_at(end);
+    let valid = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    assert!(name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(valid));
+    let (labels, value) = match rest.strip_prefix('{') {
+        Some(rest) => labels(rest, line),
+        None => (BTreeMap::new(), rest),
+    };
+    let value = value.strip_prefix(' ').unwrap_or_else(|| panic!("no space: {line}"));
+    let value = value.parse().unwrap_or_else(|_| panic!("no number: {line}"));
+    Sample { name: name.to_owned(), labels, value }
+}
+
+/// Reads the pairs up to the closing brace; returns what follows it.
+fn labels<'l>(mut rest: &'l str, line: &str) -> (BTreeMap<String, String>, &'l str) {
+    let mut labels = BTreeMap::new();
+    loop {
+        let (name, after) = rest.split_once("=\"").unwrap_or_else(|| panic!("label: {line}"));
+        assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name:?} in {line}");
+        let mut value = String::new();
+        let mut chars = after.char_indices();
+        let end = loop {
+            match chars.next().unwrap_or_else(|| panic!("open label: {line}")) {
+                (at, '"') => break at,
+                (_, '\\') => match chars.next() {
+                    Some((_, 'n')) => value.push('\n'),
+                    Some((_, c @ ('\\' | '"'))) => value.push(c),
+                    other => panic!("escape {other:?}: {line}"),
+                },
+                (_, c) => value.push(c),
+            }
+        };
+        assert!(labels.insert(name.to_owned(), value).is_none(), "label {name} twice: {line}");
+        rest = &after[end + 1..];
+        if let Some(after) = rest.strip_prefix('}') {
+            return (labels, after);
+        }
+        rest = rest.strip_prefix(',').unwrap_or_else(|| panic!("comma: {line}"));
+    }
+}
+
+/// Has Prometheus' own tool check the text format; its absence is a failure.
+pub fn promtool(text: &str) {
+    let mut child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool starts: install the package prometheus");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(text.as_bytes()).expect("promtool reads its input");
+    drop(stdin);
+    let output = child.wait_with_output().expect("promtool ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "promtool: {said}");
+}

@@ -1,0 +1,114 @@
+//! The real binary, asked over HTTP.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::process::Command;
+
+use common::daemon::Daemon;
+use common::{parse, promtool, samples};
+use memgap_exporter::encode::Format;
+use rustix::process::Signal;
+
+const OPEN_METRICS: &str = "Accept: application/openmetrics-text;version=1.0.0\r\n";
+
+#[test]
+fn the_same_collection_is_served_in_every_form() {
+    // One collection, so that every answer is of the same bytes.
+    let daemon = Daemon::ready(&["--interval", "60m"]);
+    let text = daemon.get("/metrics");
+    assert_eq!(text.status, 200);
+    assert_eq!(text.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(text.header("content-length"), text.body.len().to_string());
+    parse(&text.text(), Format::Text);
+    promtool(&text.text());
+
+    let gzip = daemon.ask("GET", "/metrics", "Accept-Encoding: gzip\r\n");
+    assert_eq!(gzip.header("content-encoding"), "gzip");
+    assert!(gzip.body.len() < text.body.len());
+    assert_eq!(gzip.text(), text.text());
+
+    let open = daemon.ask("GET", "/metrics", OPEN_METRICS);
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(open.header("content-type"), content_type);
+    let families = parse(&open.text(), Format::OpenMetrics);
+    assert_eq!(samples(&families, "process_cpu_seconds_total").len(), 1);
+    let both = format!("{OPEN_METRICS}Accept-Encoding: gzip\r\n");
+    assert_eq!(daemon.ask("GET", "/metrics", &both).text(), open.text());
+
+    let head = daemon.ask("HEAD", "/metrics", "");
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(head.header("content-length"), text.header("content-length"));
+}
+
+#[test]
+fn only_what_exists_is_answered_and_only_to_reads() {
+    let daemon = Daemon::ready(&["--web.telemetry-path", "/m"]);
+    for path in ["/m", "/healthz", "/readyz", "/"] {
+        assert_eq!(daemon.get(path).status, 200, "{path}");
+        let post = daemon.ask("POST", path, "Content-Length: 0\r\n");
+        assert_eq!((post.status, post.header("allow")), (405, "GET,HEAD"), "{path}");
+    }
+    assert_eq!(daemon.get("/metrics").status, 404);
+    let index = daemon.get("/").text();
+    for link in ["\"/m\"", "\"/healthz\"", "\"/readyz\""] {
+        assert!(index.contains(link), "{link}");
+    }
+}
+
+#[test]
+fn each_collection_tells_of_the_one_before() {
+    let daemon = Daemon::ready(&["--interval", "100ms"]);
+    let counted = || {
+        let families = parse(&daemon.get("/metrics").text(), Format::Text);
+        let scrapes = samples(&families, "memgap_exporter_scrapes_total");
+        let ok = scrapes.iter().find(|s| s.label("code") == "200").map(|s| s.value);
+        let allocated = samples(&families, "memgap_exporter_jemalloc_bytes")
+            .iter()
+            .find(|s| s.label("stat") == "allocated")
+            .map(|s| s.value);
+        (ok, allocated)
+    };
+    // The counters in an answer are as old as the collection.
+    let (scrapes, allocated) =
+        std::iter::repeat_with(counted).find(|(ok, _)| *ok >= Some(2.0)).expect("scrapes count");
+    assert!(scrapes >= Some(2.0) && allocated > Some(0.0));
+}
+
+#[test]
+fn it_stops_at_once_though_a_connection_is_idle() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let daemon = Daemon::ready(&[]);
+        let mut idle = daemon.connect();
+        write!(idle, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").expect("the request is taken");
+        let mut first = [0; 12];
+        idle.read_exact(&mut first).expect("an answer");
+        assert_eq!(&first, b"HTTP/1.1 200");
+        assert!(daemon.stop(signal).success());
+    }
+}
+
+#[test]
+fn a_bad_request_gets_an_answer_and_harms_nobody() {
+    let daemon = Daemon::ready(&[]);
+    for bad in ["\r\n\r\n", "GET\r\n\r\n", "\0\0\0\0\r\n\r\n", &"x".repeat(64 << 10)] {
+        let mut stream = daemon.connect();
+        // The server may hang up before it has read everything.
+        let _ = stream.write_all(bad.as_bytes());
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    assert_eq!(daemon.get("/healthz").status, 200);
+}
+
+#[test]
+fn an_address_in_use_is_said_so() {
+    let daemon = Daemon::start(&[]);
+    let output = Command::new(env!("CARGO_BIN_EXE_memgap-exporter"))
+        .args(["--web.listen-address", &daemon.address])
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(said.contains(&format!("can not listen on {}", daemon.address)), "{said}");
+}
