@@ -13,9 +13,8 @@ use memgap_exporter::collect::{self, Pipeline};
 use memgap_exporter::routes::{self, Answers};
 use memgap_exporter::server;
 use memgap_exporter::telemetry::Telemetry;
-use memgap_ledger::Missing;
-use memgap_ledger::sample::HostSample;
 use memgap_ledger::sample::MachineSample;
+use memgap_reader::{Depth, Reader, Roots};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -45,11 +44,16 @@ async fn run(args: &Args, pipeline: Pipeline) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("can not wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("can not wait for SIGINT")?;
 
+    let reader = Reader::open(Roots {
+        procfs: args.procfs.clone(),
+        cgroupfs: args.cgroupfs.clone(),
+        container_logs: args.container_logs.clone(),
+    })?;
     let (publish, published) = watch::channel(None);
     let interval = args.interval;
     thread::Builder::new()
         .name("collect".to_owned())
-        .spawn(move || collect::run(placeholder, pipeline, interval, &publish))
+        .spawn(move || collect::run(|| read(&reader), pipeline, interval, &publish))
         .context("can not start the collection thread")?;
 
     let answers = Answers { published, started: Instant::now(), interval };
@@ -62,16 +66,10 @@ async fn run(args: &Args, pipeline: Pipeline) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn placeholder() -> MachineSample {
-    let missing = || Missing::absent("the reader is not built in yet");
-    MachineSample {
-        host: HostSample {
-            meminfo: Err(missing()),
-            pcp: Err(missing()),
-            sock: Err(missing()),
-            cpus: 1,
-        },
-        cgroups: Err(missing()),
-        processes: Vec::new(),
-    }
+/// Reads the machine; without a list of processes there are still its cgroups.
+fn read(reader: &Reader) -> MachineSample {
+    reader.machine(Depth::Counters).unwrap_or_else(|missing| {
+        tracing::error!(%missing, "can not list processes");
+        MachineSample { host: reader.host(), cgroups: reader.cgroups(), processes: Vec::new() }
+    })
 }

@@ -8,51 +8,17 @@ use std::collections::BTreeMap;
 use common::machine::{
     MIB, cgroup, container, id, machine, one_of_each, parent, process, unwalked,
 };
-use common::{Family, parse, promtool, samples};
-use memgap_exporter::encode::{Encoder, Format};
+use common::{Family, assert_closed, exposition, parse, promtool, samples};
+use memgap_exporter::encode::Format;
 use memgap_exporter::limit::{Limiter, Limits};
 use memgap_exporter::select::Scopes;
-use memgap_exporter::snapshot;
 use memgap_ledger::sample::{CgroupSample, MachineSample};
 use memgap_ledger::{Machine, Missing};
 
 const LIMITS: Limits = Limits { process_groups: 20, max_series: 20_000 };
 
-fn exposition(sample: &MachineSample, limits: Limits, format: Format) -> String {
-    let mut scopes = Scopes::of(&Machine::of(sample));
-    Limiter::new(limits).apply(&mut scopes);
-    let mut out = Encoder::new(format, 0);
-    snapshot::write(&scopes, &mut out);
-    out.finish()
-}
-
 fn families(sample: &MachineSample, limits: Limits) -> Vec<Family> {
     parse(&exposition(sample, limits, Format::Text), Format::Text)
-}
-
-/// Sums of a metric by the labels that `key` picks.
-fn sums(families: &[Family], name: &str, keys: &[&str]) -> BTreeMap<Vec<String>, f64> {
-    let mut sums = BTreeMap::new();
-    for sample in samples(families, name) {
-        let key = keys.iter().map(|k| sample.label(k).to_owned()).collect();
-        *sums.entry(key).or_default() += sample.value;
-    }
-    sums
-}
-
-/// Every ledger sums to its headline, wherever there is a headline.
-fn assert_closed(families: &[Family]) {
-    for (ledger, headline, keys) in [
-        ("container_ledger", "container_usage", &["namespace", "pod", "container"][..]),
-        ("unit_ledger", "unit_usage", &["unit"]),
-        ("cgroup_ledger", "cgroup_usage", &["cgroup"]),
-        ("process_group_ledger", "process_group_rss", &["namespace", "pod", "container", "group"]),
-        ("host_ledger", "host_memory_total", &[]),
-    ] {
-        let ledger = sums(families, &format!("memgap_{ledger}_bytes"), keys);
-        let headline = sums(families, &format!("memgap_{headline}_bytes"), keys);
-        assert_eq!(ledger, headline, "{keys:?}");
-    }
 }
 
 #[test]

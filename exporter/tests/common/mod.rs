@@ -1,11 +1,17 @@
 //! What the tests share: a strict reader of both text formats, and promtool.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::float_cmp, reason = "whole numbers of bytes")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use memgap_exporter::encode::Format;
+use memgap_exporter::encode::{Encoder, Format};
+use memgap_exporter::limit::{Limiter, Limits};
+use memgap_exporter::select::Scopes;
+use memgap_exporter::snapshot;
+use memgap_ledger::Machine;
+use memgap_ledger::sample::MachineSample;
 
 pub mod daemon;
 pub mod machine;
@@ -80,6 +86,40 @@ pub fn parse(text: &str, format: Format) -> Vec<Family> {
 /// Every sample of that name.
 pub fn samples<'f>(families: &'f [Family], name: &str) -> Vec<&'f Sample> {
     families.iter().flat_map(|f| &f.samples).filter(|s| s.name == name).collect()
+}
+
+/// What is written of a sample under bounds, self-telemetry left out.
+pub fn exposition(sample: &MachineSample, limits: Limits, format: Format) -> String {
+    let mut scopes = Scopes::of(&Machine::of(sample));
+    Limiter::new(limits).apply(&mut scopes);
+    let mut out = Encoder::new(format, 0);
+    snapshot::write(&scopes, &mut out);
+    out.finish()
+}
+
+/// Sums of a metric by the labels that `key` picks.
+fn sums(families: &[Family], name: &str, keys: &[&str]) -> BTreeMap<Vec<String>, f64> {
+    let mut sums = BTreeMap::new();
+    for sample in samples(families, name) {
+        let key = keys.iter().map(|k| sample.label(k).to_owned()).collect();
+        *sums.entry(key).or_default() += sample.value;
+    }
+    sums
+}
+
+/// Every ledger sums to its headline, wherever there is a headline.
+pub fn assert_closed(families: &[Family]) {
+    for (ledger, headline, keys) in [
+        ("container_ledger", "container_usage", &["namespace", "pod", "container"][..]),
+        ("unit_ledger", "unit_usage", &["unit"]),
+        ("cgroup_ledger", "cgroup_usage", &["cgroup"]),
+        ("process_group_ledger", "process_group_rss", &["namespace", "pod", "container", "group"]),
+        ("host_ledger", "host_memory_total", &[]),
+    ] {
+        let ledger = sums(families, &format!("memgap_{ledger}_bytes"), keys);
+        let headline = sums(families, &format!("memgap_{headline}_bytes"), keys);
+        assert_eq!(ledger, headline, "{keys:?}");
+    }
 }
 
 fn suffixes(kind: &str, open: bool) -> &'static [&'static str] {
