@@ -3,3 +3,4 @@
 pub mod cgroup;
 pub mod frozen;
 pub mod service;
+pub mod target;

@@ -1,0 +1,133 @@
+//! Programs with known memory, from `tests/targets`: compiled once, run step by
+//! step, ended with the value.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// A running target that waits for leave to do its next step.
+#[derive(Debug)]
+pub struct Target {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    word: Word,
+}
+
+/// What a target says that it holds: bytes by name.
+pub type Word = BTreeMap<String, u64>;
+
+impl Target {
+    /// Compiles `tests/targets/NAME.c` where that is not done yet, runs it, and
+    /// waits for its first word.
+    pub fn start(name: &str) -> Result<Self> {
+        Self::run(&compiled(name)?, &[])
+    }
+
+    /// Runs a program that keeps the targets' protocol, with more environment,
+    /// and waits for its first word. It works in a directory on disk.
+    pub fn run(program: &Path, environment: &[(&str, &str)]) -> Result<Self> {
+        let mut child = Command::new(program)
+            .envs(environment.iter().copied())
+            .current_dir(directory()?)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("failed to start {}", program.display()))?;
+        let input = child.stdin.take().context("no stdin")?;
+        let output = BufReader::new(child.stdout.take().context("no stdout")?);
+        let mut target = Self { child, input, output, word: Word::new() };
+        target.listen()?;
+        Ok(target)
+    }
+
+    /// Its process id, which stays its own as long as the value lives.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it holds after the last step, by the name it gave.
+    pub fn holds(&self, name: &str) -> Result<u64> {
+        self.word.get(name).copied().with_context(|| format!("the target says no {name}"))
+    }
+
+    /// Lets it do its next step and waits until that is done.
+    pub fn step(&mut self) -> Result<()> {
+        self.proceed()?;
+        self.listen()
+    }
+
+    /// Lets it do its last step, and waits until it has ended.
+    pub fn end(&mut self) -> Result<ExitStatus> {
+        self.proceed()?;
+        Ok(self.child.wait()?)
+    }
+
+    fn proceed(&mut self) -> Result<()> {
+        writeln!(self.input, "next").context("the target has ended")
+    }
+
+    fn listen(&mut self) -> Result<()> {
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        let mut words = line.split_whitespace();
+        if words.next() != Some("ready") {
+            bail!("the target said {line:?}");
+        }
+        self.word = words
+            .map(|figure| {
+                let (name, bytes) = figure.split_once('=').context("a figure is name=bytes")?;
+                Ok((name.to_owned(), bytes.parse()?))
+            })
+            .collect::<Result<_>>()?;
+        Ok(())
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where targets are built and work: on disk, below the build directory.
+fn directory() -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let profile = test.ancestors().nth(2).context("a test stands in the build directory")?;
+    let directory = profile.join("targets");
+    std::fs::create_dir_all(&directory)?;
+    Ok(directory)
+}
+
+fn compiled(name: &str) -> Result<PathBuf> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets");
+    let source = sources.join(name).with_extension("c");
+    let program = directory()?.join(name);
+    let newest = modified(&source)?.max(modified(&sources.join("target.h"))?);
+    if modified(&program).is_ok_and(|built| built > newest) {
+        return Ok(program);
+    }
+    // Several tests may build it at once: each builds its own and puts it there
+    // as a whole. A program that runs keeps the file that it was started from.
+    let thread = std::thread::current().id();
+    let own = directory()?.join(format!("{name}-{}-{thread:?}", std::process::id()));
+    let output = Command::new("cc")
+        .args(["-std=gnu17", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"])
+        .args([&own, &source])
+        .output()
+        .context("failed to start cc: run tests/install")?;
+    if !output.status.success() {
+        bail!("{} does not compile: {}", source.display(), String::from_utf8_lossy(&output.stderr));
+    }
+    std::fs::rename(&own, &program)?;
+    Ok(program)
+}
+
+fn modified(path: &Path) -> Result<std::time::SystemTime> {
+    let metadata = path.metadata().with_context(|| format!("failed to read {}", path.display()))?;
+    Ok(metadata.modified()?)
+}

@@ -1,0 +1,15 @@
+/* So many mappings that a walk is long text: every other page is read-only. */
+#include "target.h"
+
+int main(void)
+{
+    long page = sysconf(_SC_PAGESIZE), areas = 20000;
+    char *start = map(areas * page);
+
+    touch(start, areas * page);
+    for (long i = 0; i < areas; i += 2)
+        if (mprotect(start + i * page, page, PROT_READ))
+            fail("mprotect");
+    ready("areas=%ld resident=%ld", areas, areas * page);
+    return 0;
+}

@@ -1,0 +1,63 @@
+/* What every target shares. A target does one step, says "ready" with what it
+ * holds as name=bytes, and waits for a line before the next. It ends when its
+ * input ends, so it can not outlive its test. No step waits for time. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MIB (1L << 20)
+
+static void fail(const char *what)
+{
+    perror(what);
+    exit(2);
+}
+
+/* Writes each page of a range. */
+static inline void touch(char *start, long size)
+{
+    long page = sysconf(_SC_PAGESIZE);
+    for (long at = 0; at < size; at += page)
+        *(volatile char *)(start + at) = 1;
+}
+
+/* Maps private memory of small pages, and touches none. */
+static inline char *map(long size)
+{
+    char *start = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED)
+        fail("mmap");
+    madvise(start, size, MADV_NOHUGEPAGE); /* EINVAL: no huge pages to refuse */
+    return start;
+}
+
+/* A new file of a size, already gone from the directory. */
+static inline int file(const char *name, long size)
+{
+    int fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (fd < 0 || unlink(name) || ftruncate(fd, size))
+        fail(name);
+    return fd;
+}
+
+static void ready(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void ready(const char *format, ...)
+{
+    va_list figures;
+    char line[64];
+    printf("ready ");
+    va_start(figures, format);
+    vprintf(format, figures);
+    va_end(figures);
+    printf("\n");
+    fflush(stdout);
+    if (!fgets(line, sizeof line, stdin))
+        exit(0);
+}
