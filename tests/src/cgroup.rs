@@ -1,12 +1,11 @@
 //! A memory cgroup of the test's own, below the one that the test runs in.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
-use cgroups_rs::CgroupPid;
 use cgroups_rs::fs::Cgroup;
 use cgroups_rs::fs::hierarchies::V1;
-use cgroups_rs::fs::memory::MemController;
 
 /// A cgroup that is removed with the value. End its processes first.
 #[derive(Debug)]
@@ -18,9 +17,10 @@ pub struct TestCgroup {
 impl TestCgroup {
     /// Makes a cgroup on the v1 memory hierarchy of this machine.
     pub fn v1(name: &str) -> Result<Self> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
         let own = own_path()?;
-        let path =
-            format!("{}/memgap-test-{name}-{}", own.trim_end_matches('/'), std::process::id());
+        let (pid, nth) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = format!("{}/memgap-test-{name}-{pid}-{nth}", own.trim_end_matches('/'));
         let only_memory = Some(vec!["memory".to_owned()]);
         let group =
             Cgroup::new_with_specified_controllers(Box::new(V1::new()), &path[1..], only_memory)
@@ -35,16 +35,9 @@ impl TestCgroup {
         &self.path
     }
 
-    /// Moves a process into it.
-    pub fn add(&self, pid: u32) -> Result<()> {
-        let moved = self.group.add_task_by_tgid(CgroupPid::from(u64::from(pid)));
-        moved.with_context(|| format!("failed to move {pid} to {}", self.path))
-    }
-
-    /// Limits its memory.
-    pub fn limit(&self, bytes: i64) -> Result<()> {
-        let memory: &MemController = self.group.controller_of().context("no memory controller")?;
-        memory.set_limit(bytes).with_context(|| format!("failed to limit {}", self.path))
+    /// The file that takes the pids of processes to move here.
+    pub fn procs(&self) -> PathBuf {
+        self.directory().join("cgroup.procs")
     }
 
     /// A figure of the kernel's own: `total_rss` of `memory.stat`, say.
@@ -56,8 +49,14 @@ impl TestCgroup {
 
     /// The text of one of its files.
     pub fn file(&self, name: &str) -> Result<String> {
-        let path = PathBuf::from(format!("/sys/fs/cgroup/memory{}", self.path)).join(name);
+        let path = self.directory().join(name);
         std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))
+    }
+}
+
+impl TestCgroup {
+    fn directory(&self) -> PathBuf {
+        PathBuf::from(format!("/sys/fs/cgroup/memory{}", self.path))
     }
 }
 

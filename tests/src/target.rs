@@ -8,6 +8,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::cgroup::TestCgroup;
+
 /// A running target that waits for leave to do its next step.
 #[derive(Debug)]
 pub struct Target {
@@ -27,16 +29,28 @@ impl Target {
         Self::run(&compiled(name)?, &[])
     }
 
+    /// As `start`, in a cgroup: it is moved there before it runs, so that the
+    /// cgroup is charged for all of it.
+    pub fn start_in(name: &str, group: &TestCgroup) -> Result<Self> {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo $$ > \"$0\" && exec \"$1\""]);
+        command.arg(group.procs()).arg(compiled(name)?);
+        Self::spawn(&mut command)
+    }
+
     /// Runs a program that keeps the targets' protocol, with more environment,
     /// and waits for its first word. It works in a directory on disk.
     pub fn run(program: &Path, environment: &[(&str, &str)]) -> Result<Self> {
-        let mut child = Command::new(program)
-            .envs(environment.iter().copied())
+        Self::spawn(Command::new(program).envs(environment.iter().copied()))
+    }
+
+    fn spawn(command: &mut Command) -> Result<Self> {
+        let mut child = command
             .current_dir(directory()?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("failed to start {}", program.display()))?;
+            .with_context(|| format!("failed to start {command:?}"))?;
         let input = child.stdin.take().context("no stdin")?;
         let output = BufReader::new(child.stdout.take().context("no stdout")?);
         let mut target = Self { child, input, output, word: Word::new() };
