@@ -110,17 +110,23 @@ fn swap_limit(
 }
 
 fn number(dir: &Dir, name: &str, buf: &mut Buf) -> Fact<u64> {
-    let text = dir.read(name, LIMIT, buf)?;
-    let number = text.strip_suffix(b"\n").and_then(text::decimal);
-    number.ok_or_else(|| malformed(&dir.path().join(name), "it is not one number"))
+    let text = dir.read_record(name, LIMIT, buf)?;
+    amount(text).ok_or_else(|| malformed(&dir.path().join(name), "it is not one number"))
 }
 
 /// A limit: a number, or no limit.
 fn maximum(dir: &Dir, name: &str, buf: &mut Buf) -> Fact<Option<u64>> {
-    if dir.read(name, LIMIT, buf)? == b"max\n" {
-        return Ok(None);
+    match dir.read_record(name, LIMIT, buf)? {
+        b"max\n" => Ok(None),
+        text => match amount(text) {
+            Some(bytes) => Ok(Some(bytes).filter(|bytes| *bytes < UNLIMITED)),
+            None => Err(malformed(&dir.path().join(name), "it is neither a number nor `max`")),
+        },
     }
-    Ok(Some(number(dir, name, buf)?).filter(|bytes| *bytes < UNLIMITED))
+}
+
+fn amount(text: &[u8]) -> Option<u64> {
+    text::decimal(text.strip_suffix(b"\n")?)
 }
 
 /// Whether a file was not there: it never was, or its cgroup has ended.

@@ -11,11 +11,11 @@ use crate::file::{Buf, Dir, malformed};
 pub const NAME: &str = "memory.stat";
 
 /// The kernel prints about 70 lines; more than this is not its file.
-const LIMIT: usize = 64 << 10;
+const LIMIT: usize = 16 << 10;
 
 /// Reads the file in a cgroup's directory.
 pub fn read(dir: &Dir, version: CgroupVersion, buf: &mut Buf) -> Fact<MemoryStat> {
-    let text = dir.read(NAME, LIMIT, buf)?;
+    let text = dir.read_record(NAME, LIMIT, buf)?;
     parse(text, version).map_err(|what| malformed(&dir.path().join(NAME), &what))
 }
 
