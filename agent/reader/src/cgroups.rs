@@ -2,6 +2,7 @@
 //! controller.
 
 mod hierarchy;
+mod namespace;
 mod sample;
 
 use std::cell::{Cell, RefCell};
@@ -19,6 +20,7 @@ use crate::host;
 use crate::source::memory_stat;
 use crate::text;
 use hierarchy::Hierarchy;
+use namespace::View;
 
 /// Cgroups read in one collection: many times what a node may run.
 const MAX_CGROUPS: usize = 16_384;
@@ -42,6 +44,7 @@ const TYPE_LIMIT: usize = 64;
 #[derive(Debug)]
 pub struct Cgroups {
     hierarchy: Hierarchy,
+    view: View,
     cpus: u32,
     logs: RefCell<ContainerLogs>,
     counts: Cell<Counts>,
@@ -65,8 +68,10 @@ impl Cgroups {
     /// links, which name the containers; it need not exist.
     pub fn open(proc: &Dir, cgroupfs: Option<&Path>, container_logs: &Path) -> Fact<Self> {
         let mut buf = Buf::default();
+        let hierarchy = hierarchy::find(proc, cgroupfs, &mut buf)?;
         Ok(Self {
-            hierarchy: hierarchy::find(proc, cgroupfs, &mut buf)?,
+            view: View::of(proc, &hierarchy, &mut buf),
+            hierarchy,
             cpus: host::cpus(proc, &mut buf),
             logs: RefCell::new(ContainerLogs::new(container_logs)),
             counts: Cell::default(),
@@ -149,17 +154,13 @@ impl Cgroups {
     }
 
     /// Which of the `(controllers, path)` lines of a `/proc/PID/cgroup` is the
-    /// memory controller's, as a path below the mount point. `None` for a process
-    /// outside of what is mounted.
+    /// memory controller's, as a path below the mount point, whichever cgroup
+    /// namespace we are in. `None` for a process outside of what is mounted.
     pub fn path_of<'l>(
         &self,
         lines: impl IntoIterator<Item = (&'l str, &'l str)>,
     ) -> Option<String> {
-        let (_, path) = lines.into_iter().find(|(controllers, _)| match self.version() {
-            CgroupVersion::V1 => controllers.split(',').any(|c| c == "memory"),
-            CgroupVersion::V2 => controllers.is_empty(),
-        })?;
-        self.hierarchy.below(path)
+        self.view.resolve(&self.hierarchy, memory_path(self.version(), lines)?)
     }
 
     /// Opens the cgroup at a path component by component, so that neither `..`
@@ -261,6 +262,18 @@ impl Walk<'_> {
         }
         true
     }
+}
+
+/// The path of the hierarchy that has the memory controller: v2 names none.
+fn memory_path<'l>(
+    version: CgroupVersion,
+    lines: impl IntoIterator<Item = (&'l str, &'l str)>,
+) -> Option<&'l str> {
+    let (_, path) = lines.into_iter().find(|(controllers, _)| match version {
+        CgroupVersion::V1 => controllers.split(',').any(|c| c == "memory"),
+        CgroupVersion::V2 => controllers.is_empty(),
+    })?;
+    Some(path)
 }
 
 /// The names in a path.

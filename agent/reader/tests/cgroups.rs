@@ -26,7 +26,12 @@ fn machine() -> Cgroups {
 
 /// The path of our own cgroup below the mount point.
 fn own(cgroups: &Cgroups) -> String {
-    let text = fs::read_to_string("/proc/self/cgroup").unwrap();
+    path_of(cgroups, "self")
+}
+
+/// The path below the mount point of a process's cgroup.
+fn path_of(cgroups: &Cgroups, pid: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
     let lines = text.lines().filter_map(|l| l.split_once(':')?.1.split_once(':'));
     cgroups.path_of(lines).unwrap()
 }
@@ -185,6 +190,32 @@ fn a_cgroup_is_read_as_its_files_say() {
     made.end();
     assert_eq!(cgroups.one(&path).unwrap_err().kind, MissingKind::Absent);
     assert!(cgroups.all().unwrap().iter().all(|c| c.path != path));
+}
+
+/// The test starts itself again in a cgroup namespace of a cgroup of its own.
+#[test]
+fn paths_are_the_same_from_within_a_cgroup_namespace() {
+    const EXPECTED: &str = "MEMGAP_TEST_EXPECTED_CGROUP";
+    let cgroups = machine();
+    if let Ok(expected) = std::env::var(EXPECTED) {
+        assert!(fs::read_to_string("/proc/1/cgroup").unwrap().contains(":/.."));
+        assert_eq!(format!("{} {}", own(&cgroups), path_of(&cgroups, "1")), expected);
+        return;
+    }
+    let (parent, first) = (own(&cgroups), path_of(&cgroups, "1"));
+    let name = format!("memgap-namespace-{}", std::process::id());
+    let path = cgroups.mount_point().join(parent.trim_start_matches('/')).join(&name);
+    fs::create_dir(&path).unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "echo $$ >$1/cgroup.procs; exec unshare --cgroup $0 --exact $2"])
+        .arg(std::env::current_exe().unwrap())
+        .arg(&path)
+        .arg("paths_are_the_same_from_within_a_cgroup_namespace")
+        .env(EXPECTED, format!("{}/{name} {first}", parent.trim_end_matches('/')))
+        .output();
+    fs::remove_dir(&path).unwrap();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::text;
 pub const NAME: &str = "cgroup";
 
 /// At most 16 hierarchies, each with a path of at most a page.
-const LIMIT: usize = 128 << 10;
+pub(crate) const LIMIT: usize = 128 << 10;
 
 /// A hierarchy's controllers, separated by commas and none on v2, and the path of
 /// the process's cgroup in it, made printable.
