@@ -3,13 +3,16 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use memgap_ledger::{Fact, Missing, MissingKind};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir};
+
+use crate::text;
 
 /// A directory of procfs or cgroupfs, held open.
 #[derive(Debug)]
@@ -91,6 +94,21 @@ impl Dir {
         is_cgroupfs && rustix::fs::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 2)
     }
 
+    /// The names in it that are decimal numbers, in no order.
+    pub fn numbers(&self) -> Fact<Vec<u32>> {
+        let failed = |errno: rustix::io::Errno| missing(&self.path, &errno.into());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(self.fd.as_fd(), ".", flags, Mode::empty()).map_err(failed)?;
+        let mut room = vec![MaybeUninit::uninit(); LISTING];
+        let mut entries = RawDir::new(fd, &mut room);
+        let mut numbers = Vec::new();
+        while let Some(entry) = entries.next() {
+            let name = text::decimal(entry.map_err(failed)?.file_name().to_bytes());
+            numbers.extend(name.and_then(|number| u32::try_from(number).ok()));
+        }
+        Ok(numbers)
+    }
+
     /// Whether something of that name stands in it.
     pub fn holds(&self, name: &str) -> bool {
         rustix::fs::statat(self.fd.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
@@ -118,6 +136,8 @@ const CGROUP2_SUPER_MAGIC: rustix::fs::FsWord = 0x6367_7270;
 #[derive(Debug, Default)]
 pub struct Buf(Vec<u8>);
 
+/// Room for the entries that one call lists: about 1,000 processes.
+const LISTING: usize = 32 << 10;
 /// What one read call asks for at least: most procfs files fit.
 const CHUNK: usize = 4096;
 /// A line of `smaps` holds one path, of at most a page before its escapes.

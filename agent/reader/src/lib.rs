@@ -6,6 +6,7 @@
 //! that is used again is never mistaken for the process that was asked for.
 
 pub mod cgroups;
+mod collector;
 mod container_names;
 mod error;
 mod fields;
@@ -18,10 +19,13 @@ mod reader;
 pub mod source;
 mod target;
 mod text;
+mod walk;
 
 pub use cgroups::Cgroups;
+pub use collector::{CollectionStats, Collector, Spent};
 pub use error::Error;
 pub use file::{Buf, Dir};
 pub use process::{Depth, Process};
 pub use reader::{Reader, Roots};
 pub use target::{Found, Target};
+pub use walk::WalkPolicy;

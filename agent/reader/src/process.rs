@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use memgap_ledger::sample::{Counters, ProcessKind, ProcessSample, Walk};
+use memgap_ledger::sample::{Area, Counters, ProcessKind, ProcessSample, Walk};
 use memgap_ledger::{Fact, Missing, MissingKind};
 use procfs::ProcError;
 use rustix::io::Errno;
@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use crate::cgroups::Cgroups;
 use crate::file::{self, Buf, missing};
 use crate::source::maps::Device;
+use crate::source::stat::Stat;
 use crate::source::{cgroup, mountinfo, smaps, stat, status};
 use crate::text;
 
@@ -101,16 +102,20 @@ impl Process {
         buf: &mut Buf,
     ) -> Fact<ProcessSample> {
         let stat = stat::read(self, buf)?;
-        let (kind, name) = (stat.kind(), text::printable(stat.comm, NAME_LEN));
+        let (kind, name, leaderless) = (stat.kind(), name_of(&stat), stat.is_leaderless());
         let cgroup = self.cgroup(cgroups, buf);
-        let (counters, walk) = match kind {
-            ProcessKind::User => {
-                // Directly one after the other: what the process does between
-                // the two readings is skew.
-                (self.counters(buf)?, self.walk(depth, buf))
-            }
-            ProcessKind::Kernel => (nothing(), Err(Missing::absent(NO_MEMORY[0]))),
-            ProcessKind::Zombie => (nothing(), Err(Missing::absent(NO_MEMORY[1]))),
+        let thread;
+        let memory = if leaderless {
+            thread = self.living_thread(buf)?;
+            &thread
+        } else {
+            self
+        };
+        let (counters, walk) = match no_memory(kind) {
+            Some(nothing) => nothing,
+            // Directly one after the other: what the process does between the two
+            // readings is skew.
+            None => (memory.counters(buf)?, memory.walk(depth, buf)),
         };
         if let Err(Missing { kind: MissingKind::Gone, .. }) = &walk {
             return Err(self.gone());
@@ -146,11 +151,29 @@ impl Process {
     }
 
     fn walk(&self, depth: Depth, buf: &mut Buf) -> Fact<Walk> {
-        if depth == Depth::Counters {
-            return Err(Missing::new(MissingKind::Refused, "a walk was not asked for"));
+        match depth {
+            Depth::Counters => Err(Missing::new(MissingKind::Refused, "a walk was not asked for")),
+            Depth::Walk => self.areas(buf).map(|areas| Walk { areas, age: Duration::ZERO }),
         }
+    }
+
+    /// Walks its mappings.
+    pub(crate) fn areas(&self, buf: &mut Buf) -> Fact<Vec<Area>> {
         let tmpfs = self.tmpfs(buf);
-        smaps::read(self, &tmpfs, buf).map(|areas| Walk { areas, age: Duration::ZERO })
+        smaps::read(self, &tmpfs, buf)
+    }
+
+    /// A thread of a process whose first one has ended: the files in its directory
+    /// tell the memory that those of the process no longer do.
+    pub(crate) fn living_thread(&self, buf: &mut Buf) -> Fact<Self> {
+        let tasks = self.path.join("task");
+        let listed = std::fs::read_dir(&tasks).map_err(|e| missing(&tasks, &e))?;
+        listed
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter_map(|thread: u32| Self::open(&tasks, thread).ok())
+            .find(|thread| status::read(thread, buf).is_ok_and(|counters| counters.is_some()))
+            .map(|thread| Self { pid: self.pid, ..thread })
+            .ok_or_else(|| self.gone())
     }
 
     /// The devices of the tmpfs mounts that it sees: files on them are shared
@@ -161,9 +184,8 @@ impl Process {
         mounts.iter().filter(|m| *m.fs_type == *b"tmpfs").map(|m| m.device).collect()
     }
 
-    pub(crate) fn gone(&self) -> Missing {
-        let why = format!("process {} ended while it was read", self.pid);
-        Missing::new(MissingKind::Gone, why)
+    fn gone(&self) -> Missing {
+        gone(self.pid)
     }
 
     pub(crate) fn malformed(&self, name: &str, what: &str) -> Missing {
@@ -171,12 +193,24 @@ impl Process {
     }
 }
 
-const NO_MEMORY: [&str; 2] =
-    ["a kernel thread has no mappings", "a zombie has given its mappings back"];
+/// What is said of a process that is no more.
+pub(crate) fn gone(pid: u32) -> Missing {
+    Missing::new(MissingKind::Gone, format!("process {pid} ended while it was read"))
+}
 
-/// The counters of what has no memory: these zeros are known.
-fn nothing() -> Counters {
-    Counters {
+/// The name for people.
+pub(crate) fn name_of(stat: &Stat<'_>) -> String {
+    text::printable(stat.comm, NAME_LEN)
+}
+
+/// The figures of what has no memory of its own: these zeros are known.
+pub(crate) fn no_memory(kind: ProcessKind) -> Option<(Counters, Fact<Walk>)> {
+    let why = match kind {
+        ProcessKind::User => return None,
+        ProcessKind::Kernel => "a kernel thread has no mappings",
+        ProcessKind::Zombie => "a zombie has given its mappings back",
+    };
+    let counters = Counters {
         source: stat::NAME,
         vsz: 0,
         rss: 0,
@@ -185,7 +219,8 @@ fn nothing() -> Counters {
         shmem: Some(0),
         swap: Some(0),
         threads: Some(1),
-    }
+    };
+    Some((counters, Err(Missing::absent(why))))
 }
 
 /// The error below an error of the `procfs` crate, which keeps gone, denied and

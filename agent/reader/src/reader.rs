@@ -7,7 +7,7 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 
 use crate::cgroups::Cgroups;
 use crate::error::Error;
-use crate::file::{self, Buf, Dir};
+use crate::file::{Buf, Dir};
 use crate::find;
 use crate::host;
 use crate::process::{Depth, Process};
@@ -108,6 +108,10 @@ impl Reader {
         Process::open(&self.roots.procfs, pid)
     }
 
+    pub(crate) fn cgroup_of(&self, process: &Process, buf: &mut Buf) -> Fact<String> {
+        process.cgroup(&self.cgroups, buf)
+    }
+
     pub(crate) fn procfs(&self) -> &Path {
         &self.roots.procfs
     }
@@ -125,10 +129,7 @@ impl Reader {
 
     /// The pids of all processes, in order.
     pub fn pids(&self) -> Fact<Vec<u32>> {
-        let path = &self.roots.procfs;
-        let listed = std::fs::read_dir(path).map_err(|e| file::missing(path, &e))?;
-        let mut pids: Vec<u32> =
-            listed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+        let mut pids = self.procfs.numbers()?;
         pids.sort_unstable();
         Ok(pids)
     }

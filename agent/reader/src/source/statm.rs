@@ -1,5 +1,9 @@
 //! `/proc/PID/statm`: proc_pid_statm(5), `proc_pid_statm` in fs/proc/array.c.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
 use memgap_ledger::Fact;
 use memgap_ledger::sample::Counters;
 
@@ -12,12 +16,20 @@ use crate::text;
 pub const NAME: &str = "statm";
 
 /// Seven numbers of at most 20 digits.
-pub(crate) const LIMIT: usize = 256;
+const LIMIT: usize = 256;
 
 /// Reads the counters; all are 0 for a process without memory.
 pub fn read(process: &Process, page_size: u64, buf: &mut Buf) -> Fact<Counters> {
     let text = process.read(NAME, LIMIT, buf)?;
     parse(text, page_size).map_err(|what| process.malformed(NAME, what))
+}
+
+/// Reads the counters again through a handle that was kept, in one system call:
+/// the parser tells whether the line is whole.
+pub(crate) fn read_again(statm: &File, page_size: u64) -> io::Result<Counters> {
+    let mut text = [0; LIMIT];
+    let len = statm.read_at(&mut text, 0)?;
+    parse(&text[..len], page_size).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
 }
 
 /// The counters of the text, whose seven figures are in pages.

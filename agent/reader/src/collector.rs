@@ -1,0 +1,212 @@
+//! Collections, one after the other, each as cheap as it can be: tier 0 reads the
+//! counters of every process through handles that stay open, and every cgroup's
+//! `memory.stat`; tier 1 walks few processes, within a cap and a budget.
+
+mod tracked;
+mod walks;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use memgap_ledger::sample::{CgroupSample, MachineSample};
+use memgap_ledger::{Missing, MissingKind};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::file::Buf;
+use crate::reader::Reader;
+use crate::walk::{Budget, Rate, WalkPolicy};
+use tracked::{Round, Tracked};
+
+/// Handles that are left to the rest of the program.
+const RESERVED_HANDLES: u64 = 256;
+
+/// Reads one machine again and again.
+#[derive(Debug)]
+pub struct Collector {
+    reader: Reader,
+    policy: WalkPolicy,
+    budget: Budget,
+    rate: Rate,
+    page_size: u64,
+    max_handles: usize,
+    tracked: BTreeMap<u32, Tracked>,
+    /// Counts collections, from 1.
+    round: u64,
+    last: Option<Instant>,
+    buf: Buf,
+}
+
+/// What a collection cost and what it left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CollectionStats {
+    /// Processes in the sample.
+    pub processes: usize,
+    /// Handles that are kept open for them.
+    pub handles: usize,
+    /// Tier 0: every process's counters.
+    pub tier0: Spent,
+    /// Tier 0c: every cgroup, and the host's figures.
+    pub cgroups: Spent,
+    /// Tier 1: the walks.
+    pub tier1: Spent,
+    /// How long each walk took.
+    pub walks: Vec<Duration>,
+    /// Walks that were due, but whose predicted cost is over the cap.
+    pub refused: u64,
+    /// Walks that were due, but for which the budget did not suffice.
+    pub skipped: u64,
+    /// Readings that failed, by file and kind.
+    pub errors: BTreeMap<(&'static str, MissingKind), u64>,
+}
+
+/// Time that was spent on something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spent {
+    /// By the clock.
+    pub wall: Duration,
+    /// Of the CPU, in our own code and in the kernel's.
+    pub cpu: Duration,
+}
+
+impl CollectionStats {
+    fn note(&mut self, source: &'static str, lack: &Missing) {
+        *self.errors.entry((source, lack.kind)).or_default() += 1;
+    }
+}
+
+impl Collector {
+    /// A collector of the reader's machine. It raises the process's limit of open
+    /// files to what it may be, for it keeps one for each process it watches; those
+    /// beyond the limit are opened anew each time.
+    pub fn new(reader: Reader, policy: WalkPolicy) -> Self {
+        let limit = raise_open_files().saturating_sub(RESERVED_HANDLES);
+        Self {
+            reader,
+            policy,
+            budget: Budget::new(&policy),
+            rate: Rate::default(),
+            page_size: rustix::param::page_size() as u64,
+            max_handles: usize::try_from(limit).unwrap_or(usize::MAX),
+            tracked: BTreeMap::new(),
+            round: 0,
+            last: None,
+            buf: Buf::default(),
+        }
+    }
+
+    /// The reader, for what is asked between collections.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Reads everything once. A process that ended is not in the sample; a walk of
+    /// an earlier collection is, with its age.
+    pub fn collect(&mut self) -> Result<(MachineSample, CollectionStats), Missing> {
+        let mut stats = CollectionStats::default();
+        let now = Instant::now();
+        self.round += 1;
+        self.budget.earn(self.last.map_or(Duration::ZERO, |last| now - last));
+        self.last = Some(now);
+
+        let clock = Clock::start();
+        self.count(&mut stats)?;
+        stats.tier0 = clock.spent();
+
+        let clock = Clock::start();
+        let (host, cgroups) = (self.reader.host(), self.reader.cgroups());
+        stats.cgroups = clock.spent();
+
+        let clock = Clock::start();
+        let lazy = cgroups.as_ref().map_or_else(|_| BTreeSet::new(), |all| self.lazy(all));
+        self.walk(&lazy, &mut stats);
+        stats.tier1 = clock.spent();
+
+        let now = Instant::now();
+        let processes: Vec<_> = self.tracked.values().map(|tracked| tracked.sample(now)).collect();
+        stats.processes = processes.len();
+        stats.handles = self.handles();
+        Ok((MachineSample { host, cgroups, processes }, stats))
+    }
+
+    fn handles(&self) -> usize {
+        self.tracked.values().filter(|tracked| tracked.keeps_handle()).count()
+    }
+
+    /// Tier 0: brings every process's counters up to date.
+    fn count(&mut self, stats: &mut CollectionStats) -> Result<(), Missing> {
+        let pids = self.reader.pids()?;
+        let mut handles = self.handles();
+        let mut round = Round {
+            reader: &self.reader,
+            number: self.round,
+            page_size: self.page_size,
+            buf: &mut self.buf,
+        };
+        for pid in pids {
+            if let Some(tracked) = self.tracked.get_mut(&pid) {
+                match tracked.update(&mut round) {
+                    Ok(()) => continue,
+                    Err(lack) => stats.note("statm", &lack),
+                }
+                handles -= usize::from(tracked.keeps_handle());
+                self.tracked.remove(&pid);
+            }
+            // New, or a new process of an old pid.
+            let keep = handles < self.max_handles;
+            match Tracked::new(pid, keep, &mut round) {
+                Ok(tracked) => {
+                    handles += usize::from(tracked.keeps_handle());
+                    self.tracked.insert(pid, tracked);
+                }
+                Err(lack) => stats.note("stat", &lack),
+            }
+        }
+        let round = self.round;
+        self.tracked.retain(|_, tracked| tracked.seen == round);
+        Ok(())
+    }
+
+    /// The cgroups whose file lists hold lazily freed memory worth a look.
+    fn lazy<'c>(&self, cgroups: &'c [CgroupSample]) -> BTreeSet<&'c str> {
+        let is_lazy = |cgroup: &&CgroupSample| {
+            cgroup.stat.as_ref().is_ok_and(|stat| {
+                let lists = stat.inactive_file.saturating_add(stat.active_file);
+                let page_cache = stat.file.saturating_sub(stat.shmem);
+                lists.saturating_sub(page_cache) >= self.policy.min_bytes
+            })
+        };
+        cgroups.iter().filter(is_lazy).map(|cgroup| cgroup.path.as_str()).collect()
+    }
+}
+
+/// Raises the soft limit of open files to the hard one; what it is then.
+fn raise_open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // No limit at all is told as none.
+    let now = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
+    now.current.unwrap_or(u64::MAX)
+}
+
+/// Measures what a span of work took.
+struct Clock {
+    wall: Instant,
+    cpu: Duration,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { wall: Instant::now(), cpu: thread_cpu() }
+    }
+
+    fn spent(&self) -> Spent {
+        Spent { wall: self.wall.elapsed(), cpu: thread_cpu().saturating_sub(self.cpu) }
+    }
+}
+
+/// CPU time of this thread so far.
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}

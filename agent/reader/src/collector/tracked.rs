@@ -1,0 +1,183 @@
+//! A process that collections know from the last time.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::time::Instant;
+
+use memgap_ledger::sample::{Area, Counters, ProcessKind, ProcessSample, Walk};
+use memgap_ledger::{Fact, Missing, MissingKind};
+
+use super::thread_cpu;
+use crate::file::{Buf, missing};
+use crate::process::{Process, gone, name_of, no_memory};
+use crate::reader::Reader;
+use crate::source::{stat, statm};
+use crate::walk::Rate;
+
+/// Collections between two readings of a process's name and cgroup. A new process
+/// is read again the next time, for it may just be starting: moved to its cgroup,
+/// then turned into its program.
+const REFRESH: u64 = 16;
+
+/// What is known of one process.
+#[derive(Debug)]
+pub(super) struct Tracked {
+    pid: u32,
+    identity: Identity,
+    cgroup: Fact<String>,
+    /// `statm`, kept open: a handle that never comes to mean another process.
+    statm: Option<File>,
+    pub counters: Counters,
+    /// The last collection that met it.
+    pub seen: u64,
+    /// The collection that reads its name and cgroup again.
+    due: u64,
+    pub walk: Option<Kept>,
+    /// Why there is no walk, or no newer one.
+    pub no_walk: Missing,
+    /// The first collection that may try to walk it after a failure.
+    pub retry: u64,
+}
+
+/// What `stat` tells of a process.
+#[derive(Debug)]
+struct Identity {
+    /// Clock ticks since boot: with the pid it names the process.
+    start: u64,
+    name: String,
+    kind: ProcessKind,
+}
+
+/// A walk that was made, with what tells whether it is still worth showing.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub areas: Vec<Area>,
+    pub made: Instant,
+    /// Anonymous memory at that time.
+    pub anon: u64,
+    /// What it showed a walk of this process to cost.
+    pub rate: Option<Rate>,
+}
+
+/// Where a collection reads, and how.
+pub(super) struct Round<'c> {
+    pub reader: &'c Reader,
+    pub number: u64,
+    pub page_size: u64,
+    pub buf: &'c mut Buf,
+}
+
+impl Tracked {
+    /// Reads a process for the first time; `keep` tells whether a handle may stay
+    /// open for it.
+    pub fn new(pid: u32, keep: bool, round: &mut Round<'_>) -> Fact<Self> {
+        let (process, identity) = open(pid, round)?;
+        let cgroup = round.reader.cgroup_of(&process, round.buf);
+        let statm = process.file(statm::NAME)?;
+        Ok(Self {
+            pid,
+            counters: count(&statm, pid, identity.kind, round)?,
+            identity,
+            cgroup,
+            statm: keep.then_some(statm),
+            seen: round.number,
+            due: round.number + 1,
+            walk: None,
+            no_walk: Missing::new(MissingKind::Refused, "no walk is due: too little memory"),
+            retry: 0,
+        })
+    }
+
+    /// Reads its counters again, and its name and cgroup when they are due. An
+    /// error means that this process is no more; another may have its pid.
+    pub fn update(&mut self, round: &mut Round<'_>) -> Fact<()> {
+        let Some(statm) = &self.statm else { return self.refresh(round) };
+        self.counters = count(statm, self.pid, self.identity.kind, round)?;
+        self.seen = round.number;
+        if round.number >= self.due { self.refresh(round) } else { Ok(()) }
+    }
+
+    fn refresh(&mut self, round: &mut Round<'_>) -> Fact<()> {
+        let fresh = Self::new(self.pid, false, round)?;
+        if fresh.identity.start != self.identity.start {
+            return Err(gone(self.pid));
+        }
+        // A sixteenth of all processes in each collection.
+        let next = round.number + 1;
+        *self = Self {
+            statm: self.statm.take(),
+            due: next + u64::from(self.pid).wrapping_sub(next) % REFRESH,
+            walk: self.walk.take(),
+            no_walk: self.no_walk.clone(),
+            retry: self.retry,
+            ..fresh
+        };
+        Ok(())
+    }
+
+    pub fn keeps_handle(&self) -> bool {
+        self.statm.is_some()
+    }
+
+    pub fn is_in(&self, cgroups: &BTreeSet<&str>) -> bool {
+        self.cgroup.as_ref().is_ok_and(|path| cgroups.contains(path.as_str()))
+    }
+
+    /// Walks its mappings, directly after its counters are read once more.
+    pub fn walk(&mut self, round: &mut Round<'_>) -> Fact<()> {
+        let (process, identity) = open(self.pid, round)?;
+        if identity.start != self.identity.start {
+            return Err(gone(self.pid));
+        }
+        let statm = process.file(statm::NAME)?;
+        self.counters = count(&statm, self.pid, identity.kind, round)?;
+        let before = thread_cpu();
+        let areas = process.areas(round.buf)?;
+        let rate = Rate::of(self.counters.rss, areas.len(), thread_cpu().saturating_sub(before));
+        self.walk = Some(Kept { areas, made: Instant::now(), anon: self.counters.anon, rate });
+        Ok(())
+    }
+
+    /// The sample, with the age of its walk at `now`.
+    pub fn sample(&self, now: Instant) -> ProcessSample {
+        let walk = match (no_memory(self.identity.kind), &self.walk) {
+            (Some((_, none)), _) => none,
+            (None, Some(kept)) => {
+                let age = now.saturating_duration_since(kept.made);
+                Ok(Walk { areas: kept.areas.clone(), age })
+            }
+            (None, None) => Err(self.no_walk.clone()),
+        };
+        ProcessSample {
+            pid: self.pid,
+            name: self.identity.name.clone(),
+            kind: self.identity.kind,
+            counters: Ok(self.counters),
+            walk,
+            claims: Vec::new(),
+            cgroup: self.cgroup.clone(),
+        }
+    }
+}
+
+/// Opens a process, or a thread of it that has its memory, and tells who it is.
+fn open(pid: u32, round: &mut Round<'_>) -> Fact<(Process, Identity)> {
+    let process = round.reader.open_process(pid)?;
+    let stat = stat::read(&process, round.buf)?;
+    let identity = Identity { start: stat.start, name: name_of(&stat), kind: stat.kind() };
+    let process = if stat.is_leaderless() { process.living_thread(round.buf)? } else { process };
+    Ok((process, identity))
+}
+
+/// Reads the counters through a handle. A program without memory is ending.
+fn count(statm: &File, pid: u32, kind: ProcessKind, round: &Round<'_>) -> Fact<Counters> {
+    let counters = statm::read_again(statm, round.page_size).map_err(|error| {
+        let path = round.reader.procfs().join(pid.to_string()).join(statm::NAME);
+        missing(&path, &error)
+    })?;
+    match no_memory(kind) {
+        Some((nothing, _)) => Ok(nothing),
+        None if counters.vsz == 0 => Err(gone(pid)),
+        None => Ok(counters),
+    }
+}
