@@ -1,2 +1,203 @@
-//! The command.
-fn main() {}
+//! The command `memgap`. This file alone names the reader: it reads samples,
+//! makes ledgers of them and hands those to commands and views.
+
+mod args;
+mod commands;
+mod own;
+mod view;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use anyhow::anyhow;
+use memgap_ledger::finding::Subject;
+use memgap_ledger::{CgroupLedger, Missing, MissingKind, ProcessLedger, cgroup, host, process};
+use memgap_reader::{Depth, Error, Found, Reader, Roots, Target};
+use serde::Serialize;
+
+use args::{Args, Command, Global, Ps};
+use view::terminal::Style;
+use view::{json, page, reason, table};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Exit codes beside 0.
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const IN_PART: u8 = 3;
+
+fn main() -> ExitCode {
+    let (global, command) = match Args::read() {
+        Ok(read) => read,
+        Err(error) if !error.use_stderr() => {
+            return written(print(&error.render().to_string()), ExitCode::SUCCESS);
+        }
+        Err(error) => return failed(&args::one_line(&error), USAGE),
+    };
+    match run(&global, &command) {
+        Ok(answer) => {
+            let code = if answer.in_part { ExitCode::from(IN_PART) } else { ExitCode::SUCCESS };
+            written(print(&answer.text), code)
+        }
+        Err(error) => failed(&format!("{error:#}"), code(&error)),
+    }
+}
+
+/// What is printed, and whether rights were wanting.
+struct Answer {
+    text: String,
+    in_part: bool,
+}
+
+impl Answer {
+    fn whole(text: String) -> Self {
+        Self { text, in_part: false }
+    }
+}
+
+/// How an answer is given.
+struct Output {
+    style: Style,
+    json: bool,
+    time: SystemTime,
+}
+
+impl Output {
+    /// The document or the page, whichever was asked for.
+    fn text<T: Serialize>(
+        &self,
+        document: impl FnOnce() -> T,
+        page: impl FnOnce(&Style) -> String,
+    ) -> anyhow::Result<String> {
+        if !self.json {
+            return Ok(page(&self.style));
+        }
+        Ok(json::Document::new(self.time, document()).text()?)
+    }
+}
+
+fn run(global: &Global, command: &Command) -> anyhow::Result<Answer> {
+    let style = Style::detect(global.color);
+    let output = Output { style, json: global.json, time: SystemTime::now() };
+    match command {
+        Command::Explain { target } => explain(&open(global)?, target, &output),
+        Command::Ps(ps) if ps.cgroups => list_cgroups(&open(global)?, ps, &output),
+        Command::Ps(ps) => list_processes(&open(global)?, ps, &output),
+        Command::Accounts => output.text(json::accounts, table::accounts).map(Answer::whole),
+        Command::Completions { shell } => {
+            let script = commands::generate::completions(*shell)?;
+            output
+                .text(|| json::Output::Text(script.clone()), |_| script.clone())
+                .map(Answer::whole)
+        }
+        Command::Man { directory: None } => {
+            let page = commands::generate::man()?;
+            output.text(|| json::Output::Text(page.clone()), |_| page.clone()).map(Answer::whole)
+        }
+        Command::Man { directory: Some(directory) } => {
+            let names = commands::generate::man_pages(directory)?;
+            let list = names.join("\n") + "\n";
+            output.text(|| json::Output::Files(names), |_| list).map(Answer::whole)
+        }
+    }
+}
+
+fn open(global: &Global) -> Result<Reader, Error> {
+    Reader::open(Roots {
+        procfs: global.procfs.clone(),
+        cgroupfs: global.cgroupfs.clone(),
+        container_logs: global.container_logs.clone(),
+    })
+}
+
+fn explain(reader: &Reader, target: &str, output: &Output) -> anyhow::Result<Answer> {
+    let target: Target = target.parse()?;
+    let show = |subject: Subject<'_>, others: &[u32]| {
+        let document = || json::explanation(subject, others);
+        let text = output.text(document, |style| page::page(subject, others, style))?;
+        Ok(Answer { text, in_part: reason::is_denied(subject) })
+    };
+    match reader.find(&target)? {
+        Found::Process { pid, others } => {
+            let mut sample = reader.process(pid, Depth::Walk)?;
+            if target == Target::Own {
+                let claims =
+                    own::claims().map_err(|e| anyhow!("jemalloc tells no statistics: {e}"))?;
+                sample.claims.extend(claims);
+            }
+            show(Subject::Process(&process::ledger(&sample)), &others)
+        }
+        Found::Cgroup { path } => show(Subject::Cgroup(&read_cgroup(reader, &path)?), &[]),
+        Found::Host => show(Subject::Host(&host::ledger(&reader.host())), &[]),
+    }
+}
+
+/// A cgroup with the ledgers of its processes.
+fn read_cgroup(reader: &Reader, path: &str) -> Result<CgroupLedger, Missing> {
+    let sample = reader.cgroup(path)?;
+    let members = reader.members(path, Depth::Walk);
+    let ledgers: Result<Vec<ProcessLedger>, &Missing> =
+        members.as_ref().map(|samples| samples.iter().map(process::ledger).collect());
+    let refs: Result<Vec<&ProcessLedger>, &Missing> =
+        ledgers.as_ref().map(|ledgers| ledgers.iter().collect()).map_err(|missing| *missing);
+    Ok(cgroup::ledger(&sample, refs.as_deref().map_err(|missing| *missing)))
+}
+
+fn list_processes(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> {
+    let samples = reader.machine(Depth::Counters)?.processes;
+    let ledgers = samples.iter().map(process::ledger).collect();
+    let listed = commands::ps::processes(ledgers, ps);
+    let in_part = listed.iter().any(|p| p.headline.rss.point().is_none() && p.is_denied());
+    let document = || json::processes(&listed);
+    let text = output.text(document, |style| table::processes(&listed, style))?;
+    Ok(Answer { text, in_part })
+}
+
+fn list_cgroups(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> {
+    let unread = Missing::new(MissingKind::Refused, "a list of cgroups reads no process");
+    let samples = reader.cgroups()?;
+    let ledgers = samples.iter().map(|sample| cgroup::ledger(sample, Err(&unread))).collect();
+    let listed = commands::ps::cgroups(ledgers, ps);
+    let in_part = listed.iter().any(|c| reason::is_denied(Subject::Cgroup(c)));
+    let document = || json::cgroups(&listed);
+    let text = output.text(document, |style| table::cgroups(&listed, style))?;
+    Ok(Answer { text, in_part })
+}
+
+/// The exit code of an error: what was asked for, what is there, what may be read.
+fn code(error: &anyhow::Error) -> u8 {
+    let missing = match error.downcast_ref::<Error>() {
+        Some(Error::Usage { .. } | Error::Ambiguous { .. }) => return USAGE,
+        Some(Error::Missing(missing) | Error::Procfs(missing)) => Some(missing),
+        Some(_) => None,
+        None => error.downcast_ref::<Missing>(),
+    };
+    match missing {
+        Some(missing) if missing.kind == MissingKind::Denied => IN_PART,
+        _ => FAILED,
+    }
+}
+
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// A reader that went away, as `head` does, is no error.
+fn written(result: io::Result<()>, code: ExitCode) -> ExitCode {
+    match result {
+        Ok(()) => code,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("failed to write the answer: {error}"), FAILED),
+    }
+}
+
+fn failed(why: &str, code: u8) -> ExitCode {
+    let why = Style::detect(view::terminal::Color::Never).safe(why);
+    // Nobody is left to be told where even this can not be written.
+    let _ = writeln!(io::stderr(), "memgap: {why}");
+    ExitCode::from(code)
+}

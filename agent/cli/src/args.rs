@@ -1,0 +1,166 @@
+//! What was typed. The man pages and completions come from here too.
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand, ValueHint};
+
+use crate::view::terminal::Color;
+
+/// Says where every byte between a program's "in use" and the kernel's "used" went
+///
+/// Without a command, memgap explains the target. A process that is called like a command is
+/// explained by `memgap explain ps`.
+#[derive(Debug, Parser)]
+#[command(name = "memgap", version, subcommand_precedence_over_arg = true, after_help = EXIT)]
+pub struct Args {
+    #[command(flatten)]
+    pub global: Global,
+    /// What to explain: a pid, a process name, self, host, cgroup:/path, unit/nginx.service,
+    /// container/ID or pod/[NAMESPACE/]NAME
+    #[arg(value_name = "TARGET")]
+    pub target: Option<String>,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXIT: &str = "Exit status: 0 answered; 1 not found, or failed; 2 wrong usage; \
+3 answered in part, for want of rights.";
+
+/// Options of every command.
+#[derive(Debug, clap::Args)]
+pub struct Global {
+    /// Where procfs is mounted, or was captured
+    #[arg(long = "path.procfs", value_name = "DIR", default_value = "/proc", value_hint = ValueHint::DirPath, global = true)]
+    pub procfs: PathBuf,
+    /// What stands for /sys/fs/cgroup [default: as mountinfo tells]
+    #[arg(long = "path.cgroupfs", value_name = "DIR", value_hint = ValueHint::DirPath, global = true)]
+    pub cgroupfs: Option<PathBuf>,
+    /// Where the kubelet keeps links to container logs, which name the containers
+    #[arg(long = "path.container-logs", value_name = "DIR", default_value = "/var/log/containers", value_hint = ValueHint::DirPath, global = true)]
+    pub container_logs: PathBuf,
+    /// Print one JSON document (schema memgap/1)
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// When to use colour
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto, global = true)]
+    pub color: Color,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Explain a process, a cgroup or the host: headline, waterfall, gaps, findings
+    Explain {
+        /// A pid, a process name, self, host, cgroup:/path, unit/nginx.service, container/ID or
+        /// pod/[NAMESPACE/]NAME
+        #[arg(value_name = "TARGET")]
+        target: String,
+    },
+    /// List processes or cgroups, the widest gap first
+    Ps(Ps),
+    /// List every account that memory can stand on
+    Accounts,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page, or write one for each command
+    Man {
+        /// Where to write the pages; it must exist
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        directory: Option<PathBuf>,
+    },
+}
+
+/// Which processes or cgroups to list.
+#[derive(Debug, Default, clap::Args)]
+pub struct Ps {
+    /// List cgroups, by required less working set, instead of processes, by RSS less in use
+    #[arg(long)]
+    pub cgroups: bool,
+    /// Only those whose name, or whose cgroup's path, contains the text
+    #[arg(long, value_name = "TEXT")]
+    pub name: Option<String>,
+    /// Only those in this cgroup or below it
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<String>,
+    /// Only the first so many
+    #[arg(long, value_name = "N")]
+    pub top: Option<usize>,
+}
+
+impl Args {
+    /// Reads the command line: what to do, or what to print instead.
+    pub fn read() -> Result<(Global, Command), clap::Error> {
+        let args = Self::try_parse()?;
+        match (args.target, args.command) {
+            (None, Some(command)) => Ok((args.global, command)),
+            (Some(target), None) => Ok((args.global, Command::Explain { target })),
+            (Some(target), Some(_)) => Err(Self::command().error(
+                ErrorKind::ArgumentConflict,
+                format!("unexpected word '{target}' before the command"),
+            )),
+            (None, None) => Err(Self::command().error(
+                ErrorKind::MissingRequiredArgument,
+                "name a target (a pid, a process name, host, ...) or a command",
+            )),
+        }
+    }
+}
+
+/// An error of the command line in one line, without clap's heading and tips.
+pub fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    format!("{line}; `memgap --help` tells more")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(command: &clap::Command, path: &str) {
+        let path = format!("{path} {}", command.get_name());
+        assert!(command.get_about().is_some(), "{path} has no help");
+        for arg in command.get_arguments() {
+            assert!(arg.get_help().is_some(), "{path} {} has no help", arg.get_id());
+        }
+        command.get_subcommands().for_each(|sub| walk(sub, &path));
+    }
+
+    #[test]
+    fn every_command_and_flag_has_help() {
+        let command = Args::command();
+        command.clone().debug_assert();
+        walk(&command, "");
+    }
+
+    #[test]
+    fn a_word_is_a_target_unless_it_is_a_command() {
+        let read = |words: &[&str]| {
+            let args = Args::try_parse_from(words).expect("valid");
+            (args.target, args.command.is_some(), args.global.json)
+        };
+        assert_eq!(read(&["memgap", "nginx", "--json"]), (Some("nginx".into()), false, true));
+        assert_eq!(read(&["memgap", "ps"]), (None, true, false));
+        assert_eq!(read(&["memgap", "--json", "ps"]), (None, true, true));
+        assert_eq!(read(&["memgap", "--", "ps"]), (Some("ps".into()), false, false));
+        assert_eq!(read(&["memgap", "explain", "ps"]), (None, true, false));
+    }
+
+    #[test]
+    fn an_error_is_one_line_in_lower_case() {
+        for words in
+            [&["memgap", "ps", "--top", "x"][..], &["memgap", "completions"], &["memgap", "--no"]]
+        {
+            let line = one_line(&Args::try_parse_from(words).expect_err("wrong"));
+            assert!(!line.contains('\n') && !line.contains("error:"), "{line}");
+            assert!(line.starts_with(|c: char| c.is_lowercase()), "{line}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What people and programs see. Views know ledgers only: they read nothing.
+
+mod cuts;
+pub mod headline;
+pub mod json;
+pub mod page;
+pub mod reason;
+pub mod table;
+pub mod terminal;
+pub mod time;
+mod waterfall;
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;

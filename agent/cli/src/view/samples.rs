@@ -1,0 +1,150 @@
+//! Samples made by hand: the stories that the views must tell.
+
+use std::time::Duration;
+
+use memgap_ledger::claim::{Claim, Extent, Part, Priority};
+use memgap_ledger::sample::{
+    Area, AreaKind, CgroupSample, CgroupVersion, ContainerNames, Counters, HostSample, Meminfo,
+    MemoryStat, ProcessKind, ProcessSample, Walk,
+};
+use memgap_ledger::{Account, Missing, MissingKind};
+
+pub const MIB: u64 = 1 << 20;
+
+fn area(kind: AreaKind, start: u64, size: u64, rss: u64) -> Area {
+    let anonymous = if matches!(kind, AreaKind::File | AreaKind::Shmem) { 0 } else { rss };
+    Area {
+        start: start * MIB,
+        end: start * MIB + size,
+        kind,
+        accessible: true,
+        writable: true,
+        rss,
+        pss: rss,
+        anonymous,
+        private: rss,
+        ..Area::default()
+    }
+}
+
+/// A server with a heap of which a part is lazily freed, mapped files that it
+/// shares, and a ballast that was never written.
+pub fn server() -> ProcessSample {
+    let mut heap = area(AreaKind::Heap, 100, 620 * MIB, 600 * MIB);
+    heap.lazy_free = 256 * MIB;
+    let mut file = area(AreaKind::File, 5000, 80 * MIB, 60 * MIB);
+    file.pss = 20 * MIB;
+    let areas = vec![
+        heap,
+        area(AreaKind::Anonymous, 1000, 1024 * MIB, 0),
+        Area { accessible: false, ..area(AreaKind::Anonymous, 3000, 64 * MIB, 0) },
+        file,
+        area(AreaKind::Shmem, 6000, 48 * MIB, 48 * MIB),
+        area(AreaKind::Stack, 7000, 8 * MIB, 132 << 10),
+    ];
+    let rss = areas.iter().map(|a| a.rss).sum::<u64>();
+    ProcessSample {
+        pid: 4711,
+        name: "api-server".to_owned(),
+        kind: ProcessKind::User,
+        counters: Ok(Counters {
+            source: "status",
+            vsz: areas.iter().map(Area::size).sum(),
+            rss: rss - (64 << 10),
+            anon: 600 * MIB + (132 << 10),
+            file: Some(60 * MIB),
+            shmem: Some(48 * MIB),
+            swap: Some(0),
+            threads: Some(1),
+        }),
+        walk: Ok(Walk { areas, age: Duration::ZERO }),
+        claims: Vec::new(),
+        cgroup: Ok("/system.slice/api.service".to_owned()),
+    }
+}
+
+/// The same, with the books of its allocator.
+pub fn probed() -> ProcessSample {
+    let part = |account, bytes| Part { account, bytes };
+    let claim = Claim {
+        priority: Priority::Malloc,
+        owner: "jemalloc".to_owned(),
+        extent: Extent::Anywhere,
+        parts: vec![
+            part(Account::HeapInUse, 300 * MIB),
+            part(Account::AllocatorFree, 36 * MIB),
+            part(Account::AllocatorMetadata, 4 * MIB),
+        ],
+    };
+    ProcessSample { claims: vec![claim], ..server() }
+}
+
+/// The same, whose mappings we may not read.
+pub fn denied() -> ProcessSample {
+    let why = "/proc/4711/smaps: permission denied: run as root or as the process's user";
+    ProcessSample { walk: Err(Missing::new(MissingKind::Denied, why)), ..server() }
+}
+
+/// A container in which 96 MiB are hidden from the working set.
+pub fn container() -> CgroupSample {
+    CgroupSample {
+        path: format!("/kubepods.slice/cri-containerd-{}.scope", "0123456789abcdef".repeat(4)),
+        version: CgroupVersion::V2,
+        root: false,
+        usage: Ok(1000 * MIB),
+        limit: Ok(Some(1024 * MIB)),
+        swap_limit: Ok(Some(0)),
+        stat: Ok(MemoryStat {
+            anon: 600 * MIB + (132 << 10),
+            file: 308 * MIB,
+            shmem: 48 * MIB,
+            inactive_anon: 48 * MIB,
+            active_anon: 248 * MIB + (132 << 10),
+            inactive_file: 452 * MIB,
+            active_file: 160 * MIB,
+            kernel: Some(90 * MIB),
+            slab_reclaimable: Some(40 * MIB),
+            sock: Some(MIB),
+            ..MemoryStat::default()
+        }),
+        kmem: Err(Missing::absent("cgroup v2")),
+        cpus: 2,
+        leaf: true,
+        names: Some(ContainerNames {
+            namespace: "shop".to_owned(),
+            pod: "checkout-6d5f7c9b48-x2x7q".to_owned(),
+            container: "api".to_owned(),
+        }),
+    }
+}
+
+pub fn machine() -> HostSample {
+    HostSample {
+        meminfo: Ok(Meminfo {
+            mem_total: 8000 * MIB,
+            mem_free: 3000 * MIB,
+            mem_available: Some(5500 * MIB),
+            buffers: 100 * MIB,
+            cached: 2400 * MIB,
+            active_anon: 1500 * MIB,
+            inactive_anon: 300 * MIB,
+            active_file: 900 * MIB,
+            inactive_file: 1500 * MIB,
+            anon_pages: 1700 * MIB,
+            shmem: 200 * MIB,
+            s_reclaimable: 150 * MIB,
+            s_unreclaim: 90 * MIB,
+            kernel_stack: 10 * MIB,
+            page_tables: 30 * MIB,
+            vmalloc_used: 60 * MIB,
+            percpu: Some(20 * MIB),
+            hugetlb: Some(0),
+            swap_total: 1024 * MIB,
+            swap_free: 1024 * MIB,
+            ..Meminfo::default()
+        }),
+        pcp: Ok(40 * MIB),
+        sock: Err(Missing::new(MissingKind::Denied, "/proc/net/sockstat: permission denied")),
+        cpus: 2,
+    }
+}

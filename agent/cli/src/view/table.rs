@@ -1,0 +1,106 @@
+//! Tables: processes, cgroups, accounts.
+
+use memgap_ledger::size::iec;
+use memgap_ledger::{CgroupLedger, Figure, Identity, ProcessLedger, Scope};
+
+use super::headline::cgroup_name;
+use super::json::axis;
+use super::terminal::{Ink, Style, pad};
+
+/// One process a line, in the order given.
+pub fn processes(processes: &[ProcessLedger], style: &Style) -> String {
+    let head = format!(
+        "{:>7} {:>9} {:>9} {:>11} {:>9}  {} {}",
+        "PID",
+        "RSS",
+        "IN USE",
+        "RSS-IN USE",
+        "VSZ",
+        pad("NAME", 15),
+        "CGROUP"
+    );
+    let mut text = style.paint(Ink::Strong, &head) + "\n";
+    for process in processes {
+        let h = &process.headline;
+        let figures = format!(
+            "{:>7} {:>9} {:>9} {:>11} {:>9}",
+            process.pid,
+            size(h.rss),
+            size(h.in_use),
+            difference(h.rss, h.in_use),
+            size(h.vsz)
+        );
+        let name = pad(&style.fit(&process.name, 15), 15);
+        let room = style.width.saturating_sub(figures.len() + 2 + 15 + 1);
+        let path = process.cgroup.as_deref().unwrap_or("-");
+        let cgroup = style.fit_end(&cgroup_name(path, &Identity::of_path(path, None)), room);
+        text += format!("{figures}  {name} {}", style.paint(Ink::Faint, &cgroup)).trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// One cgroup a line, in the order given.
+pub fn cgroups(cgroups: &[CgroupLedger], style: &Style) -> String {
+    let head = format!(
+        "{:>9} {:>11} {:>10} {:>9} {:>9}  CGROUP",
+        "USAGE", "WORKING SET", "REQUIRED", "REQ-WS", "LIMIT"
+    );
+    let mut text = style.paint(Ink::Strong, &head) + "\n";
+    for cgroup in cgroups {
+        let h = &cgroup.headline;
+        let limit = h.limit.map_or(Figure::Absent, Figure::exact);
+        let figures = format!(
+            "{:>9} {:>11} {:>10} {:>9} {:>9}",
+            size(h.usage),
+            size(h.working_set),
+            size(h.required),
+            difference(h.required, h.working_set),
+            size(limit)
+        );
+        let room = style.width.saturating_sub(figures.len() + 2);
+        text += &format!(
+            "{figures}  {}\n",
+            style.fit_end(&cgroup_name(&cgroup.path, &cgroup.identity), room)
+        );
+    }
+    text
+}
+
+/// Every account of every scope, with its help.
+pub fn accounts(style: &Style) -> String {
+    let mut sections = Vec::new();
+    for scope in Scope::ALL {
+        let title = format!("{} (to {})", scope.name(), scope.total());
+        let mut text = style.paint(Ink::Strong, &title) + "\n";
+        for account in scope.accounts() {
+            let name = style.paint(Ink::Class(account.class()), &pad(account.name(), 18));
+            let class = pad(account.class().name(), 11);
+            let axis = pad(axis(scope, account), 5);
+            let help = style.wrap(account.help(), 41, 41);
+            text += &format!("  {name}  {class}  {axis} {help}\n");
+        }
+        sections.push(text);
+    }
+    sections.join("\n")
+}
+
+/// The point of a figure, marked where it is not certain; `-` for the unknown.
+fn size(figure: Figure) -> String {
+    match figure {
+        Figure::Absent => "-".to_owned(),
+        Figure::Exact(bytes) => iec(bytes),
+        Figure::Interval { point, .. } => format!("~{}", iec(point)),
+    }
+}
+
+fn difference(larger: Figure, smaller: Figure) -> String {
+    let is_sure = [larger, smaller].iter().all(|f| matches!(f, Figure::Exact(_)));
+    match (larger.point(), smaller.point()) {
+        (Some(larger), Some(smaller)) => {
+            let mark = if is_sure { "" } else { "~" };
+            format!("{mark}{}", iec(larger.saturating_sub(smaller)))
+        }
+        _ => "-".to_owned(),
+    }
+}

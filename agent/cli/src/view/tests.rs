@@ -1,0 +1,226 @@
+//! Pages are snapshots, documents are held against the published schema.
+
+use std::time::UNIX_EPOCH;
+
+use jsonschema::Validator;
+use memgap_ledger::finding::Subject;
+use memgap_ledger::sample::{CgroupSample, CgroupVersion, ProcessKind, ProcessSample};
+use memgap_ledger::{
+    CgroupLedger, Missing, MissingKind, ProcessLedger, Scope, cgroup, host, process,
+};
+use serde::Serialize;
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
+
+use super::samples;
+use super::terminal::Style;
+use super::{json, page, table};
+
+const PAGE: Style = Style { width: 80, color: false, unicode: true };
+const ASCII: Style = Style { unicode: false, ..PAGE };
+
+fn of_container(sample: &CgroupSample, members: &[ProcessSample]) -> CgroupLedger {
+    let members: Vec<ProcessLedger> = members.iter().map(process::ledger).collect();
+    let refs: Vec<&ProcessLedger> = members.iter().collect();
+    cgroup::ledger(sample, Ok(&refs))
+}
+
+fn gone() -> Missing {
+    Missing::new(MissingKind::Gone, "it ended while it was read")
+}
+
+fn processes() -> Vec<ProcessLedger> {
+    let kernel = ProcessSample { kind: ProcessKind::Kernel, ..samples::server() };
+    let hostile =
+        ProcessSample { name: "\x1b[2J\u{202e}日本語".to_owned(), ..samples::server() };
+    let lost = ProcessSample::missing(7, &gone());
+    [samples::server(), samples::probed(), samples::denied(), kernel, hostile, lost]
+        .iter()
+        .map(process::ledger)
+        .collect()
+}
+
+fn cgroups() -> Vec<CgroupLedger> {
+    let v1 = CgroupSample {
+        version: CgroupVersion::V1,
+        path: "/a".to_owned(),
+        limit: Ok(None),
+        ..samples::container()
+    };
+    let lost =
+        CgroupSample { usage: Err(gone()), stat: Err(gone()), limit: Err(gone()), ..v1.clone() };
+    let mut made = vec![
+        of_container(&samples::container(), &[samples::server()]),
+        of_container(&samples::container(), &[samples::probed(), samples::denied()]),
+        of_container(&v1, &[]),
+        of_container(&lost, &[]),
+    ];
+    made.push(cgroup::ledger(&v1, Err(&gone())));
+    made
+}
+
+#[test]
+fn a_process_reads_as_a_waterfall() {
+    let ledger = process::ledger(&samples::server());
+    insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[12, 13], &PAGE));
+}
+
+#[test]
+fn books_that_tell_no_addresses_give_intervals() {
+    let ledger = process::ledger(&samples::probed());
+    insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[], &PAGE));
+}
+
+#[test]
+fn what_was_denied_is_said() {
+    let ledger = process::ledger(&samples::denied());
+    insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[], &ASCII));
+}
+
+#[test]
+fn a_container_is_one_waterfall_with_cuts() {
+    let ledger = of_container(&samples::container(), &[samples::server()]);
+    insta::assert_snapshot!(page::page(Subject::Cgroup(&ledger), &[], &PAGE));
+}
+
+#[test]
+fn without_processes_a_container_still_closes() {
+    let ledger = cgroup::ledger(&samples::container(), Err(&gone()));
+    insta::assert_snapshot!(page::page(Subject::Cgroup(&ledger), &[], &ASCII));
+}
+
+#[test]
+fn the_host_closes_on_its_total() {
+    let ledger = host::ledger(&samples::machine());
+    insta::assert_snapshot!(page::page(Subject::Host(&ledger), &[], &PAGE));
+}
+
+#[test]
+fn tables_hold_one_line_each() {
+    insta::assert_snapshot!(
+        table::processes(&processes(), &PAGE) + &table::cgroups(&cgroups(), &PAGE)
+    );
+}
+
+#[test]
+fn no_line_is_wider_than_the_page_nor_moves_the_cursor() {
+    let host = host::ledger(&samples::machine());
+    let (processes, cgroups) = (processes(), cgroups());
+    for width in [80, 120] {
+        for style in [Style { width, ..PAGE }, Style { width, ..ASCII }] {
+            let mut pages = vec![
+                table::processes(&processes, &style),
+                table::cgroups(&cgroups, &style),
+                table::accounts(&style),
+                page::page(Subject::Host(&host), &[], &style),
+            ];
+            pages.extend(processes.iter().map(|p| page::page(Subject::Process(p), &[], &style)));
+            pages.extend(cgroups.iter().map(|c| page::page(Subject::Cgroup(c), &[], &style)));
+            for line in pages.iter().flat_map(|page| page.lines()) {
+                assert!(line.width() <= width, "{} of {width}: {line}", line.width());
+                assert!(!line.contains(['\x1b', '\u{202e}']), "{line:?}");
+                assert!(style.unicode || line.is_ascii(), "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn colour_adds_nothing_but_colour() {
+    let ledger = of_container(&samples::container(), &[samples::server()]);
+    let plain = page::page(Subject::Cgroup(&ledger), &[], &PAGE);
+    let painted = page::page(Subject::Cgroup(&ledger), &[], &Style { color: true, ..PAGE });
+    let mut stripped = String::new();
+    for (at, part) in painted.split('\x1b').enumerate() {
+        stripped += if at == 0 { part } else { part.split_once('m').expect("a colour").1 };
+    }
+    assert_eq!(stripped, plain);
+}
+
+#[test]
+fn every_account_is_listed() {
+    let text = table::accounts(&PAGE);
+    let document = document(&json::accounts());
+    let listed = document["accounts"].as_array().expect("array");
+    for (scope, account) in Scope::ALL.into_iter().flat_map(|s| s.accounts().map(move |a| (s, a))) {
+        assert!(text.contains(account.name()));
+        let found =
+            listed.iter().any(|a| a["scope"] == scope.name() && a["name"] == account.name());
+        assert!(found, "{} {}", scope.name(), account.name());
+    }
+}
+
+#[test]
+fn every_document_is_as_the_schema_says() {
+    let schema = schema();
+    let host = host::ledger(&samples::machine());
+    let (processes, cgroups) = (processes(), cgroups());
+    let mut documents: Vec<Value> =
+        processes.iter().map(|p| document(&json::explanation(Subject::Process(p), &[1]))).collect();
+    documents.extend(cgroups.iter().map(|c| document(&json::explanation(Subject::Cgroup(c), &[]))));
+    documents.push(document(&json::explanation(Subject::Host(&host), &[])));
+    for document in &documents {
+        reasoned(document);
+    }
+    let lists = [document(&json::processes(&processes)), document(&json::cgroups(&cgroups))];
+    for line in
+        lists.iter().filter_map(|l| l["processes"].as_array().or(l["cgroups"].as_array())).flatten()
+    {
+        reasoned(line);
+    }
+    documents.extend(lists);
+    documents.push(document(&json::accounts()));
+    documents.push(document(&json::Output::Files(vec!["memgap.1".to_owned()])));
+    documents.push(document(&json::Output::Text("text".to_owned())));
+    for document in &documents {
+        let errors: Vec<String> = schema.iter_errors(document).map(|e| e.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?} in {document:#}");
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_it_does_not_describe() {
+    let schema = schema();
+    let whole =
+        document(&json::explanation(Subject::Process(&process::ledger(&samples::server())), &[]));
+    assert!(schema.is_valid(&whole));
+    for (path, wrong) in [
+        ("/schema", Value::from("memgap/2")),
+        ("/headline/rss", Value::from("1 GiB")),
+        ("/accounts/0/bytes", Value::from(0)),
+        ("/accounts/0/class", Value::from("other")),
+        ("/scope/kind", Value::from("cgroup")),
+    ] {
+        let mut document = whole.clone();
+        *document.pointer_mut(path).expect(path) = wrong;
+        assert!(!schema.is_valid(&document), "{path}");
+    }
+}
+
+fn schema() -> Validator {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schema/memgap-1.json");
+    let text = std::fs::read_to_string(path).expect("the schema is readable");
+    jsonschema::validator_for(&serde_json::from_str(&text).expect("JSON")).expect("a schema")
+}
+
+fn document<T: Serialize>(body: &T) -> Value {
+    let text = json::Document::new(UNIX_EPOCH, body).text().expect("encodes");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// Whatever is null has its reason in `absent`.
+fn reasoned(document: &Value) {
+    let absent = document["absent"].as_array().expect("array");
+    let has = |what: &str| absent.iter().any(|a| a["what"] == what);
+    for (name, figure) in document["headline"].as_object().expect("object") {
+        let name = if name == "in_use_coverage" { "in_use" } else { name };
+        assert!(!figure.is_null() || has(name), "{name} in {document:#}");
+    }
+    for (name, value) in document["scope"].as_object().expect("object") {
+        assert!(!value.is_null() || has(name), "{name} in {document:#}");
+    }
+    for account in document["accounts"].as_array().into_iter().flatten() {
+        let name = account["name"].as_str().expect("text");
+        assert!(!account["bytes"].is_null() || has(name), "{name} in {document:#}");
+    }
+}
