@@ -20,7 +20,8 @@ pub fn processes(mut processes: Vec<ProcessLedger>, ps: &Ps) -> Vec<ProcessLedge
     processes
 }
 
-/// By required less working set, the widest gap first.
+/// By required less working set, the widest gap first; where the working set
+/// counts more than is required, by usage.
 pub fn cgroups(mut cgroups: Vec<CgroupLedger>, ps: &Ps) -> Vec<CgroupLedger> {
     cgroups.retain(|c| {
         let names = match &c.identity {
@@ -31,7 +32,7 @@ pub fn cgroups(mut cgroups: Vec<CgroupLedger>, ps: &Ps) -> Vec<CgroupLedger> {
         named(ps, &[&c.path, pod, container]) && within(ps, &c.path)
     });
     cgroups.sort_by_key(|c| {
-        let gap = difference(c.headline.required, c.headline.working_set);
+        let gap = difference(c.headline.required, c.headline.working_set).map(|gap| gap.max(0));
         (std::cmp::Reverse((gap, c.headline.usage.point())), c.path.clone())
     });
     cgroups.truncate(ps.top.unwrap_or(usize::MAX));
