@@ -5,6 +5,7 @@
 //! malformed apart. Files are read relative to directory handles, so that a pid
 //! that is used again is never mistaken for the process that was asked for.
 
+mod capture;
 pub mod cgroups;
 mod collector;
 mod container_names;
@@ -21,6 +22,7 @@ mod target;
 mod text;
 mod walk;
 
+pub use capture::{Captured, capture};
 pub use cgroups::Cgroups;
 pub use collector::{CollectionStats, Collector, Spent};
 pub use error::Error;

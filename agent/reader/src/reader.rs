@@ -112,6 +112,16 @@ impl Reader {
         process.cgroup(&self.cgroups, buf)
     }
 
+    /// Where the memory hierarchy is mounted, if it is.
+    pub(crate) fn cgroup_mount(&self) -> Option<&Path> {
+        self.cgroups.as_ref().ok().map(Cgroups::mount_point)
+    }
+
+    /// What stands for `/sys/fs/cgroup`.
+    pub(crate) fn cgroupfs(&self) -> &Path {
+        self.roots.cgroupfs.as_deref().unwrap_or(Path::new("/sys/fs/cgroup"))
+    }
+
     pub(crate) fn procfs(&self) -> &Path {
         &self.roots.procfs
     }
@@ -136,7 +146,7 @@ impl Reader {
 }
 
 /// Whether a cgroup's path is another's or below it.
-fn is_within(path: &str, above: &str) -> bool {
+pub(crate) fn is_within(path: &str, above: &str) -> bool {
     let above = above.trim_end_matches('/');
     path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

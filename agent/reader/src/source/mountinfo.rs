@@ -42,7 +42,7 @@ pub fn parse(text: &[u8]) -> Vec<Mount<'_>> {
 }
 
 /// `36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/root rw,errors=x`
-fn mount(line: &[u8]) -> Option<Mount<'_>> {
+pub(crate) fn mount(line: &[u8]) -> Option<Mount<'_>> {
     let mut words = line.split(|b| *b == b' ');
     let _id = text::decimal(words.next()?)?;
     let _parent = text::decimal(words.next()?)?;
