@@ -36,10 +36,10 @@ fn explain_cgroup(path: &str) -> Result<CgroupLedger> {
 }
 
 /// A target in a cgroup of its own. The target is declared last and ends first.
-fn start_in_cgroup(name: &str) -> Result<(Target, TestCgroup)> {
+fn start_in_cgroup(name: &str) -> Result<(TestCgroup, Target)> {
     let group = TestCgroup::v1(name)?;
     let target = Target::start_in(name, &group)?;
-    Ok((target, group))
+    Ok((group, target))
 }
 
 fn holds(target: &Target, name: &str) -> Result<i64> {
@@ -117,7 +117,7 @@ fn a_private_mapping_of_a_file_is_split_where_it_was_written() -> Result<()> {
 
 #[test]
 fn lazily_freed_memory_is_told_and_what_is_written_again_is_hidden() -> Result<()> {
-    let (mut target, group) = start_in_cgroup("lazyfree")?;
+    let (group, mut target) = start_in_cgroup("lazyfree")?;
     for _ in 0..2 {
         target.step()?;
         let process = explain(target.pid())?;
@@ -142,7 +142,7 @@ fn lazily_freed_memory_is_told_and_what_is_written_again_is_hidden() -> Result<(
 /// Without a look into its processes the cgroup's counters bound what is lazy.
 #[test]
 fn the_identity_alone_bounds_what_is_lazy() -> Result<()> {
-    let (mut target, group) = start_in_cgroup("lazyfree")?;
+    let (group, mut target) = start_in_cgroup("lazyfree")?;
     for _ in 0..2 {
         target.step()?;
         let lack = memgap_ledger::Missing::absent("not asked for");
@@ -158,7 +158,7 @@ fn the_identity_alone_bounds_what_is_lazy() -> Result<()> {
 
 #[test]
 fn forked_memory_is_charged_once() -> Result<()> {
-    let (mut target, group) = start_in_cgroup("fork")?;
+    let (group, mut target) = start_in_cgroup("fork")?;
     target.step()?;
     let made = explain_cgroup(group.path())?;
     assert_eq!(made.processes, Some(3));
@@ -171,7 +171,7 @@ fn forked_memory_is_charged_once() -> Result<()> {
 
 #[test]
 fn locked_page_cache_is_required() -> Result<()> {
-    let (mut target, group) = start_in_cgroup("mlock")?;
+    let (group, mut target) = start_in_cgroup("mlock")?;
     target.step()?;
     let made = explain_cgroup(group.path())?;
     let locked = holds(&target, "locked")?;

@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use cgroups_rs::fs::Cgroup;
 use cgroups_rs::fs::hierarchies::V1;
+
+/// How long processes that were killed may take to leave.
+const LEAVE: Duration = Duration::from_secs(10);
 
 /// A cgroup that is removed with the value. End its processes first.
 #[derive(Debug)]
@@ -62,7 +66,11 @@ impl TestCgroup {
 
 impl Drop for TestCgroup {
     fn drop(&mut self) {
-        let _ = self.group.delete();
+        let started = Instant::now();
+        // The last of its processes may still be on their way out.
+        while self.group.delete().is_err() && started.elapsed() < LEAVE {
+            std::thread::yield_now();
+        }
     }
 }
 
