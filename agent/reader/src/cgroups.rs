@@ -4,15 +4,15 @@
 mod hierarchy;
 mod namespace;
 mod sample;
+mod walk;
 
 use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use memgap_ledger::identity::Identity;
 use memgap_ledger::sample::{CgroupSample, CgroupVersion};
-use memgap_ledger::{Fact, Missing, MissingKind};
+use memgap_ledger::{Fact, Missing};
 
 use crate::container_names::ContainerLogs;
 use crate::file::{Buf, Dir, malformed};
@@ -21,15 +21,13 @@ use crate::source::memory_stat;
 use crate::text;
 use hierarchy::Hierarchy;
 use namespace::View;
+use walk::Walk;
 
 /// Cgroups read in one collection: many times what a node may run.
 const MAX_CGROUPS: usize = 16_384;
 
 /// Levels below the mount point.
 const MAX_DEPTH: usize = 64;
-
-/// Characters of a name, as the kernel limits its bytes.
-const NAME_MAX: usize = 255;
 
 /// The file that lists processes.
 const PROCS: &str = "cgroup.procs";
@@ -101,8 +99,7 @@ impl Cgroups {
     /// shared by so many that they say nothing about one of them.
     pub fn all(&self) -> Fact<Vec<CgroupSample>> {
         self.logs.borrow_mut().refresh();
-        let mut walk =
-            Walk { cgroups: self, buf: Buf::default(), samples: Vec::new(), counts: self.counts() };
+        let mut walk = Walk::new(self);
         walk.visit(&self.hierarchy.dir, "/", 0, None)?;
         self.counts.set(walk.counts);
         walk.samples.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -185,7 +182,7 @@ impl Cgroups {
     }
 
     /// Adds what the cgroup's place tells: a container's names, and its pod's
-    /// limit where it has none itself.
+    /// limit where it has none itself. Whether it is a pod, for those below.
     fn identify(&self, sample: &mut CgroupSample, pod_limit: Option<u64>) -> bool {
         match Identity::of_path(&sample.path, None) {
             Identity::Container(container) => {
@@ -198,69 +195,6 @@ impl Cgroups {
             Identity::Pod { .. } => true,
             _ => false,
         }
-    }
-}
-
-/// One walk over all cgroups.
-struct Walk<'c> {
-    cgroups: &'c Cgroups,
-    buf: Buf,
-    samples: Vec<CgroupSample>,
-    counts: Counts,
-}
-
-impl Walk<'_> {
-    /// Reads a cgroup, then those below it: at most `MAX_DEPTH` calls deep.
-    fn visit(&mut self, dir: &Dir, path: &str, depth: usize, pod_limit: Option<u64>) -> Fact<()> {
-        let Cgroups { hierarchy, cpus, .. } = self.cgroups;
-        let mut sample = sample::read(dir, path, hierarchy.version, *cpus, &mut self.buf)?;
-        let is_pod = self.cgroups.identify(&mut sample, pod_limit);
-        let pod_limit = sample.limit.as_ref().ok().copied().flatten().filter(|_| is_pod);
-        let index = self.samples.len();
-        self.samples.push(sample);
-        let (below, more) = match dir.directories(MAX_CGROUPS) {
-            Ok(listed) => listed,
-            Err(missing) if missing.kind == MissingKind::Absent => return Ok(()),
-            Err(_) => (Vec::new(), true),
-        };
-        self.counts.skipped += u64::from(more);
-        for name in below {
-            let leaf = self.child(dir, path, &name, depth + 1, pod_limit);
-            self.samples[index].leaf &= leaf;
-        }
-        Ok(())
-    }
-
-    /// Visits a child; whether its parent is a leaf for all that this child tells.
-    fn child(
-        &mut self,
-        parent: &Dir,
-        path: &str,
-        name: &OsStr,
-        depth: usize,
-        pod_limit: Option<u64>,
-    ) -> bool {
-        if depth > MAX_DEPTH || self.samples.len() >= MAX_CGROUPS {
-            self.counts.skipped += 1;
-            return false;
-        }
-        let name_shown = text::printable(name.as_bytes(), NAME_MAX);
-        let path = format!("{}/{name_shown}", path.trim_end_matches('/'));
-        let gone = |missing: Missing| match missing.kind {
-            MissingKind::Absent => MissingKind::Gone,
-            kind => kind,
-        };
-        let visited = parent.dir(name).map_err(gone).and_then(|dir| {
-            self.visit(&dir, &path, depth, pod_limit).map_err(|missing| missing.kind)
-        });
-        match visited {
-            Ok(()) => return false,
-            // Without the memory controller, as all below it are.
-            Err(MissingKind::Absent) => {}
-            Err(MissingKind::Gone) => self.counts.vanished += 1,
-            Err(_) => self.counts.skipped += 1,
-        }
-        true
     }
 }
 

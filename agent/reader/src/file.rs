@@ -89,9 +89,7 @@ impl Dir {
     /// links of a directory, beside its own two (fs/kernfs/inode.c); that spares
     /// listing some 40 files. Other file systems do as they please.
     fn is_known_leaf(&self) -> bool {
-        let is_cgroupfs = rustix::fs::fstatfs(&self.fd)
-            .is_ok_and(|fs| matches!(fs.f_type, CGROUP_SUPER_MAGIC | CGROUP2_SUPER_MAGIC));
-        is_cgroupfs && rustix::fs::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 2)
+        self.is_cgroupfs() && rustix::fs::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 2)
     }
 
     /// The names in it that are decimal numbers, in no order.
@@ -107,6 +105,12 @@ impl Dir {
             numbers.extend(name.and_then(|number| u32::try_from(number).ok()));
         }
         Ok(numbers)
+    }
+
+    /// Whether the kernel answers here, and not a copy that was made of it.
+    pub(crate) fn is_cgroupfs(&self) -> bool {
+        rustix::fs::fstatfs(&self.fd)
+            .is_ok_and(|fs| matches!(fs.f_type, CGROUP_SUPER_MAGIC | CGROUP2_SUPER_MAGIC))
     }
 
     /// Whether something of that name stands in it.

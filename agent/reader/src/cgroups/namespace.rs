@@ -29,6 +29,10 @@ impl View {
         if !climbs(&first) {
             return Self::Same;
         }
+        // A captured tree knows nothing of us, though it may list our number.
+        if !hierarchy.dir.is_cgroupfs() {
+            return Self::Unknown;
+        }
         // Not the machine's procfs: there, our pid is not known to us.
         let own = Dir::open(Path::new("/proc"))
             .ok()
