@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 
+use crate::demo::{DemoArgs, Program};
 use crate::view::terminal::Color;
 
 /// Says where every byte between a program's "in use" and the kernel's "used" went
@@ -61,6 +62,15 @@ pub enum Command {
     Ps(Ps),
     /// List every account that memory can stand on
     Accounts,
+    /// Explain programs with known memory: the kernel's figures beside the truth
+    Demo(DemoArgs),
+    /// Be a program of the demo
+    #[command(hide = true)]
+    DemoTarget {
+        /// Which one
+        #[arg(value_enum)]
+        program: Program,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell

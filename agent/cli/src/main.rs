@@ -3,6 +3,7 @@
 
 mod args;
 mod commands;
+mod demo;
 mod own;
 mod view;
 
@@ -17,6 +18,7 @@ use memgap_reader::{Depth, Error, Found, Reader, Roots, Target};
 use serde::Serialize;
 
 use args::{Args, Command, Global, Ps};
+use demo::{DemoArgs, End, Explain};
 use view::terminal::Style;
 use view::{json, page, reason, table};
 
@@ -37,23 +39,26 @@ fn main() -> ExitCode {
         Err(error) => return failed(&args::one_line(&error), USAGE),
     };
     match run(&global, &command) {
-        Ok(answer) => {
-            let code = if answer.in_part { ExitCode::from(IN_PART) } else { ExitCode::SUCCESS };
-            written(print(&answer.text), code)
-        }
+        Ok(answer) => written(print(&answer.text), ExitCode::from(answer.code)),
+        Err(error) if is_broken_pipe(error.downcast_ref()) => ExitCode::SUCCESS,
         Err(error) => failed(&format!("{error:#}"), code(&error)),
     }
 }
 
-/// What is printed, and whether rights were wanting.
+/// What is printed, and the exit code.
 struct Answer {
     text: String,
-    in_part: bool,
+    code: u8,
 }
 
 impl Answer {
     fn whole(text: String) -> Self {
-        Self { text, in_part: false }
+        Self { text, code: 0 }
+    }
+
+    /// An answer that is one in part where rights were wanting.
+    fn of(text: String, in_part: bool) -> Self {
+        Self { text, code: if in_part { IN_PART } else { 0 } }
     }
 }
 
@@ -86,6 +91,11 @@ fn run(global: &Global, command: &Command) -> anyhow::Result<Answer> {
         Command::Ps(ps) if ps.cgroups => list_cgroups(&open(global)?, ps, &output),
         Command::Ps(ps) => list_processes(&open(global)?, ps, &output),
         Command::Accounts => output.text(json::accounts, table::accounts).map(Answer::whole),
+        Command::Demo(args) => play(&open(global)?, args, &output),
+        Command::DemoTarget { program } => {
+            demo::target(*program)?;
+            Ok(Answer::whole(String::new()))
+        }
         Command::Completions { shell } => {
             let script = commands::generate::completions(*shell)?;
             output
@@ -117,7 +127,7 @@ fn explain(reader: &Reader, target: &str, output: &Output) -> anyhow::Result<Ans
     let show = |subject: Subject<'_>, others: &[u32]| {
         let document = || json::explanation(subject, others);
         let text = output.text(document, |style| page::page(subject, others, style))?;
-        Ok(Answer { text, in_part: reason::is_denied(subject) })
+        Ok(Answer::of(text, reason::is_denied(subject)))
     };
     match reader.find(&target)? {
         Found::Process { pid, others } => {
@@ -152,7 +162,7 @@ fn list_processes(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<A
     let in_part = listed.iter().any(|p| p.headline.rss.point().is_none() && p.is_denied());
     let document = || json::processes(&listed);
     let text = output.text(document, |style| table::processes(&listed, style))?;
-    Ok(Answer { text, in_part })
+    Ok(Answer::of(text, in_part))
 }
 
 fn list_cgroups(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> {
@@ -163,7 +173,34 @@ fn list_cgroups(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Ans
     let in_part = listed.iter().any(|c| reason::is_denied(Subject::Cgroup(c)));
     let document = || json::cgroups(&listed);
     let text = output.text(document, |style| table::cgroups(&listed, style))?;
-    Ok(Answer { text, in_part })
+    Ok(Answer::of(text, in_part))
+}
+
+/// Plays the demo; each scenario is printed as soon as it is told.
+fn play(reader: &Reader, args: &DemoArgs, output: &Output) -> anyhow::Result<Answer> {
+    if let Some(list) = args.list() {
+        return output
+            .text(|| json::Output::Text(list.clone()), |_| list.clone())
+            .map(Answer::whole);
+    }
+    let explain = Explain {
+        process: &|pid| reader.process(pid, Depth::Walk).map(|sample| process::ledger(&sample)),
+        cgroup: &|path| read_cgroup(reader, path),
+    };
+    let mut document = demo::Demo::default();
+    let end = demo::run(args, &explain, &mut |told| {
+        if output.json {
+            document.demo.push(told.json());
+            return Ok(());
+        }
+        print(&format!("{}\n", told.text(&output.style)))
+    })?;
+    let code = match end {
+        End::Agreed => 0,
+        End::Disagreed => FAILED,
+        End::Signal(signal) => return Ok(Answer { text: String::new(), code: 128 + signal }),
+    };
+    Ok(Answer { text: output.text(|| document, |_| String::new())?, code })
 }
 
 /// The exit code of an error: what was asked for, what is there, what may be read.
@@ -190,9 +227,13 @@ fn print(text: &str) -> io::Result<()> {
 fn written(result: io::Result<()>, code: ExitCode) -> ExitCode {
     match result {
         Ok(()) => code,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(Some(&error)) => ExitCode::SUCCESS,
         Err(error) => failed(&format!("failed to write the answer: {error}"), FAILED),
     }
+}
+
+fn is_broken_pipe(error: Option<&io::Error>) -> bool {
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn failed(why: &str, code: u8) -> ExitCode {
