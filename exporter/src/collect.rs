@@ -33,7 +33,6 @@ impl Pipeline {
     /// Makes the ledgers of a sample and encodes them.
     pub fn snapshot(&mut self, sample: &MachineSample) -> Snapshot {
         let start = Instant::now();
-        telemetry::missing(sample);
         let mut scopes = Scopes::of(&Machine::of(sample));
         let sheds = self.limiter.apply(&mut scopes);
         telemetry::exported(&scopes, &sheds);
@@ -58,18 +57,21 @@ impl Pipeline {
 }
 
 /// Collects until nobody listens any more. Collections start an interval apart;
-/// one that takes longer delays the next, none is made up for.
+/// one that takes longer delays the next, none is made up for. Where nothing could
+/// be read nothing new is published.
 pub fn run(
-    mut read: impl FnMut() -> MachineSample,
+    mut read: impl FnMut() -> Option<MachineSample>,
     mut pipeline: Pipeline,
     interval: Duration,
     published: &watch::Sender<Published>,
 ) {
     let mut next = Instant::now();
     while !published.is_closed() {
-        let snapshot = pipeline.snapshot(&read());
-        if published.send_replace(Some(Arc::new(snapshot))).is_none() {
-            tracing::info!("ready");
+        if let Some(sample) = read() {
+            let snapshot = Some(Arc::new(pipeline.snapshot(&sample)));
+            if published.send_replace(snapshot).is_none() {
+                tracing::info!("ready");
+            }
         }
         next = (next + interval).max(Instant::now());
         thread::sleep(next.saturating_duration_since(Instant::now()));

@@ -12,9 +12,9 @@ use memgap_exporter::args::Args;
 use memgap_exporter::collect::{self, Pipeline};
 use memgap_exporter::routes::{self, Answers};
 use memgap_exporter::server;
-use memgap_exporter::telemetry::Telemetry;
+use memgap_exporter::telemetry::{self, Telemetry};
 use memgap_ledger::sample::MachineSample;
-use memgap_reader::{Depth, Reader, Roots};
+use memgap_reader::{CollectionStats, Collector, Reader, Roots, WalkPolicy};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -49,11 +49,12 @@ async fn run(args: &Args, pipeline: Pipeline) -> anyhow::Result<()> {
         cgroupfs: args.cgroupfs.clone(),
         container_logs: args.container_logs.clone(),
     })?;
+    let mut collector = Collector::new(reader, WalkPolicy::default());
     let (publish, published) = watch::channel(None);
     let interval = args.interval;
     thread::Builder::new()
         .name("collect".to_owned())
-        .spawn(move || collect::run(|| read(&reader), pipeline, interval, &publish))
+        .spawn(move || collect::run(|| read(&mut collector), pipeline, interval, &publish))
         .context("can not start the collection thread")?;
 
     let answers = Answers { published, started: Instant::now(), interval };
@@ -66,10 +67,30 @@ async fn run(args: &Args, pipeline: Pipeline) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads the machine; without a list of processes there are still its cgroups.
-fn read(reader: &Reader) -> MachineSample {
-    reader.machine(Depth::Counters).unwrap_or_else(|missing| {
-        tracing::error!(%missing, "can not list processes");
-        MachineSample { host: reader.host(), cgroups: reader.cgroups(), processes: Vec::new() }
-    })
+/// Collects once and records what it cost. Without a list of processes nothing
+/// true can be said, so nothing is.
+fn read(collector: &mut Collector) -> Option<MachineSample> {
+    match collector.collect() {
+        Ok((sample, stats)) => {
+            record(&stats);
+            Some(sample)
+        }
+        Err(missing) => {
+            telemetry::errors("procfs", missing.kind, 1);
+            tracing::error!(%missing, "can not collect");
+            None
+        }
+    }
+}
+
+fn record(stats: &CollectionStats) {
+    telemetry::stage("tier0", stats.tier0.wall);
+    telemetry::stage("cgroups", stats.cgroups.wall);
+    telemetry::stage("walk", stats.tier1.wall);
+    telemetry::walks(&stats.walks);
+    telemetry::walks_left_out("over_cap", stats.refused);
+    telemetry::walks_left_out("over_budget", stats.skipped);
+    for ((source, kind), count) in &stats.errors {
+        telemetry::errors(source, *kind, *count);
+    }
 }

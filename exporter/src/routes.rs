@@ -27,8 +27,11 @@ pub struct Answers {
     pub interval: Duration,
 }
 
-/// Collections that may be overdue before the exporter counts as stuck.
+/// Intervals without a collection after which the exporter counts as stuck.
 const OVERDUE: u32 = 3;
+
+/// A silence that is no sign of being stuck, however short the interval.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const NOT_READY: &str = "the first collection is not done yet\n";
 
@@ -56,14 +59,31 @@ pub fn router(answers: Answers, telemetry_path: &str) -> Router {
     router.with_state(answers)
 }
 
+impl Answers {
+    /// How long nothing was collected, where that is longer than it should be.
+    fn overdue(&self) -> Option<Duration> {
+        let last = self.published.borrow().as_ref().map_or(self.started, |s| s.made);
+        let silence = last.elapsed();
+        (silence > self.interval.saturating_mul(OVERDUE).max(PATIENCE)).then_some(silence)
+    }
+}
+
+/// The last collection. Figures of one that is overdue would pass for those of
+/// now, so then there are none.
 async fn metrics(State(answers): State<Answers>, headers: HeaderMap) -> Response {
     let snapshot = answers.published.borrow().clone();
-    let response = match snapshot {
-        Some(snapshot) => exposition(&snapshot, &headers),
-        None => (StatusCode::SERVICE_UNAVAILABLE, NOT_READY).into_response(),
+    let response = match (snapshot, answers.overdue()) {
+        (_, Some(silence)) => stuck(silence),
+        (Some(snapshot), None) => exposition(&snapshot, &headers),
+        (None, None) => (StatusCode::SERVICE_UNAVAILABLE, NOT_READY).into_response(),
     };
     telemetry::scrape(response.status().as_u16());
     response
+}
+
+fn stuck(silence: Duration) -> Response {
+    let why = format!("no collection was finished for {} s: see the log\n", silence.as_secs());
+    (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
 }
 
 fn exposition(snapshot: &Snapshot, headers: &HeaderMap) -> Response {
@@ -83,13 +103,7 @@ fn exposition(snapshot: &Snapshot, headers: &HeaderMap) -> Response {
 
 /// Whether the collection thread makes progress.
 async fn healthz(State(answers): State<Answers>) -> Response {
-    let last = answers.published.borrow().as_ref().map_or(answers.started, |s| s.made);
-    let silence = last.elapsed();
-    if silence <= answers.interval.saturating_mul(OVERDUE) {
-        return "ok\n".into_response();
-    }
-    let why = format!("no collection was finished for {} s\n", silence.as_secs());
-    (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
+    answers.overdue().map_or_else(|| "ok\n".into_response(), stuck)
 }
 
 /// Whether there is something to scrape.
@@ -98,5 +112,38 @@ async fn readyz(State(answers): State<Answers>) -> Response {
         "ready\n".into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, NOT_READY).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn statuses(started: Instant) -> [u16; 3] {
+        let (_publish, published) = watch::channel(None);
+        let answers = Answers { published, started, interval: Duration::from_secs(1) };
+        let router = router(answers, "/metrics");
+        let mut found = [0; 3];
+        for (status, path) in found.iter_mut().zip(["/healthz", "/readyz", "/metrics"]) {
+            let request = Request::get(path).body(Body::empty()).expect("a request");
+            let response = router.clone().oneshot(request).await.expect("an answer");
+            *status = response.status().as_u16();
+        }
+        found
+    }
+
+    #[tokio::test]
+    async fn before_the_first_collection_it_is_healthy_and_not_ready() {
+        assert_eq!(statuses(Instant::now()).await, [200, 503, 503]);
+    }
+
+    #[tokio::test]
+    async fn without_progress_it_is_not_healthy() {
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(30)).expect("uptime");
+        assert_eq!(statuses(long_ago).await, [503, 503, 503]);
     }
 }

@@ -4,12 +4,10 @@
 //! life of the process. Its text is the format 0.0.4 with families in no order;
 //! [`Own::write`] sorts them and turns them into OpenMetrics where that is asked.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
-use memgap_ledger::sample::{MachineSample, ProcessKind};
-use memgap_ledger::{Fact, MissingKind};
+use memgap_ledger::MissingKind;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
@@ -80,41 +78,22 @@ pub fn stage(stage: &'static str, took: Duration) {
     histogram!("memgap_exporter_collection_seconds", "stage" => stage).record(took);
 }
 
-/// Counts what a collection could not read. What a kernel does not offer is no
-/// error, and a walk that was refused is counted as such elsewhere.
-pub fn missing(sample: &MachineSample) {
-    let mut counts = BTreeMap::new();
-    let mut note = |source, kind| *counts.entry((source, kind)).or_insert(0u64) += 1;
-    note_fact(&mut note, "cgroups", &sample.cgroups);
-    note_fact(&mut note, "meminfo", &sample.host.meminfo);
-    note_fact(&mut note, "zoneinfo", &sample.host.pcp);
-    note_fact(&mut note, "sockstat", &sample.host.sock);
-    for cgroup in sample.cgroups.iter().flatten() {
-        note_fact(&mut note, "cgroup_usage", &cgroup.usage);
-        note_fact(&mut note, "cgroup_limit", &cgroup.limit);
-        note_fact(&mut note, "cgroup_stat", &cgroup.stat);
-    }
-    for process in sample.processes.iter().filter(|p| p.kind == ProcessKind::User) {
-        note_fact(&mut note, "process_counters", &process.counters);
-        note_fact(&mut note, "process_walk", &process.walk);
-        note_fact(&mut note, "process_cgroup", &process.cgroup);
-    }
-    for ((source, kind), count) in counts {
-        counter!("memgap_exporter_errors_total", "source" => source, "kind" => kind)
-            .increment(count);
+/// Records the walks of a collection, each with its duration.
+pub fn walks(took: &[Duration]) {
+    for walk in took {
+        histogram!("memgap_exporter_walk_seconds").record(*walk);
     }
 }
 
-fn note_fact<T>(
-    note: &mut impl FnMut(&'static str, &'static str),
-    source: &'static str,
-    fact: &Fact<T>,
-) {
-    match fact {
-        Ok(_) => {}
-        Err(m) if matches!(m.kind, MissingKind::Absent | MissingKind::Refused) => {}
-        Err(m) => note(source, m.kind.name()),
-    }
+/// Counts walks that were due and not made.
+pub fn walks_left_out(reason: &'static str, count: u64) {
+    counter!("memgap_exporter_walks_left_out_total", "reason" => reason).increment(count);
+}
+
+/// Counts readings that failed.
+pub fn errors(source: &'static str, kind: MissingKind, count: u64) {
+    counter!("memgap_exporter_errors_total", "source" => source, "kind" => kind.name())
+        .increment(count);
 }
 
 /// Records what is exported, and what the cap on series cost.
@@ -150,6 +129,14 @@ pub fn accept_failed() {
 
 fn describe() {
     describe_histogram!("memgap_exporter_collection_seconds", "Time a part of a collection took.");
+    describe_histogram!(
+        "memgap_exporter_walk_seconds",
+        "Time a walk over a process's mappings took."
+    );
+    describe_counter!(
+        "memgap_exporter_walks_left_out_total",
+        "Walks that were due and not made: one would cost too much, or all together."
+    );
     describe_counter!(
         "memgap_exporter_errors_total",
         "Readings that failed, by what was read and how."

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::process::Command;
 
 use common::daemon::Daemon;
-use common::{parse, promtool, samples};
+use common::{assert_closed, parse, promtool, samples};
 use memgap_exporter::encode::Format;
 use rustix::process::Signal;
 
@@ -20,7 +20,7 @@ fn the_same_collection_is_served_in_every_form() {
     assert_eq!(text.status, 200);
     assert_eq!(text.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
     assert_eq!(text.header("content-length"), text.body.len().to_string());
-    parse(&text.text(), Format::Text);
+    assert_closed(&parse(&text.text(), Format::Text));
     promtool(&text.text());
 
     let gzip = daemon.ask("GET", "/metrics", "Accept-Encoding: gzip\r\n");
