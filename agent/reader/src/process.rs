@@ -233,3 +233,34 @@ fn io_error(error: ProcError) -> io::Error {
         other => io::Error::other(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+    use super::*;
+
+    #[test]
+    fn a_walk_that_the_process_does_not_survive_is_no_walk() {
+        let mut kid = Command::new("sleep").arg("600").spawn().expect("sleep runs");
+        let process = Process::open(Path::new("/proc"), kid.id()).expect("it runs");
+        let pid = Pid::from_raw(kid.id().cast_signed()).expect("a pid");
+        let mut lines = 0;
+        let walked = process.lines(smaps::NAME, 1 << 20, &mut Buf::default(), |_| {
+            lines += 1;
+            if lines == 1 {
+                // Left a zombie: then the kernel tells no error.
+                let ended = kid.kill().is_ok()
+                    && waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+                        .is_ok();
+                return if ended { Ok(()) } else { Err("it can not be ended") };
+            }
+            Ok(())
+        });
+        kid.wait().expect("it ended");
+        assert_eq!(walked.expect_err("half a walk").kind, MissingKind::Gone);
+        assert!(lines > 1, "the kernel had given part of the text");
+    }
+}
