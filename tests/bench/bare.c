@@ -1,0 +1,38 @@
+/* The least that a reader of a file can cost: reads it whole, again and again,
+ * and looks at nothing. Prints the CPU microseconds of each time.
+ *
+ * usage: bare FILE TIMES */
+#include <err.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+static double cpu_microseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
+
+int main(int argc, char **argv)
+{
+    static char buffer[64 << 10];
+    if (argc != 3)
+        errx(2, "usage: bare FILE TIMES");
+    for (long times = strtol(argv[2], NULL, 10); times > 0; times--) {
+        double start = cpu_microseconds();
+        int file = open(argv[1], O_RDONLY);
+        if (file < 0)
+            err(1, "failed to open %s", argv[1]);
+        ssize_t length;
+        while ((length = read(file, buffer, sizeof buffer)) > 0)
+            ;
+        if (length < 0)
+            err(1, "failed to read %s", argv[1]);
+        close(file);
+        printf("%.0f\n", cpu_microseconds() - start);
+    }
+    return 0;
+}

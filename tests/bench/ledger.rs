@@ -1,0 +1,141 @@
+//! Making ledgers: what a walk, a container and a whole machine cost once read.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use memgap_ledger::sample::{
+    Area, AreaKind, CgroupSample, CgroupVersion, Counters, HostSample, MachineSample, Meminfo,
+    MemoryStat, ProcessKind, ProcessSample, Walk,
+};
+use memgap_ledger::{Machine, Missing, MissingKind, cgroup, process};
+
+const PAGE: u64 = 4096;
+const MIB: u64 = 1 << 20;
+
+/// Mappings as they alternate in a program: file, data, guard, stack, anonymous.
+fn areas(count: u64) -> Vec<Area> {
+    const SIZE: u64 = 16 * PAGE;
+    (0..count)
+        .map(|n| {
+            let start = MIB + n * 2 * SIZE;
+            let is_guard = n % 5 == 2;
+            let rss = if is_guard { 0 } else { SIZE / 2 };
+            let is_file = n % 5 == 0;
+            Area {
+                start,
+                end: start + SIZE,
+                kind: if is_file { AreaKind::File } else { AreaKind::Anonymous },
+                accessible: !is_guard,
+                writable: !is_guard,
+                rss,
+                pss: rss,
+                anonymous: if is_file { 0 } else { rss },
+                private: rss,
+                lazy_free: if n % 5 == 4 { PAGE } else { 0 },
+                ..Area::default()
+            }
+        })
+        .collect()
+}
+
+fn program(pid: u32, walk: Option<Vec<Area>>) -> ProcessSample {
+    let not_due = Missing::new(MissingKind::Refused, "no walk is due");
+    ProcessSample {
+        pid,
+        name: format!("program-{pid}"),
+        kind: ProcessKind::User,
+        counters: Ok(Counters {
+            source: "statm",
+            vsz: 64 * MIB,
+            rss: 6 * MIB,
+            anon: 4 * MIB,
+            file: None,
+            shmem: None,
+            swap: None,
+            threads: None,
+        }),
+        walk: walk.map(|areas| Walk { areas, age: Duration::ZERO }).ok_or(not_due),
+        claims: Vec::new(),
+        cgroup: Ok(container_path(pid % CONTAINERS)),
+    }
+}
+
+const CONTAINERS: u32 = 100;
+
+fn container_path(nth: u32) -> String {
+    format!("/kubepods.slice/pod-{nth}.slice/container-{nth}.scope")
+}
+
+fn container(nth: u32) -> CgroupSample {
+    CgroupSample {
+        path: container_path(nth),
+        version: CgroupVersion::V2,
+        root: false,
+        usage: Ok(64 * MIB),
+        limit: Ok(Some(256 * MIB)),
+        swap_limit: Ok(Some(0)),
+        stat: Ok(MemoryStat {
+            anon: 40 * MIB,
+            file: 16 * MIB,
+            active_anon: 30 * MIB,
+            inactive_file: 20 * MIB,
+            active_file: 6 * MIB,
+            kernel: Some(7 * MIB),
+            slab_reclaimable: Some(2 * MIB),
+            sock: Some(0),
+            ..MemoryStat::default()
+        }),
+        kmem: Err(Missing::absent("cgroup v2 has it in memory.stat")),
+        cpus: 2,
+        leaf: true,
+        names: None,
+    }
+}
+
+fn of_process(c: &mut Criterion) {
+    let mut group = c.benchmark_group("ledger/process");
+    for count in [200, 20_000] {
+        let sample = program(1, Some(areas(count)));
+        group.throughput(Throughput::Elements(count));
+        group.bench_with_input(BenchmarkId::new("areas", count), &sample, |b, sample| {
+            b.iter(|| process::ledger(black_box(sample)));
+        });
+    }
+    let sample = program(1, None);
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("counters", |b| b.iter(|| process::ledger(black_box(&sample))));
+    group.finish();
+}
+
+fn of_cgroup(c: &mut Criterion) {
+    let sample = container(1);
+    let members: Vec<_> =
+        (1..=10).map(|pid| process::ledger(&program(pid, Some(areas(200))))).collect();
+    let members: Vec<_> = members.iter().collect();
+    c.bench_function("ledger/cgroup of 10 processes", |b| {
+        b.iter(|| cgroup::ledger(black_box(&sample), Ok(black_box(&members))));
+    });
+}
+
+fn of_machine(c: &mut Criterion) {
+    let sample = MachineSample {
+        host: HostSample {
+            meminfo: Ok(Meminfo { mem_total: 24 << 30, ..Meminfo::default() }),
+            pcp: Ok(MIB),
+            sock: Ok(MIB),
+            cpus: 2,
+        },
+        cgroups: Ok((0..CONTAINERS).map(container).collect()),
+        processes: (1..=1000).map(|pid| program(pid, None)).collect(),
+    };
+    let mut group = c.benchmark_group("ledger/machine");
+    group.throughput(Throughput::Elements(1000));
+    group.bench_function("1000 processes in 100 containers", |b| {
+        b.iter(|| Machine::of(black_box(&sample)));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, of_process, of_cgroup, of_machine);
+criterion_main!(benches);

@@ -1,0 +1,42 @@
+//! The parsers of kernel text, over what a Kubernetes node on Linux 6.12 printed.
+
+use std::hint::black_box;
+use std::path::PathBuf;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use memgap_ledger::sample::CgroupVersion;
+use memgap_reader::source::{meminfo, memory_stat, smaps, statm, status};
+
+const PAGE: u64 = 4096;
+
+/// A text of the captured node: a path below its root.
+fn captured(path: &str) -> Vec<u8> {
+    let node = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/kubernetes");
+    std::fs::read(node.join(path)).expect("the fixture is part of the repository")
+}
+
+/// Benches a parser and makes sure that it takes the text.
+fn bench<T, E: std::fmt::Debug>(
+    c: &mut Criterion,
+    name: &str,
+    text: &[u8],
+    parse: impl Fn(&[u8]) -> Result<T, E>,
+) {
+    parse(text).expect("the captured text is well formed");
+    let mut group = c.benchmark_group("parse");
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    group.bench_function(name, |b| b.iter(|| parse(black_box(text))));
+    group.finish();
+}
+
+fn parsers(c: &mut Criterion) {
+    bench(c, "smaps", &captured("proc/219/smaps"), |text| smaps::parse(text, &[]));
+    bench(c, "statm", &captured("proc/219/statm"), |text| statm::parse(text, PAGE));
+    bench(c, "status", &captured("proc/219/status"), status::parse);
+    bench(c, "meminfo", &captured("proc/meminfo"), meminfo::parse);
+    let stat = captured("sys/fs/cgroup/system.slice/kubelet.service/memory.stat");
+    bench(c, "memory.stat", &stat, |text| memory_stat::parse(text, CgroupVersion::V2));
+}
+
+criterion_group!(benches, parsers);
+criterion_main!(benches);
