@@ -42,7 +42,9 @@ fn read(host: &str) -> (MachineSample, Machine) {
         let Some(usage) = cgroup.headline.usage.point() else { continue };
         assert_eq!(cgroup.ledger.total(), usage, "{}", cgroup.path);
         let residual = cgroup.ledger.booked(Account::ChargeResidual);
-        let bound = CgroupLedger::residual_bound(sample.cpus);
+        let prefix = format!("{}/", cgroup.path.trim_end_matches('/'));
+        let below = cgroups.iter().filter(|c| c.path.starts_with(&prefix)).count();
+        let bound = CgroupLedger::residual_bound(sample.cpus, below);
         assert!(residual.unsigned_abs() <= bound, "{}: {residual}", cgroup.path);
     }
     (sample, machine)

@@ -86,10 +86,15 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
 }
 
 impl CgroupLedger {
-    /// How far the points can be from closing without anything being wrong:
-    /// 512 KiB a processor, measured.
-    pub fn residual_bound(cpus: u32) -> u64 {
-        u64::from(cpus) * (512 << 10)
+    /// How far the points can be from closing without anything being wrong, given
+    /// how many cgroups stand below: 512 KiB a processor, measured, for a leaf.
+    /// Charges that processors hold in stock for cgroups below count in the parent
+    /// too: from Linux 6.16 up to seven of 64 pages each (`NR_MEMCG_STOCK`).
+    pub fn residual_bound(cpus: u32, below: usize) -> u64 {
+        const OWN: u64 = 512 << 10;
+        const STOCK: u64 = 256 << 10;
+        let stocks = below.min(7) as u64;
+        u64::from(cpus) * (OWN + stocks * STOCK)
     }
 }
 

@@ -198,7 +198,7 @@ pub struct MemoryStat {
     pub slab_unreclaimable: Option<u64>,
     /// v2 from 6.14 or so, with the mount option `memory_hugetlb_accounting`.
     pub hugetlb: Option<u64>,
-    /// v2 from 5.12; v1 from 6.1 or so.
+    /// v2 from 5.12; v1 later (6.18 has it, 6.1 has not).
     pub swapcached: Option<u64>,
 }
 

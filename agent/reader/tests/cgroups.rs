@@ -11,9 +11,6 @@ use memgap_ledger::{Account, CgroupLedger, Missing, MissingKind, cgroup};
 use memgap_reader::{Cgroups, Dir};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
-/// Linux 6.16 keeps charges of so many cgroups in stock on each processor.
-const STOCKS: u64 = 7;
-
 const STAT_V2: &str = include_str!("kernels/6.12/memory.stat");
 const STAT_V1: &str = include_str!("kernels/6.18-v1/memory.stat");
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -141,8 +138,7 @@ fn the_books_of_every_cgroup_close() {
         let below = format!("{}/", sample.path.trim_end_matches('/'));
         let descendants =
             all.iter().filter(|c| c.path != sample.path && c.path.starts_with(&below)).count();
-        let stocks = (descendants as u64).min(STOCKS) * u64::from(sample.cpus) * (256 << 10);
-        let bound = CgroupLedger::residual_bound(sample.cpus) + stocks;
+        let bound = CgroupLedger::residual_bound(sample.cpus, descendants);
         // Others allocate while we read: the best of some readings counts.
         let again = (0..50).map_while(|_| cgroups.one(&sample.path).ok());
         let best = again.filter_map(|s| residual(&s)).min_by_key(|r| r.unsigned_abs());
