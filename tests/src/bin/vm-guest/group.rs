@@ -12,8 +12,11 @@ use crate::kernel::Stat;
 
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// How often reclaim is asked for before the rest counts as unreclaimable.
-const ROUNDS: usize = 16;
+/// How often reclaim is asked for at most, and how often it may find nothing
+/// before the rest counts as unreclaimable: it splits huge pages in one round and
+/// frees their tails in a later one.
+const ROUNDS: usize = 32;
+const IDLE_ROUNDS: usize = 4;
 
 /// A cgroup and the actor that is all of its processes. Both end with it.
 pub struct Group {
@@ -22,9 +25,9 @@ pub struct Group {
     actor: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
-    /// Bytes that the actor keeps in pipes, which kernels before 5.18 charge and
+    /// Whether the actor holds kernel memory that kernels before 5.18 charge and
     /// show in no field of `memory.stat`.
-    pub pipes: i64,
+    pub opaque: bool,
 }
 
 impl Group {
@@ -44,7 +47,7 @@ impl Group {
             bail!("the actor has no pipes");
         };
         let answers = BufReader::new(answers);
-        Ok(Self { name: name.to_owned(), dir, actor, orders, answers, pipes: 0 })
+        Ok(Self { name: name.to_owned(), dir, actor, orders, answers, opaque: false })
     }
 
     /// The name that memgap knows it by.
@@ -109,14 +112,15 @@ impl Group {
         self.set("memory.swap.max", "0")?;
         // Reclaim does not wait until dirty pages are written.
         rustix::fs::sync();
-        let mut left = self.usage()?;
+        let (mut left, mut idle) = (self.usage()?, 0);
         for _ in 0..ROUNDS {
             self.reclaim(left)?;
             let now = self.usage()?;
-            if now >= left {
+            idle = if now < left { 0 } else { idle + 1 };
+            left = left.min(now);
+            if idle == IDLE_ROUNDS {
                 break;
             }
-            left = now;
         }
         Ok(left)
     }

@@ -70,6 +70,11 @@ pub fn smaps(pid: u32, field: &str) -> Result<i64> {
     sum(&format!("/proc/{pid}/smaps"), field)
 }
 
+/// `MemTotal` of the machine, in bytes.
+pub fn memory() -> Result<i64> {
+    sum("/proc/meminfo", "MemTotal")
+}
+
 fn sum(path: &str, field: &str) -> Result<i64> {
     let text = fs::read_to_string(path).with_context(|| format!("failed to read {path}"))?;
     let kib = text.lines().filter_map(|line| {

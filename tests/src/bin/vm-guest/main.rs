@@ -7,6 +7,7 @@
 
 mod actor;
 mod books;
+mod exporter;
 mod findings;
 mod group;
 mod kernel;

@@ -1,9 +1,13 @@
 //! The real program's answer, read as its documented JSON.
 
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::Value;
+
+const ROOT: u32 = 0;
+const NOBODY: u32 = 65534;
 
 /// What `memgap explain TARGET --json` said.
 pub struct Report(Value);
@@ -20,15 +24,26 @@ pub struct Figure {
 }
 
 impl Report {
-    /// Runs the program, outside of any cgroup that is measured.
+    /// Runs the program as root, outside of any cgroup that is measured.
     pub fn of(target: &str) -> Result<Self> {
+        Self::run(target, ROOT, 0)
+    }
+
+    /// Runs it as a user who may look into no process: it answers in part.
+    pub fn without_rights(target: &str) -> Result<Self> {
+        Self::run(target, NOBODY, 3)
+    }
+
+    fn run(target: &str, user: u32, expected: i32) -> Result<Self> {
         let output = Command::new("/bin/memgap")
             .args(["explain", target, "--json"])
+            .uid(user)
+            .gid(user)
             .output()
             .context("failed to start /bin/memgap")?;
         ensure!(
-            output.status.success(),
-            "memgap explain {target}: {}: {}",
+            output.status.code() == Some(expected),
+            "memgap explain {target} as user {user}: {}: {}",
             output.status,
             String::from_utf8_lossy(&output.stderr).trim()
         );
