@@ -1,15 +1,21 @@
-"""What deploy/ promises, checked on the rendered manifests and on the unit.
+"""What deploy/ promises, checked on the rendered manifests, on the exporter in a
+pod's surroundings, and on the unit.
 
 Called by tests/deploy/run, which sets KUSTOMIZE and MEMGAP_EXPORTER.
 """
 
+import contextlib
 import os
 import pathlib
 import re
+import signal
+import socket
 import subprocess
 import tempfile
+import time
 import tomllib
 import unittest
+import urllib.request
 
 import kubernetes_validate
 import yaml
@@ -20,11 +26,47 @@ EXPORTER = os.environ["MEMGAP_EXPORTER"]
 
 # The oldest release that knows every field, and the newest with a schema.
 SCHEMAS = ("1.31.0", kubernetes_validate.latest_version())
+# Bits of linux/capability.h.
+CAPABILITIES = {2: "DAC_READ_SEARCH", 19: "SYS_PTRACE"}
 MOUNTS = {"/proc", "/sys/fs/cgroup", "/var/log/containers"}
 
 
 def output(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def wait_ready(process, url, seconds=60):
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return urllib.request.urlopen(url, timeout=10).close()
+        except OSError as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise TimeoutError(f"{url} is not ready; tests/deploy/run wants root") from error
+        time.sleep(0.05)
+
+
+def metrics(url):
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return response.read().decode()
+
+
+def value(text, family, labels=""):
+    """The sum of a family's samples, of those whose labels match."""
+    samples = re.findall(rf"^{family}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
+    return sum(float(number) for found, number in samples if re.search(labels, found))
+
+
+def children(parent):
+    return map(int, pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+
+
+def effective(parent):
+    """The capabilities that the only child of a process can use."""
+    (child,) = children(parent)
+    status = pathlib.Path(f"/proc/{child}/status").read_text()
+    bits = int(re.search(r"^CapEff:\s*(\w+)$", status, re.MULTILINE)[1], 16)
+    return {CAPABILITIES.get(bit, bit) for bit in range(64) if bits >> bit & 1}
 
 
 class Profile:
@@ -96,6 +138,38 @@ class Profile:
         workspace = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]
         tag = self.container["image"].rsplit(":", 1)[1]
         self.assertEqual(tag, workspace["package"]["version"])
+
+    def test_it_works_with_no_more_than_that(self):
+        text = metrics(self.enterContext(self.running()))
+        total = value(text, "memgap_host_memory_total_bytes")
+        self.assertGreater(total, 0)
+        self.assertEqual(value(text, "memgap_host_ledger_bytes"), total)
+        # Processes are found in their cgroups, though those are named from within
+        # a cgroup namespace.
+        ledger = r"memgap_(?:cgroup|unit|container)_ledger_bytes"
+        self.assertGreater(value(text, ledger, r'account="(?:heap_unprobed|unreadable)"'), 0)
+
+    @contextlib.contextmanager
+    def running(self):
+        """The address of the exporter in a pod of this profile, with the pod's arguments."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = f"127.0.0.1:{server.getsockname()[1]}"
+        arguments = [a for a in self.container["args"] if not a.startswith("--web.listen")]
+        capabilities = "".join(f",+{name.lower()}" for name in sorted(self.capabilities))
+        with tempfile.TemporaryDirectory() as root:
+            command = ["unshare", "--mount", "--pid", "--ipc", "--cgroup", "--fork"]
+            command += [ROOT / "tests/deploy/pod", root, str(self.uid), capabilities, EXPORTER]
+            command += [f"--web.listen-address={address}", "--log.level=warn", *arguments]
+            with subprocess.Popen(command) as process:
+                try:
+                    wait_ready(process, f"http://{address}/readyz")
+                    self.assertEqual(effective(process.pid), self.capabilities)
+                    yield f"http://{address}/metrics"
+                finally:
+                    if process.poll() is None:
+                        for child in children(process.pid):
+                            os.kill(child, signal.SIGKILL)
+                        process.kill()
 
 
 class Cgroup(Profile, unittest.TestCase):
