@@ -13,7 +13,14 @@ use crate::view::terminal::Color;
 /// Without a command, memgap explains the target. A process that is called like a command is
 /// explained by `memgap explain ps`.
 #[derive(Debug, Parser)]
-#[command(name = "memgap", version, subcommand_precedence_over_arg = true, after_help = EXIT)]
+#[command(
+    name = "memgap",
+    version,
+    subcommand_precedence_over_arg = true,
+    override_usage = "memgap [OPTIONS] <TARGET>\n       memgap [OPTIONS] <COMMAND>",
+    after_help = EXIT,
+    max_term_width = 80
+)]
 pub struct Args {
     #[command(flatten)]
     pub global: Global,
@@ -30,6 +37,7 @@ const EXIT: &str = "Exit status: 0 answered; 1 not found, or failed; 2 wrong usa
 
 /// Options of every command.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Where procfs is mounted, or was captured
     #[arg(long = "path.procfs", value_name = "DIR", default_value = "/proc", value_hint = ValueHint::DirPath, global = true)]

@@ -75,7 +75,7 @@ impl Style {
             Ink::Class(Class::Allocator) => "33",
             Ink::Class(Class::Reclaimable) => "36",
             Ink::Class(Class::Kernel) => "35",
-            Ink::Class(Class::Unknown) => "31",
+            Ink::Class(Class::Unknown) => "34",
         };
         // Each line on its own: a pager forgets colours at the end of a line.
         let lines: Vec<String> =

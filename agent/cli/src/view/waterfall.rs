@@ -238,24 +238,27 @@ impl Chart {
         at.min(halves)
     }
 
+    /// What is hidden stands out of its bar.
     fn draw(&self, cells: &[Option<Cell>], ink: Ink) -> String {
-        let bar: String = cells
-            .iter()
-            .map(|cell| match cell {
-                None => ' ',
-                Some(Cell { fill: Fill::Solid, part }) => match (self.style.unicode, part) {
-                    (true, Part::Whole) => '█',
-                    (true, Part::Left) => '▌',
-                    (true, Part::Right) => '▐',
-                    (true, Part::Thin) => '▏',
-                    (false, Part::Thin) => '|',
-                    (false, _) => '#',
-                },
-                Some(Cell { part: Part::Thin, .. }) if self.style.unicode => '▏',
-                Some(Cell { fill, .. }) => self.glyph(*fill),
-            })
-            .collect();
-        self.style.paint(ink, &bar)
+        let is_hidden = |cell: &Option<Cell>| cell.is_some_and(|c| c.fill == Fill::Hidden);
+        let runs = cells.chunk_by(|a, b| is_hidden(a) == is_hidden(b));
+        runs.map(|run| {
+            let text: String = run.iter().map(|cell| self.column(*cell)).collect();
+            let ink = if run.iter().any(is_hidden) { Ink::Alert } else { ink };
+            self.style.paint(ink, &text)
+        })
+        .collect()
+    }
+
+    fn column(&self, cell: Option<Cell>) -> char {
+        let Some(Cell { fill, part }) = cell else { return ' ' };
+        match (self.style.unicode, part, fill) {
+            (true, Part::Thin, _) => '▏',
+            (true, Part::Left, Fill::Solid) => '▌',
+            (true, Part::Right, Fill::Solid) => '▐',
+            (false, Part::Thin, Fill::Solid) => '|',
+            _ => self.glyph(fill),
+        }
     }
 
     fn glyph(&self, fill: Fill) -> char {

@@ -1,0 +1,172 @@
+//! The program as it is run: exit codes, streams, and a captured Kubernetes node.
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn memgap(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_memgap"));
+    command.args(args).env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+    command
+}
+
+/// The node of `tests/fixtures/kubernetes`.
+fn node(args: &[&str]) -> Command {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/kubernetes");
+    let mut command = memgap(args);
+    for (flag, path) in [
+        ("--path.procfs", "proc"),
+        ("--path.cgroupfs", "sys/fs/cgroup"),
+        ("--path.container-logs", "var/log/containers"),
+    ] {
+        command.arg(flag).arg(format!("{root}/{path}"));
+    }
+    command
+}
+
+fn run(mut command: Command) -> Output {
+    command.output().expect("memgap runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+fn json(command: Command) -> Value {
+    let output = run(command);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let document = serde_json::from_slice(&output.stdout).expect("JSON");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schema/memgap-1.json");
+    let schema = std::fs::read_to_string(path).expect("the schema is readable");
+    let schema = serde_json::from_str(&schema).expect("JSON");
+    let schema = jsonschema::validator_for(&schema).expect("a schema");
+    let errors: Vec<String> = schema.iter_errors(&document).map(|e| e.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    document
+}
+
+/// The sum of the accounts on an axis.
+fn sum(document: &Value, axis: &str) -> i64 {
+    let accounts = document["accounts"].as_array().expect("array");
+    accounts.iter().filter(|a| a["axis"] == axis).filter_map(|a| a["bytes"].as_i64()).sum()
+}
+
+#[test]
+fn a_captured_container_is_explained() {
+    let output = run(node(&["pod/shop/orders-0"]));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let document = json(node(&["container/58817a7aed10", "--json"]));
+    assert_eq!(sum(&document, "usage"), document["headline"]["usage"].as_i64().expect("known"));
+    assert_eq!(document["scope"]["identity"]["names"]["container"], "api");
+    // 96 MiB were freed and written again: tests/fixtures/kubernetes/README.md.
+    let hidden = document["headline"]["working_set_hidden"].as_i64().expect("known");
+    assert!((hidden - (96 << 20)).abs() <= 256 << 10, "{hidden}");
+    assert_eq!(document["findings"][0]["id"], "hidden-working-set");
+}
+
+#[test]
+fn the_books_of_memgap_itself_close() {
+    let document = json(memgap(&["self", "--json"]));
+    let headline = &document["headline"];
+    assert_eq!(sum(&document, "rss"), headline["rss"].as_i64().expect("known"));
+    let whole = sum(&document, "rss") + sum(&document, "vsz");
+    assert_eq!(whole, headline["vsz"].as_i64().expect("known"));
+    assert_eq!(document["runtimes"][0]["name"], "jemalloc");
+    assert!(headline["in_use"].as_i64().expect("known") > 0);
+}
+
+#[test]
+fn lists_are_sorted_filtered_and_cut() {
+    let all = json(node(&["ps", "--json"]));
+    let rss = |line: &Value| line["headline"]["rss"].as_i64().expect("known");
+    let processes = all["processes"].as_array().expect("array");
+    assert!(processes.len() > 3 && processes.is_sorted_by_key(|p| -rss(p)));
+    let one = json(node(&["ps", "--json", "--top", "1", "--name", "postgres"]));
+    assert_eq!(one["processes"][0]["scope"]["name"], "postgres");
+    assert_eq!(one["processes"].as_array().map(Vec::len), Some(1));
+    let inside = json(node(&["ps", "--json", "--cgroups", "--cgroup", "/system.slice"]));
+    let paths: Vec<&str> = inside["cgroups"]
+        .as_array()
+        .expect("array")
+        .iter()
+        .map(|c| c["scope"]["path"].as_str().expect("text"))
+        .collect();
+    assert!(paths.contains(&"/system.slice") && paths.contains(&"/system.slice/kubelet.service"));
+    assert!(paths.iter().all(|path| path.starts_with("/system.slice")));
+}
+
+#[test]
+fn failures_have_their_code_and_one_line() {
+    for (args, code) in [
+        (&["no-such-process"][..], 1),
+        (&["cgroup:/no/such"], 1),
+        (&["4000000000"], 1),
+        (&["pod/"], 2),
+        (&["ps", "--top", "x"], 2),
+        (&["ps", "extra"], 2),
+        (&["name", "ps"], 2),
+        (&[], 2),
+        (&["a\u{1b}[2Jb"], 1),
+    ] {
+        let output = run(node(args));
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+        assert!(error.starts_with("memgap: ") && error.lines().count() == 1, "{error}");
+        assert!(!error.contains('\u{1b}'), "{error:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    for args in [&["accounts"][..], &["host", "--json"], &["--help"], &["completions", "bash"]] {
+        let mut command = memgap(args);
+        let out = writer.try_clone().expect("a handle");
+        let output = command.stdout(out).stderr(Stdio::piped()).output().expect("memgap runs");
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(output.stderr.is_empty(), "{args:?}: {}", text(&output.stderr));
+    }
+}
+
+/// The program where everyone may run it.
+struct Shared(PathBuf);
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn without_rights_the_answer_is_in_part_and_says_so() {
+    let name = format!("memgap-test-{}", std::process::id());
+    let program = Shared(std::env::temp_dir().join(name));
+    std::fs::copy(env!("CARGO_BIN_EXE_memgap"), &program.0).expect("a copy");
+    let mut command = Command::new(&program.0);
+    command.args(["1", "--json"]);
+    if rustix::process::geteuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+    let output = run(command);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(document["headline"]["rss"].as_i64().expect("known") > 0);
+    let denied = document["absent"].as_array().expect("array").iter().find(|a| a["what"] == "walk");
+    assert_eq!(denied.expect("the walk is missing")["kind"], "denied");
+}
+
+#[test]
+fn man_pages_are_written_where_asked() {
+    let directory = std::env::temp_dir().join(format!("memgap-man-{}", std::process::id()));
+    std::fs::create_dir(&directory).expect("a new directory");
+    let output = run(memgap(&["man", directory.to_str().expect("UTF-8")]));
+    let found = std::fs::read_dir(&directory).expect("listable").count();
+    std::fs::remove_dir_all(&directory).expect("removable");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).lines().count(), found);
+    assert!(text(&output.stdout).contains("memgap-explain.1"));
+}
