@@ -79,6 +79,8 @@ pub enum Command {
         #[arg(value_enum)]
         program: Program,
     },
+    /// Save what memgap reads, so that it can be explained elsewhere
+    Capture(Capture),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -108,6 +110,20 @@ pub struct Ps {
     /// Only the first so many
     #[arg(long, value_name = "N")]
     pub top: Option<usize>,
+}
+
+/// What to save, and where.
+#[derive(Debug, clap::Args)]
+pub struct Capture {
+    /// The directory to write; it must not exist
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directory: PathBuf,
+    /// Save one process, or one cgroup with its processes, instead of everything
+    #[arg(value_name = "TARGET")]
+    pub target: Option<String>,
+    /// Whether to replace the names of programs, files, cgroups and pods
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub redact: bool,
 }
 
 impl Args {

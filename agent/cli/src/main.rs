@@ -17,8 +17,9 @@ use memgap_ledger::{CgroupLedger, Missing, MissingKind, ProcessLedger, cgroup, h
 use memgap_reader::{Depth, Error, Found, Reader, Roots, Target};
 use serde::Serialize;
 
-use args::{Args, Command, Global, Ps};
+use args::{Args, Capture, Command, Global, Ps};
 use demo::{DemoArgs, End, Explain};
+use view::json::Counts;
 use view::terminal::Style;
 use view::{json, page, reason, table};
 
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     match run(&global, &command) {
         Ok(answer) => written(print(&answer.text), ExitCode::from(answer.code)),
         Err(error) if is_broken_pipe(error.downcast_ref()) => ExitCode::SUCCESS,
-        Err(error) => failed(&format!("{error:#}"), code(&error)),
+        Err(error) => failed(&sentence(&error), code(&error)),
     }
 }
 
@@ -90,6 +91,7 @@ fn run(global: &Global, command: &Command) -> anyhow::Result<Answer> {
         Command::Explain { target } => explain(&open(global)?, target, &output),
         Command::Ps(ps) if ps.cgroups => list_cgroups(&open(global)?, ps, &output),
         Command::Ps(ps) => list_processes(&open(global)?, ps, &output),
+        Command::Capture(capture) => save(&open(global)?, capture, &output),
         Command::Accounts => output.text(json::accounts, table::accounts).map(Answer::whole),
         Command::Demo(args) => play(&open(global)?, args, &output),
         Command::DemoTarget { program } => {
@@ -203,6 +205,24 @@ fn play(reader: &Reader, args: &DemoArgs, output: &Output) -> anyhow::Result<Ans
     Ok(Answer { text: output.text(|| document, |_| String::new())?, code })
 }
 
+fn save(reader: &Reader, capture: &Capture, output: &Output) -> anyhow::Result<Answer> {
+    let target: Target = capture.target.as_deref().unwrap_or("host").parse()?;
+    let done = memgap_reader::capture(reader, &target, &capture.directory, capture.redact)?;
+    let counts = Counts {
+        processes: done.processes,
+        cgroups: done.cgroups,
+        files: done.files,
+        bytes: done.bytes,
+        redacted: capture.redact,
+    };
+    let directory = capture.directory.to_string_lossy();
+    let text = output.text(
+        || json::capture(&directory, counts, &done.lacks),
+        |style| table::capture(&directory, counts, &done.lacks, style),
+    )?;
+    Ok(Answer::of(text, done.lacks.iter().any(|lack| lack.kind == MissingKind::Denied)))
+}
+
 /// The exit code of an error: what was asked for, what is there, what may be read.
 fn code(error: &anyhow::Error) -> u8 {
     let missing = match error.downcast_ref::<Error>() {
@@ -215,6 +235,14 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(missing) if missing.kind == MissingKind::Denied => IN_PART,
         _ => FAILED,
     }
+}
+
+/// The error and its causes, each once: some messages hold their cause already.
+fn sentence(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 fn print(text: &str) -> io::Result<()> {

@@ -109,6 +109,7 @@ fn failures_have_their_code_and_one_line() {
         (&["name", "ps"], 2),
         (&[], 2),
         (&["a\u{1b}[2Jb"], 1),
+        (&["capture", "/dev/null"], 1),
     ] {
         let output = run(node(args));
         let error = text(&output.stderr);
@@ -116,6 +117,7 @@ fn failures_have_their_code_and_one_line() {
         assert!(output.stdout.is_empty(), "{args:?}");
         assert!(error.starts_with("memgap: ") && error.lines().count() == 1, "{error}");
         assert!(!error.contains('\u{1b}'), "{error:?}");
+        assert!(error.matches("os error").count() <= 1, "{error}");
     }
 }
 
@@ -132,21 +134,13 @@ fn a_reader_that_goes_away_is_no_error() {
     }
 }
 
-/// The program where everyone may run it.
-struct Shared(PathBuf);
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 #[test]
 fn without_rights_the_answer_is_in_part_and_says_so() {
-    let name = format!("memgap-test-{}", std::process::id());
-    let program = Shared(std::env::temp_dir().join(name));
-    std::fs::copy(env!("CARGO_BIN_EXE_memgap"), &program.0).expect("a copy");
-    let mut command = Command::new(&program.0);
+    // Where everyone may run it, whatever the rights of the build directory.
+    let scratch = Scratch::new("rights");
+    let program = scratch.0.join("memgap");
+    std::fs::copy(env!("CARGO_BIN_EXE_memgap"), &program).expect("a copy");
+    let mut command = Command::new(&program);
     command.args(["1", "--json"]);
     if rustix::process::geteuid().is_root() {
         command.uid(65534).gid(65534);
@@ -159,14 +153,58 @@ fn without_rights_the_answer_is_in_part_and_says_so() {
     assert_eq!(denied.expect("the walk is missing")["kind"], "denied");
 }
 
+/// A directory that goes when the test ends, however it ends.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("memgap-{name}-{}", std::process::id()));
+        std::fs::create_dir(&path).expect("a new directory");
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_capture_is_explained_as_the_machine_was() {
+    let scratch = Scratch::new("capture");
+    let path = scratch.0.join("node");
+    let path = path.to_str().expect("UTF-8");
+    let saved = json(node(&["capture", path, "--json"]));
+    assert_eq!(saved["captured"]["redacted"], true);
+    let replay = |args: &[&str]| {
+        let mut command = memgap(args);
+        command.arg("--path.procfs").arg(format!("{path}/proc"));
+        command.arg("--path.cgroupfs").arg(format!("{path}/sys/fs/cgroup"));
+        command.arg("--path.container-logs").arg(format!("{path}/var/log/containers"));
+        json(command)
+    };
+    assert_eq!(
+        replay(&["host", "--json"])["accounts"],
+        json(node(&["host", "--json"]))["accounts"]
+    );
+    let again = replay(&["ps", "--cgroups", "--json"]);
+    assert!(!again.to_string().contains("checkout"));
+    let usages = |list: &Value| {
+        let lines = list["cgroups"].as_array().expect("array").iter();
+        let mut usages: Vec<_> = lines.map(|c| c["headline"]["usage"].as_i64()).collect();
+        usages.sort_unstable();
+        usages
+    };
+    assert_eq!(usages(&again), usages(&json(node(&["ps", "--cgroups", "--json"]))));
+}
+
 #[test]
 fn man_pages_are_written_where_asked() {
-    let directory = std::env::temp_dir().join(format!("memgap-man-{}", std::process::id()));
-    std::fs::create_dir(&directory).expect("a new directory");
-    let output = run(memgap(&["man", directory.to_str().expect("UTF-8")]));
-    let found = std::fs::read_dir(&directory).expect("listable").count();
-    std::fs::remove_dir_all(&directory).expect("removable");
+    let scratch = Scratch::new("man");
+    let output = run(memgap(&["man", scratch.0.to_str().expect("UTF-8")]));
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let found = std::fs::read_dir(&scratch.0).expect("listable").count();
     assert_eq!(text(&output.stdout).lines().count(), found);
     assert!(text(&output.stdout).contains("memgap-explain.1"));
 }

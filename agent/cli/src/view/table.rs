@@ -1,11 +1,14 @@
 //! Tables: processes, cgroups, accounts.
 
 use memgap_ledger::size::iec;
-use memgap_ledger::{CgroupLedger, Figure, Identity, ProcessLedger, Scope};
+use memgap_ledger::{CgroupLedger, Figure, Identity, Missing, ProcessLedger, Scope};
 
 use super::headline::cgroup_name;
-use super::json::axis;
+use super::json::{Counts, axis};
 use super::terminal::{Ink, Style, pad};
+
+/// Lacks of a capture that are worth a line.
+const REASONS: usize = 10;
 
 /// One process a line, in the order given.
 pub fn processes(processes: &[ProcessLedger], style: &Style) -> String {
@@ -83,6 +86,32 @@ pub fn accounts(style: &Style) -> String {
         sections.push(text);
     }
     sections.join("\n")
+}
+
+/// What a capture holds and lacks, and how it is explained.
+pub fn capture(directory: &str, counts: Counts, lacks: &[Missing], style: &Style) -> String {
+    let bytes = iec(i64::try_from(counts.bytes).unwrap_or(i64::MAX));
+    let names = if counts.redacted { "names replaced" } else { "names as they are" };
+    let what = format!(
+        "processes {}, cgroups {}, files {}, {bytes}, {names}",
+        counts.processes, counts.cgroups, counts.files
+    );
+    // Not wrapped: it is there to be copied.
+    let command = format!(
+        "memgap --path.procfs {0}/proc --path.cgroupfs {0}/sys/fs/cgroup --path.container-logs {0}/var/log/containers host",
+        style.safe(directory)
+    );
+    let mut text = format!("{}\n{command}\n", style.wrap(&what, 0, 2));
+    let mut reasons: Vec<&str> = lacks.iter().map(|lack| lack.why.as_str()).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    for why in reasons.iter().take(REASONS) {
+        text += &format!("{}\n", style.wrap(&format!("not captured: {why}"), 0, 2));
+    }
+    if reasons.len() > REASONS {
+        text += &format!("and {} more: --json lists them\n", reasons.len() - REASONS);
+    }
+    text
 }
 
 /// The point of a figure, marked where it is not certain; `-` for the unknown.

@@ -170,6 +170,8 @@ fn every_document_is_as_the_schema_says() {
     }
     documents.extend(lists);
     documents.push(document(&json::accounts()));
+    let counts = json::Counts { processes: 1, cgroups: 2, files: 3, bytes: 4, redacted: true };
+    documents.push(document(&json::capture("/tmp/a", counts, &[gone()])));
     documents.push(document(&json::Output::Files(vec!["memgap.1".to_owned()])));
     documents.push(document(&json::Output::Text("text".to_owned())));
     for document in &documents {

@@ -1,0 +1,157 @@
+//! What explains one subject.
+
+use memgap_ledger::account::RSS;
+use memgap_ledger::finding::{self, Finding, Subject};
+use memgap_ledger::ledger::Entry;
+use memgap_ledger::{Account, Figure, Gap, Missing, Scope, gap};
+use serde::Serialize;
+
+use super::headline::{Headline, headline_of};
+use super::scope::{ScopeJson, scope};
+use crate::view::reason::{self, Reason};
+
+/// What explains one process, cgroup or host.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    scope: ScopeJson,
+    headline: Headline,
+    accounts: Vec<AccountJson>,
+    runtimes: Vec<Runtime>,
+    findings: Vec<FindingJson>,
+    gaps: Vec<GapJson>,
+    absent: Vec<AbsentJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct AccountJson {
+    name: &'static str,
+    class: &'static str,
+    axis: &'static str,
+    bytes: Option<i64>,
+    quality: &'static str,
+    low: Option<i64>,
+    high: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_seconds: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Runtime {
+    name: String,
+}
+
+#[derive(Debug, Serialize)]
+struct FindingJson {
+    id: &'static str,
+    bytes: Option<i64>,
+    low: Option<i64>,
+    high: Option<i64>,
+    severity: &'static str,
+    confidence: &'static str,
+    summary: String,
+    evidence: Vec<String>,
+    remedy: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct GapJson {
+    from: &'static str,
+    to: &'static str,
+    bytes: i64,
+    why: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct AbsentJson {
+    what: &'static str,
+    why: String,
+    kind: &'static str,
+}
+
+/// Explains a subject; `others` are processes of the same name.
+pub fn explanation(subject: Subject<'_>, others: &[u32]) -> Explanation {
+    let runtimes = match subject {
+        Subject::Process(p) => &*p.runtimes,
+        Subject::Cgroup(c) => &*c.runtimes,
+        Subject::Host(_) => &[],
+    };
+    let gaps = match subject {
+        Subject::Process(p) => gap::of_process(p),
+        Subject::Cgroup(c) => gap::of_cgroup(c),
+        Subject::Host(h) => gap::of_host(h),
+    };
+    let ledger = reason::ledger(subject);
+    Explanation {
+        scope: scope(subject, others),
+        headline: headline_of(subject),
+        accounts: ledger.entries().iter().map(|e| account_of(ledger.scope(), e)).collect(),
+        runtimes: runtimes.iter().map(|name| Runtime { name: name.clone() }).collect(),
+        findings: finding::findings(subject).into_iter().map(finding_of).collect(),
+        gaps: gaps.into_iter().map(gap_of).collect(),
+        absent: absent(reason::reasons(subject)),
+    }
+}
+
+/// Which headline figure an account is part of.
+pub fn axis(scope: Scope, account: Account) -> &'static str {
+    match scope {
+        Scope::Process if RSS.contains(&account) => "rss",
+        Scope::Process => "vsz",
+        Scope::Cgroup => "usage",
+        Scope::Host => "total",
+    }
+}
+
+fn account_of(scope: Scope, entry: &Entry) -> AccountJson {
+    let known = entry.figure != Figure::Absent;
+    let bounds = entry.figure.bounds();
+    AccountJson {
+        name: entry.account.name(),
+        class: entry.account.class().name(),
+        axis: axis(scope, entry.account),
+        bytes: entry.figure.point(),
+        quality: entry.figure.quality(),
+        low: bounds.map(|b| b.0),
+        high: bounds.map(|b| b.1),
+        source: known.then_some(entry.source),
+        age_seconds: known.then_some(entry.age.as_secs_f64()),
+    }
+}
+
+fn finding_of(finding: Finding) -> FindingJson {
+    let bounds = finding.bytes.bounds();
+    FindingJson {
+        id: finding.id,
+        bytes: finding.bytes.point(),
+        low: bounds.map(|b| b.0),
+        high: bounds.map(|b| b.1),
+        severity: finding.severity.name(),
+        confidence: finding.confidence.name(),
+        summary: finding.summary,
+        evidence: finding.evidence,
+        remedy: finding.remedy,
+    }
+}
+
+fn gap_of(gap: Gap) -> GapJson {
+    GapJson { from: gap.from, to: gap.to, bytes: gap.bytes, why: gap.why }
+}
+
+pub fn absent(reasons: Vec<Reason>) -> Vec<AbsentJson> {
+    reasons
+        .into_iter()
+        .map(|r| AbsentJson { what: r.what, why: r.why, kind: r.kind.name() })
+        .collect()
+}
+
+/// What a capture lacks.
+pub fn lacking(lacks: &[Missing]) -> Vec<AbsentJson> {
+    let one = |lack: &Missing| AbsentJson {
+        what: "capture",
+        why: lack.why.clone(),
+        kind: lack.kind.name(),
+    };
+    lacks.iter().map(one).collect()
+}

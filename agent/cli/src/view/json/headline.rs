@@ -1,0 +1,58 @@
+//! Headline figures as an object.
+
+use memgap_ledger::Figure;
+use memgap_ledger::finding::Subject;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::view::headline;
+
+/// Figures by name, and the bounds of those that are intervals.
+#[derive(Debug)]
+pub struct Headline {
+    figures: Vec<(&'static str, Figure)>,
+    /// Shares, 0 to 1: what of a cgroup's anonymous memory books claim.
+    ratios: Vec<(&'static str, Option<f64>)>,
+}
+
+#[derive(Debug, Serialize)]
+struct Bounds {
+    low: i64,
+    high: i64,
+}
+
+/// Pairs as an object, in their order.
+struct Map<'a, V>(&'a [(&'static str, V)]);
+
+pub fn headline_of(subject: Subject<'_>) -> Headline {
+    let figures = headline::figures(subject).into_iter().map(|h| (h.name, h.figure));
+    let ratios = match subject {
+        Subject::Cgroup(c) => vec![("in_use_coverage", c.headline.in_use_coverage)],
+        _ => Vec::new(),
+    };
+    Headline { figures: figures.chain(headline::details(subject)).collect(), ratios }
+}
+
+impl Serialize for Headline {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let mut bounds = Vec::new();
+        for (name, figure) in &self.figures {
+            map.serialize_entry(name, &figure.point())?;
+            if let Figure::Interval { low, high, .. } = *figure {
+                bounds.push((*name, Bounds { low, high }));
+            }
+        }
+        for (name, ratio) in &self.ratios {
+            map.serialize_entry(name, ratio)?;
+        }
+        map.serialize_entry("bounds", &Map(&bounds))?;
+        map.end()
+    }
+}
+
+impl<V: Serialize> Serialize for Map<'_, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
