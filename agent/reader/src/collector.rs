@@ -210,3 +210,22 @@ fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader::Roots;
+
+    #[test]
+    fn beyond_the_limit_of_open_files_processes_are_read_all_the_same() {
+        let reader = Reader::open(Roots::default()).expect("procfs is mounted");
+        let mut collector = Collector::new(reader, WalkPolicy::default());
+        collector.max_handles = 1;
+        for _ in 0..3 {
+            let (machine, stats) = collector.collect().expect("procfs is readable");
+            assert_eq!((stats.handles, stats.processes), (1, machine.processes.len()));
+            let own = machine.processes.iter().find(|p| p.pid == std::process::id());
+            assert!(own.and_then(|p| p.counters.as_ref().ok()).is_some_and(|c| c.rss > 0));
+        }
+    }
+}

@@ -114,7 +114,9 @@ impl Process {
         let (counters, walk) = match no_memory(kind) {
             Some(nothing) => nothing,
             // Directly one after the other: what the process does between the two
-            // readings is skew.
+            // readings is skew. Counters read after the walk are no nearer to it:
+            // which of the two is, depends on where in the address space a process
+            // grows (measured at 150 MB/s: 0 to 6 MiB off, either way round).
             None => (memory.counters(buf)?, memory.walk(depth, buf)),
         };
         if let Err(Missing { kind: MissingKind::Gone, .. }) = &walk {

@@ -78,7 +78,9 @@ fn a_capture_gives_the_same_ledger() {
         let again = Reader::open(scratch.roots()).unwrap();
         let after = ledger(&again, pid);
         assert_eq!(entries(&after), entries(&before));
-        assert_eq!(after.headline, before.headline);
+        // Not the PSS: it moves when another process maps the same library.
+        let headline = |made: &ProcessLedger| (made.headline.vsz, made.headline.rss);
+        assert_eq!(headline(&after), headline(&before));
         assert_eq!(after.name == before.name, !redact);
         assert_eq!(after.cgroup.is_some(), before.cgroup.is_some());
     }
