@@ -144,6 +144,12 @@ pub struct Buf(Vec<u8>);
 const LISTING: usize = 32 << 10;
 /// What one read call asks for at least: most procfs files fit.
 const CHUNK: usize = 4096;
+/// What is asked for at once of a file of many records. The kernel formats them
+/// into a page (fs/seq_file.c) until it has as much as was asked for; one that no
+/// longer fits is thrown away and made again for the next call. For `smaps` that
+/// is a second walk over a mapping, be it of many GiB; a record has some 800
+/// bytes, so that with this little asked for it fits.
+const PART: usize = 3 << 10;
 /// A line of `smaps` holds one path, of at most a page before its escapes.
 const LINE: usize = 64 << 10;
 
@@ -188,7 +194,7 @@ impl Buf {
         let (mut kept, mut at) = (0, 0);
         loop {
             self.reserve(kept);
-            let n = match file.read_at(&mut self.0[kept..], at as u64) {
+            let n = match file.read_at(&mut self.0[kept..kept + PART], at as u64) {
                 Ok(0) if kept == 0 => return Ok(()),
                 Ok(0) => return Err(invalid("the last line is cut short")),
                 Ok(n) => n,
