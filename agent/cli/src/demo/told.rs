@@ -126,7 +126,7 @@ fn table(story: &Story, style: &Style) -> String {
     };
     let heads = story.subjects.map(|subject| {
         let head = style.fit(&subject.replace('_', " "), chart.columns());
-        style.paint(Ink::Faint, &pad(&head, chart.columns()))
+        chart.word(Ink::Faint, &head)
     });
     let mut text = chart.line(["", ""], &heads);
     let mut said = None;
@@ -171,7 +171,13 @@ impl Chart<'_> {
             Cell::OomKilled(true) => (Ink::Alert, "OOM-killed"),
             Cell::OomKilled(false) => (Ink::Strong, "lives"),
         };
-        self.style.paint(ink, &pad(text, self.columns()))
+        self.word(ink, text)
+    }
+
+    /// Padded outside of its colour, so that a line's end can be trimmed.
+    fn word(&self, ink: Ink, text: &str) -> String {
+        let padded = pad(text, self.columns());
+        self.style.paint(ink, text) + &padded[text.len()..]
     }
 
     fn amount(&self, bytes: i64) -> String {
