@@ -19,6 +19,7 @@ use std::io;
 use clap::builder::PossibleValuesParser;
 use memgap_ledger::{CgroupLedger, Fact, ProcessLedger};
 
+pub use cgroup::Own;
 use scenario::{SCENARIOS, Scenario, Stage};
 use signals::Signals;
 pub use target::{Program, run as target};
@@ -41,6 +42,8 @@ pub struct Explain<'a> {
     pub process: &'a dyn Fn(u32) -> Fact<ProcessLedger>,
     /// The ledger of the cgroup with this path below the hierarchy's mount.
     pub cgroup: &'a dyn Fn(&str) -> Fact<CgroupLedger>,
+    /// Our own cgroup: cgroups of the demo are made below it.
+    pub own: Fact<Own>,
 }
 
 /// Why a scenario did not come to its end.

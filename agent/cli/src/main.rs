@@ -178,6 +178,13 @@ fn list_cgroups(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Ans
     Ok(Answer::of(text, in_part))
 }
 
+fn own_cgroup(reader: &Reader) -> Result<demo::Own, Missing> {
+    let hierarchy = reader.hierarchy()?;
+    let mount = hierarchy.mount_point().to_owned();
+    let path = reader.process(std::process::id(), Depth::Counters)?.cgroup?;
+    Ok(demo::Own { version: hierarchy.version(), mount, path })
+}
+
 /// Plays the demo; each scenario is printed as soon as it is told.
 fn play(reader: &Reader, args: &DemoArgs, output: &Output) -> anyhow::Result<Answer> {
     if let Some(list) = args.list() {
@@ -188,6 +195,7 @@ fn play(reader: &Reader, args: &DemoArgs, output: &Output) -> anyhow::Result<Ans
     let explain = Explain {
         process: &|pid| reader.process(pid, Depth::Walk).map(|sample| process::ledger(&sample)),
         cgroup: &|path| read_cgroup(reader, path),
+        own: own_cgroup(reader),
     };
     let mut document = demo::Demo::default();
     let end = demo::run(args, &explain, &mut |told| {

@@ -68,12 +68,17 @@ impl Reader {
 
     /// Every cgroup that has the memory controller, sorted by path.
     pub fn cgroups(&self) -> Fact<Vec<CgroupSample>> {
-        self.cgroups.as_ref().map_err(Clone::clone)?.all()
+        self.hierarchy()?.all()
+    }
+
+    /// The hierarchy that has the memory controller.
+    pub fn hierarchy(&self) -> Fact<&Cgroups> {
+        self.cgroups.as_ref().map_err(Clone::clone)
     }
 
     /// The cgroup at a path below the memory hierarchy's mount.
     pub fn cgroup(&self, path: &str) -> Result<CgroupSample, Missing> {
-        self.cgroups.as_ref().map_err(Clone::clone)?.one(path)
+        self.hierarchy()?.one(path)
     }
 
     /// The processes in a cgroup and in those below it.

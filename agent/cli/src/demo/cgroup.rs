@@ -23,18 +23,28 @@ pub struct Cgroup {
     pub path: String,
 }
 
+/// Our own cgroup.
+#[derive(Debug)]
+pub struct Own {
+    /// The interface of the hierarchy that has the memory controller.
+    pub version: CgroupVersion,
+    /// Where that is mounted.
+    pub mount: PathBuf,
+    /// The cgroup's path below the mount, with a leading slash.
+    pub path: String,
+}
+
 impl Home {
-    /// Looks for it. The error says why this machine or user has none.
-    pub fn find() -> Result<Self, String> {
-        let (cgroup, mounts) = (read("/proc/self/cgroup")?, read("/proc/self/mountinfo")?);
-        let (version, mount, own) =
-            locate(&cgroup, &mounts).ok_or("no cgroup memory controller is mounted")?;
-        let own = mount.join(own.trim_start_matches('/'));
+    /// Looks for it from our own cgroup on. The error says why there is none for
+    /// this user.
+    pub fn find(own: &Own) -> Result<Self, String> {
+        let Own { version, mount, path } = own;
+        let own = mount.join(path.trim_start_matches('/'));
         let (parent, enabled) = match version {
             V1 => (own, false),
-            V2 => delegated(&own, &mount)?,
+            V2 => delegated(&own, mount)?,
         };
-        Ok(Self { version, mount, parent, enabled })
+        Ok(Self { version: *version, mount: mount.clone(), parent, enabled })
     }
 
     /// Makes a cgroup with a limit in bytes and without swap.
@@ -128,36 +138,6 @@ fn delegated(own: &Path, mount: &Path) -> Result<(PathBuf, bool), String> {
     Ok((own.to_owned(), true))
 }
 
-/// The memory hierarchy's version, its mount, and our own cgroup's path below
-/// that mount, from `/proc/self/cgroup` and `/proc/self/mountinfo`.
-fn locate(cgroup: &str, mountinfo: &str) -> Option<(CgroupVersion, PathBuf, String)> {
-    let membership = |wanted: &dyn Fn(&str) -> bool| {
-        cgroup.lines().find_map(|line| {
-            let (_, rest) = line.split_once(':')?;
-            let (controllers, path) = rest.split_once(':')?;
-            wanted(controllers).then(|| path.to_owned())
-        })
-    };
-    // A controller of v1 is named in its line and is not in v2 then.
-    let (version, own) = match membership(&|c| c.split(',').any(|c| c == "memory")) {
-        Some(path) => (V1, path),
-        None => (V2, membership(&str::is_empty)?),
-    };
-    mountinfo.lines().find_map(|line| {
-        let (mount, source) = line.split_once(" - ")?;
-        let (kind, options) = source.split_once(' ')?;
-        let fits = match version {
-            V1 => kind == "cgroup" && options.split([' ', ',']).any(|o| o == "memory"),
-            V2 => kind == "cgroup2",
-        };
-        let mut fields = mount.split(' ').skip(3);
-        let (root, point) = (fields.next()?, fields.next()?);
-        let below = own.strip_prefix(root.trim_end_matches('/'))?;
-        let fits = fits && (below.is_empty() || below.starts_with('/'));
-        fits.then(|| (version, PathBuf::from(point), below.to_owned()))
-    })
-}
-
 fn read(path: impl AsRef<Path>) -> Result<String, String> {
     fs::read_to_string(&path).map_err(|e| explain("read", path.as_ref(), &e))
 }
@@ -170,38 +150,4 @@ fn explain(what: &str, path: &Path, error: &io::Error) -> String {
         _ => String::new(),
     };
     format!("cannot {what} {}: {error}{remedy}", path.display())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const V1_MOUNTS: &str = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
-        41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
-
-    #[test]
-    fn the_memory_controller_is_found_on_each_kind_of_machine() {
-        let v2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
-        let bound = "30 23 0:26 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
-        for (cgroup, mounts, expected) in [
-            ("0::/user.slice/a.scope\n", v2, (V2, "/sys/fs/cgroup", "/user.slice/a.scope")),
-            ("0::/\n", v2, (V2, "/sys/fs/cgroup", "/")),
-            ("4:memory:/a\n0::/b\n", V1_MOUNTS, (V1, "/sys/fs/cgroup/memory", "/a")),
-            ("4:cpu,memory:/a:b\n", V1_MOUNTS, (V1, "/sys/fs/cgroup/memory", "/a:b")),
-            ("1:cpu:/\n0::/b\n", V1_MOUNTS, (V2, "/sys/fs/cgroup/unified", "/b")),
-            ("4:memory:/docker/abc\n", bound, (V1, "/sys/fs/cgroup/memory", "")),
-        ] {
-            let (version, mount, path) = expected;
-            let expected = Some((version, PathBuf::from(mount), path.to_owned()));
-            assert_eq!(locate(cgroup, mounts), expected, "{cgroup}");
-        }
-    }
-
-    #[test]
-    fn without_a_memory_controller_none_is_found() {
-        assert_eq!(locate("", V1_MOUNTS), None);
-        assert_eq!(locate("4:memory:/ab\n", "35 31 0:32 /a /m rw - cgroup cgroup memory\n"), None);
-        assert_eq!(locate("4:memory:/a\n", ""), None);
-        assert_eq!(locate("garbage\n::\n", "garbage - \n"), None);
-    }
 }

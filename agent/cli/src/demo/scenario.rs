@@ -63,7 +63,8 @@ pub struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// Finds out what this machine offers.
     pub fn set(explain: &'a Explain<'a>, signals: Signals) -> Self {
-        Self { explain, signals, home: Home::find() }
+        let home = explain.own.as_ref().map_err(ToString::to_string).and_then(Home::find);
+        Self { explain, signals, home }
     }
 
     fn child(&self, program: Program, malloc: &str) -> Result<Child<'_>, Stop> {
