@@ -1,5 +1,6 @@
-//! The allocator, told to keep little: the exporter's work comes in one burst a
-//! collection, by one thread.
+//! The allocator, told to keep nothing: the exporter's work comes in one burst a
+//! collection, by one thread. Between two bursts any memory kept would lie idle for
+//! longer than a decay lasts, and be given back just before it is needed again.
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -10,8 +11,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 // name is jemalloc's own, prefixed as this build of it is, so it hides no other.
 #[allow(unsafe_code, reason = "jemalloc takes its static options from a symbol")]
 #[unsafe(export_name = "_rjem_malloc_conf")]
-pub static CONFIGURATION: &[u8; 71] =
-    b"narenas:1,background_thread:false,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
+pub static CONFIGURATION: &[u8; 68] =
+    b"narenas:1,background_thread:false,dirty_decay_ms:0,muzzy_decay_ms:0\0";
 
 #[cfg(test)]
 mod tests {
