@@ -143,14 +143,12 @@ impl<'a> Child<'a> {
         if let Some(error) = line.strip_prefix("error ") {
             return Err(self.lost(error.trim_end()));
         }
-        let mut figures = line.split_whitespace().skip(1).map(|figure| {
+        let figures = line.split_whitespace().skip(1).map(|figure| {
             let (name, bytes) = figure.split_once('=')?;
             Some((name.to_owned(), bytes.parse().ok()?))
         });
-        figures
-            .by_ref()
-            .collect::<Option<Word>>()
-            .ok_or_else(|| self.lost(&format!("it said {line:?}")))
+        let word: Option<Word> = figures.collect();
+        word.ok_or_else(|| self.lost(&format!("it said {line:?}")))
     }
 
     fn lost(&self, why: &str) -> Stop {

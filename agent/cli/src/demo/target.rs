@@ -19,7 +19,7 @@ use super::pages::Pages;
 pub enum Program {
     /// Allocates [`CHURN`] in large pieces and frees it.
     Churn,
-    /// Allocates [`CHURN`] and more in small pieces and frees two of three.
+    /// Allocates [`SPARSE`] in small pieces and frees two of three.
     Sparse,
     /// Writes [`WHOLE`], frees [`LAZY`] of it lazily, writes that again, grows.
     Rewritten,
