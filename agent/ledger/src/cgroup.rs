@@ -5,13 +5,13 @@ use std::time::Duration;
 use crate::absence::{self, Absence};
 use crate::account::{ANONYMOUS, Account, Scope};
 use crate::cuts::{self, CgroupHeadline};
-use crate::fact::{Missing, MissingKind};
+use crate::fact::Missing;
 use crate::figure::{Figure, signed};
 use crate::identity::Identity;
 use crate::ledger::Ledger;
 use crate::lru::{self, Lists};
-use crate::process::ProcessLedger;
-use crate::sample::{CgroupSample, CgroupVersion, MemoryStat, ProcessKind};
+use crate::members::{self, Members};
+use crate::sample::{CgroupSample, CgroupVersion, MemoryStat};
 
 /// What one cgroup's memory is.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,18 +40,15 @@ pub struct CgroupLedger {
     pub absent: Vec<Absence>,
 }
 
-/// The ledgers of the processes in a cgroup and below it, or why there are none.
-pub type Members<'a> = Result<&'a [&'a ProcessLedger], &'a Missing>;
-
 /// Makes the ledger of a cgroup from its sample and its processes' ledgers.
 pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
     let mut ledger = Ledger::empty(Scope::Cgroup);
     let stat = sample.stat.as_ref().ok();
     let lru_lazy = stat.map_or(Figure::Absent, |s| lru::lazy(&lists(s, sample.cpus)));
-    let lazy = stat.map_or(Figure::Absent, |s| lazy_free(s, lru_lazy, members));
+    let lazy = stat.map_or(Figure::Absent, |s| members::lazy_free(s, lru_lazy, members));
 
     if let Some(stat) = stat {
-        book_anonymous(&mut ledger, stat, lazy, members);
+        members::book(&mut ledger, stat, lazy, members);
         book_lists(&mut ledger, stat);
         book_kernel(&mut ledger, stat, sample);
     }
@@ -105,79 +102,6 @@ fn lists(stat: &MemoryStat, cpus: u32) -> Lists {
         anon: stat.anon,
         unevictable: stat.unevictable,
         cpus,
-    }
-}
-
-/// What is lazily freed now: what walks saw where they saw every process, else
-/// at most what the lists hold.
-fn lazy_free(stat: &MemoryStat, lru_lazy: Figure, members: Members<'_>) -> Figure {
-    let Some((_, high)) = lru_lazy.bounds() else { return Figure::Absent };
-    let anon = signed(stat.anon);
-    let Ok(members) = members else {
-        return Figure::interval(0, lru_lazy.point().unwrap_or(0), high);
-    };
-    let walked = members
-        .iter()
-        .fold(0i64, |sum, p| sum.saturating_add(p.ledger.booked(Account::LazyFree)))
-        .clamp(0, anon);
-    let fresh = members.iter().all(|p| {
-        let entry = p.ledger.entries().iter().find(|e| e.account == Account::LazyFree);
-        entry.is_some_and(|e| e.figure != Figure::Absent && e.age == Duration::ZERO)
-    });
-    if fresh && !members.is_empty() {
-        return Figure::Exact(walked);
-    }
-    let high = high.max(0).min(anon);
-    Figure::interval(0, lru_lazy.point().unwrap_or(0).min(high), high)
-}
-
-/// The bracket of C1: anonymous memory less what is lazily freed, split by the
-/// processes' ledgers; what no process holds are moved charges.
-fn book_anonymous(ledger: &mut Ledger, stat: &MemoryStat, lazy: Figure, members: Members<'_>) {
-    let bracket = signed(stat.anon).saturating_sub(lazy.point().unwrap_or(0));
-    ledger.book(Account::LazyFree, lazy, "memory.stat", Duration::ZERO);
-    let members = match members {
-        Ok(members) => members,
-        Err(missing) => {
-            let denied = missing.kind == MissingKind::Denied;
-            let account = if denied { Account::Unreadable } else { Account::HeapUnprobed };
-            ledger.book(account, Figure::Exact(bracket), "memory.stat", Duration::ZERO);
-            return;
-        }
-    };
-    let age = members.iter().flat_map(|m| m.ledger.entries()).map(|e| e.age).max();
-    let age = age.unwrap_or(Duration::ZERO);
-    let mut held = 0i64;
-    for account in ANONYMOUS {
-        let figure = held_by(members, *account, stat);
-        held = held.saturating_add(figure.point().unwrap_or(0));
-        ledger.book(*account, figure, "smaps", age);
-    }
-    let moved = Figure::Exact(bracket.saturating_sub(held));
-    ledger.book(Account::MovedCharges, moved, "memory.stat", age);
-}
-
-/// What the members are charged on one account. Where only some tell, what they
-/// tell is the least; where none does, a residual account holds nothing and any
-/// other is absent.
-fn held_by(members: &[&ProcessLedger], account: Account, stat: &MemoryStat) -> Figure {
-    let mut sum = 0i64;
-    let (mut told, mut exact) = (0, true);
-    // Kernel threads and zombies hold nothing.
-    let users = members.iter().filter(|m| m.kind == ProcessKind::User);
-    let count = users.clone().count();
-    for member in users {
-        if let Some((_, charged)) = member.charged.iter().find(|(a, _)| *a == account) {
-            sum = sum.saturating_add(*charged);
-            told += 1;
-            exact &= matches!(member.ledger.figure(account), Figure::Exact(_));
-        }
-    }
-    match told {
-        0 if account.is_residual() || (count == 0 && !account.is_from_books()) => Figure::Exact(0),
-        0 => Figure::Absent,
-        n if n == count && exact => Figure::Exact(sum),
-        _ => Figure::interval(0, sum, signed(stat.anon)),
     }
 }
 
@@ -240,12 +164,6 @@ fn usage_file(sample: &CgroupSample) -> &'static str {
     }
 }
 
-/// Why no member tells an account: one reason stands for all.
-fn untold<'a>(members: &[&'a ProcessLedger], account: Account) -> Option<&'a Missing> {
-    let reasons = members.iter().flat_map(|m| &m.absent).filter(|a| a.what == account.name());
-    reasons.map(|a| &a.missing).min_by_key(|m| (m.kind, &m.why))
-}
-
 fn absences(sample: &CgroupSample, ledger: &Ledger, members: Members<'_>) -> Vec<Absence> {
     let mut absent = Vec::new();
     absence::note(&mut absent, "usage", &sample.usage);
@@ -270,7 +188,7 @@ fn absences(sample: &CgroupSample, ledger: &Ledger, members: Members<'_>) -> Vec
         Account::ChargeResidual => sample.usage.as_ref().err(),
         _ if account.is_from_books() => Some(&unread),
         _ if ANONYMOUS.contains(&account) || account == Account::MovedCharges => {
-            members.map_or_else(Some, |m| untold(m, account))
+            members.map_or_else(Some, |m| members::untold(m, account))
         }
         _ => Some(&silent),
     });

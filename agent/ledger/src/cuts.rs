@@ -2,9 +2,9 @@
 //! use to usage.
 
 use crate::account::{ANONYMOUS, Account};
-use crate::cgroup::Members;
 use crate::figure::{Figure, signed};
 use crate::ledger::Ledger;
+use crate::members::Members;
 use crate::process::ProcessLedger;
 use crate::sample::{CgroupSample, MemoryStat};
 

@@ -21,6 +21,7 @@ pub mod identity;
 pub mod ledger;
 mod lru;
 pub mod machine;
+pub mod members;
 pub mod process;
 pub mod sample;
 pub mod size;

@@ -34,6 +34,8 @@ pub struct ProcessLedger {
     /// The anonymous accounts as a cgroup is charged for them: shared pages
     /// divided among their mappers, lazily freed memory left out.
     pub charged: Vec<(Account, i64)>,
+    /// How old the walk behind it is; `None` without one.
+    pub walk_age: Option<Duration>,
     /// Locked file and shared pages, where a walk told them.
     pub locked_file: Figure,
     /// What could not be read, and why.
@@ -63,7 +65,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
     match (sample.kind, walk, counters) {
         (ProcessKind::Kernel | ProcessKind::Zombie, ..) => nothing(&mut ledger),
         (ProcessKind::User, Some(walk), _) => {
-            split = split::of_walk(walk, &sample.claims, counters.and_then(|c| c.threads));
+            split = split::of_walk(walk, &sample.claims, counters);
             book_split(&mut ledger, &split, walk.age);
             book_address_space(&mut ledger, walk);
         }
@@ -96,6 +98,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
             .iter()
             .filter_map(|a| split.charged.get(a).map(|bytes| (*a, *bytes)))
             .collect(),
+        walk_age: walk.map(|w| w.age),
         locked_file: walk.map_or(Figure::Absent, |w| Figure::exact(locked_file(&w.areas))),
         absent,
     }
@@ -115,7 +118,7 @@ impl ProcessLedger {
 
     /// Whether the mappings were walked for this ledger.
     pub fn is_walked(&self) -> bool {
-        self.headline.pss != Figure::Absent
+        self.walk_age.is_some()
     }
 
     /// Whether part of the answer was kept from us.

@@ -6,7 +6,7 @@ use crate::Account;
 use crate::claim::{Claim, Extent};
 use crate::claims::{self, Pool};
 use crate::fact::{Missing, MissingKind};
-use crate::figure::{Figure, signed};
+use crate::figure::{Figure, difference, signed};
 use crate::sample::{Area, AreaKind, Counters, Walk};
 
 /// The resident memory of one walk by account, and the anonymous part of it in
@@ -53,13 +53,14 @@ const TOLD: &[Account] = &[
     Account::Device,
 ];
 
-/// Splits a walk. `threads` bounds how many stacks are recognised.
-pub(crate) fn of_walk(walk: &Walk, claims: &[Claim], threads: Option<u64>) -> Split {
+/// Splits a walk. The counters bound how many stacks are recognised, and tell what
+/// came and went since a walk that is dated.
+pub(crate) fn of_walk(walk: &Walk, claims: &[Claim], counters: Option<&Counters>) -> Split {
     let mut pools: Vec<Pool> = walk.areas.iter().map(Pool::of).collect();
     let mut split = Split { source: "smaps", ..Split::default() };
     claims::book(claims, &mut pools, &mut split);
 
-    let roles = roles(&walk.areas, threads);
+    let roles = roles(&walk.areas, counters.and_then(|c| c.threads));
     let rest = if claims.is_empty() { Account::HeapUnprobed } else { Account::Unexplained };
     for account in TOLD {
         split.add(*account, Figure::Exact(0), 0);
@@ -75,6 +76,10 @@ pub(crate) fn of_walk(walk: &Walk, claims: &[Claim], threads: Option<u64>) -> Sp
         split.add(account, figure, signed(pool.charged()));
         split.add(Account::LazyFree, Figure::exact(pool.lazy), 0);
         split.add(backing(area.kind), Figure::exact(pool.backed()), 0);
+    }
+    if let Some(counters) = counters.filter(|_| !walk.age.is_zero()) {
+        let then = walk.areas.iter().fold(0u64, |sum, a| sum.saturating_add(a.anonymous));
+        split.bring_forward(rest, difference(counters.anon, then));
     }
     split
 }
@@ -113,6 +118,16 @@ pub(crate) fn of_counters(
 }
 
 impl Split {
+    /// Books what the counters say came or went since the walk: heap, most likely.
+    /// What can not be taken off the heap stays skew.
+    fn bring_forward(&mut self, heap: Account, change: i64) {
+        let held = self.rss.get(&heap).and_then(|f| f.point()).unwrap_or(0);
+        let change = change.max(-held);
+        let (low, high) = (change.min(0), change.max(0));
+        let charged = self.charged.get(&heap).copied().unwrap_or(0);
+        self.add(heap, Figure::interval(low, change, high), change.max(-charged));
+    }
+
     pub(crate) fn add(&mut self, account: Account, figure: Figure, charged: i64) {
         let entry = self.rss.entry(account).or_insert(Figure::Absent);
         *entry = entry.plus(figure);

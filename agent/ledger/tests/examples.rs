@@ -151,20 +151,12 @@ fn a_refused_walk_and_a_denied_one_are_told_apart() {
     }
 }
 
-/// Measured on Linux 6.18: 256 of 512 MiB lazily freed, then all written again.
-#[test]
-fn memory_written_again_is_hidden_from_the_working_set() {
-    let stat = MemoryStat {
-        anon: 512 * MIB,
-        active_anon: 256 * MIB,
-        inactive_file: 256 * MIB,
-        ..MemoryStat::default()
-    };
-    let cgroup_sample = CgroupSample {
+fn cgroup_sample(stat: MemoryStat) -> CgroupSample {
+    CgroupSample {
         path: "/example".to_owned(),
         version: CgroupVersion::V2,
         root: false,
-        usage: Ok(512 * MIB),
+        usage: Ok(stat.anon),
         limit: Ok(Some(540 * MIB)),
         swap_limit: Ok(Some(0)),
         stat: Ok(stat),
@@ -172,11 +164,67 @@ fn memory_written_again_is_hidden_from_the_working_set() {
         cpus: 2,
         leaf: true,
         names: None,
-    };
+    }
+}
+
+/// Anonymous memory, of which a part stands on the file lists.
+fn lists(anon: u64, lazy: u64) -> MemoryStat {
+    MemoryStat { anon, active_anon: anon - lazy, inactive_file: lazy, ..MemoryStat::default() }
+}
+
+/// Measured on Linux 6.18: 256 of 512 MiB lazily freed, then all written again.
+#[test]
+fn memory_written_again_is_hidden_from_the_working_set() {
     let member = explain(vec![area(0x10_0000, 512 * MIB, 512 * MIB)], Vec::new());
-    let made = cgroup::ledger(&cgroup_sample, Ok(&[&member]));
+    let sample = cgroup_sample(lists(512 * MIB, 256 * MIB));
+    let made = cgroup::ledger(&sample, Ok(&[&member]));
     assert_eq!(made.headline.working_set, Figure::exact(256 * MIB));
     assert_eq!(made.headline.working_set_hidden.point(), Some(mib(256)));
     assert_eq!(made.headline.required.point(), Some(mib(512)));
+    assert_eq!(made.ledger.booked(Account::MovedCharges), 0);
+}
+
+/// 160 MiB on the lists, of which a walk some time ago saw 64 MiB still lazy.
+#[test]
+fn a_dated_walk_tells_hidden_memory_from_lazy_memory() {
+    let mut heap = area(0x10_0000, 200 * MIB, 200 * MIB);
+    heap.lazy_free = 64 * MIB;
+    let mut dated = sample(vec![heap], Vec::new());
+    if let Ok(walk) = &mut dated.walk {
+        walk.age = Duration::from_secs(30);
+    }
+    let member = process::ledger(&dated);
+    let made = cgroup::ledger(&cgroup_sample(lists(200 * MIB, 160 * MIB)), Ok(&[&member]));
+    let lazy = made.ledger.figure(Account::LazyFree);
+    assert_eq!((lazy.point(), lazy.quality()), (Some(mib(64)), "interval"));
+    assert_eq!(made.headline.working_set_hidden.point(), Some(mib(96)));
+    assert_eq!(made.ledger.booked(Account::MovedCharges), 0);
+}
+
+/// Nothing was walked: what the lists hold is taken for lazy, once.
+#[test]
+fn without_a_walk_lazy_memory_counts_once() {
+    let mut unwalked = sample(vec![area(0x10_0000, 200 * MIB, 200 * MIB)], Vec::new());
+    unwalked.walk = Err(Missing::new(MissingKind::Refused, "over budget"));
+    let member = process::ledger(&unwalked);
+    let made = cgroup::ledger(&cgroup_sample(lists(200 * MIB, 160 * MIB)), Ok(&[&member]));
+    assert_eq!(made.ledger.booked(Account::LazyFree), mib(160));
+    assert_eq!(made.ledger.booked(Account::HeapUnprobed), mib(40));
+    assert_eq!(made.ledger.booked(Account::MovedCharges), 0);
+}
+
+/// 50 MiB came since the walk: heap, as far as anyone knows, and no moved charge.
+#[test]
+fn what_came_since_a_dated_walk_is_heap() {
+    let mut grown = sample(vec![area(0x10_0000, 200 * MIB, 100 * MIB)], Vec::new());
+    if let (Ok(walk), Ok(counters)) = (&mut grown.walk, &mut grown.counters) {
+        walk.age = Duration::from_secs(30);
+        counters.rss += 50 * MIB;
+        counters.anon += 50 * MIB;
+    }
+    let member = process::ledger(&grown);
+    assert_eq!(member.ledger.booked(Account::HeapUnprobed), mib(150));
+    assert_eq!(member.ledger.booked(Account::Skew), 0);
+    let made = cgroup::ledger(&cgroup_sample(lists(150 * MIB, 0)), Ok(&[&member]));
     assert_eq!(made.ledger.booked(Account::MovedCharges), 0);
 }

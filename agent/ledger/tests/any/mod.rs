@@ -127,18 +127,20 @@ fn counters(scale: Scale) -> impl Strategy<Value = Counters> {
 /// Areas in address order that may touch; their figures need not make sense.
 fn walk(scale: Scale) -> impl Strategy<Value = Walk> {
     let parts = (bytes(scale), bytes(scale), area_kind(), any::<[bool; 2]>(), figures(scale));
-    (prop::collection::vec(parts, 0..12), 0u64..100).prop_map(|(parts, age)| {
-        let mut at = 0u64;
-        let areas = parts
-            .into_iter()
-            .map(|(hole, size, kind, [accessible, writable], f)| {
-                let start = at.saturating_add(if hole % 2 == 0 { 0 } else { hole });
-                at = start.saturating_add(size);
-                area(start, at, kind, accessible, writable, f)
-            })
-            .collect();
-        Walk { areas, age: Duration::from_secs(age) }
-    })
+    (prop::collection::vec(parts, 0..12), prop_oneof![Just(0u64), 1u64..100]).prop_map(
+        |(parts, age)| {
+            let mut at = 0u64;
+            let areas = parts
+                .into_iter()
+                .map(|(hole, size, kind, [accessible, writable], f)| {
+                    let start = at.saturating_add(if hole % 2 == 0 { 0 } else { hole });
+                    at = start.saturating_add(size);
+                    area(start, at, kind, accessible, writable, f)
+                })
+                .collect();
+            Walk { areas, age: Duration::from_secs(age) }
+        },
+    )
 }
 
 fn area(s: u64, e: u64, kind: AreaKind, accessible: bool, writable: bool, f: [u64; 8]) -> Area {

@@ -1,0 +1,137 @@
+//! The processes of a cgroup: how their ledgers split its anonymous memory.
+
+use std::time::Duration;
+
+use crate::account::{ANONYMOUS, Account};
+use crate::fact::{Missing, MissingKind};
+use crate::figure::{Figure, signed};
+use crate::ledger::Ledger;
+use crate::process::ProcessLedger;
+use crate::sample::{MemoryStat, ProcessKind};
+
+/// The ledgers of the processes in a cgroup and below it, or why there are none.
+pub type Members<'a> = Result<&'a [&'a ProcessLedger], &'a Missing>;
+
+/// What is lazily freed now. Walks tell it for the processes that were walked;
+/// the others hold at most what the lists have beyond that.
+pub(crate) fn lazy_free(stat: &MemoryStat, lru_lazy: Figure, members: Members<'_>) -> Figure {
+    let (Some(listed), Some((_, high))) = (lru_lazy.point(), lru_lazy.bounds()) else {
+        return Figure::Absent;
+    };
+    let seen = match members {
+        Ok(members) if users(members).next().is_some() => Seen::of(members),
+        _ => return Figure::interval(0, listed, high),
+    };
+    let anon = signed(stat.anon);
+    let walked = seen.lazy.clamp(0, anon);
+    if seen.is_whole() {
+        return Figure::Exact(walked);
+    }
+    let unseen = listed.saturating_sub(walked).clamp(0, seen.unwalked);
+    let low = if seen.oldest == Duration::ZERO { walked } else { 0 };
+    Figure::interval(low, walked.saturating_add(unseen).min(anon), high)
+}
+
+/// Books the bracket of C1: anonymous memory less what is lazily freed, split by
+/// the processes' ledgers; what no process holds are moved charges.
+pub(crate) fn book(ledger: &mut Ledger, stat: &MemoryStat, lazy: Figure, members: Members<'_>) {
+    let lazy_point = lazy.point().unwrap_or(0);
+    let bracket = signed(stat.anon).saturating_sub(lazy_point);
+    ledger.book(Account::LazyFree, lazy, "memory.stat", Duration::ZERO);
+    let members = match members {
+        Ok(members) => members,
+        Err(missing) => {
+            let denied = missing.kind == MissingKind::Denied;
+            let account = if denied { Account::Unreadable } else { Account::HeapUnprobed };
+            ledger.book(account, Figure::Exact(bracket), "memory.stat", Duration::ZERO);
+            return;
+        }
+    };
+    let seen = Seen::of(members);
+    // Without a walk a process's lump of anonymous memory has its lazy part in it.
+    let mut lumped = lazy_point.saturating_sub(seen.lazy).clamp(0, seen.unwalked);
+    let mut held = 0i64;
+    for account in ANONYMOUS {
+        let figure = held_by(members, *account, stat, &mut lumped);
+        held = held.saturating_add(figure.point().unwrap_or(0));
+        ledger.book(*account, figure, "smaps", seen.oldest);
+    }
+    let moved = Figure::Exact(bracket.saturating_sub(held));
+    ledger.book(Account::MovedCharges, moved, "memory.stat", seen.oldest);
+}
+
+/// Why no member tells an account: one reason stands for all.
+pub(crate) fn untold<'a>(members: &[&'a ProcessLedger], account: Account) -> Option<&'a Missing> {
+    let reasons = members.iter().flat_map(|m| &m.absent).filter(|a| a.what == account.name());
+    reasons.map(|a| &a.missing).min_by_key(|m| (m.kind, &m.why))
+}
+
+/// Kernel threads and zombies hold nothing.
+fn users<'a>(members: &'a [&ProcessLedger]) -> impl Iterator<Item = &'a ProcessLedger> {
+    members.iter().copied().filter(|m| m.kind == ProcessKind::User)
+}
+
+/// What walks saw, and what they did not look at.
+struct Seen {
+    /// Lazily freed memory of the processes that were walked.
+    lazy: i64,
+    /// Anonymous memory of the others.
+    unwalked: i64,
+    /// Age of the oldest walk.
+    oldest: Duration,
+}
+
+impl Seen {
+    fn of(members: &[&ProcessLedger]) -> Self {
+        let mut seen = Self { lazy: 0, unwalked: 0, oldest: Duration::ZERO };
+        for member in users(members) {
+            match member.walk_age {
+                Some(age) => {
+                    seen.lazy = seen.lazy.saturating_add(member.ledger.booked(Account::LazyFree));
+                    seen.oldest = seen.oldest.max(age);
+                }
+                None => {
+                    let held =
+                        member.charged.iter().fold(0i64, |sum, (_, b)| sum.saturating_add(*b));
+                    seen.unwalked = seen.unwalked.saturating_add(held);
+                }
+            }
+        }
+        seen
+    }
+
+    /// Whether every process was looked at just now.
+    fn is_whole(&self) -> bool {
+        self.unwalked == 0 && self.oldest == Duration::ZERO
+    }
+}
+
+/// What the members are charged on one account. Where only some tell, what they
+/// tell is the least; where none does, a residual account holds nothing and any
+/// other is absent. `lumped` is taken off the lumps of members without a walk.
+fn held_by(
+    members: &[&ProcessLedger],
+    account: Account,
+    stat: &MemoryStat,
+    lumped: &mut i64,
+) -> Figure {
+    let mut sum = 0i64;
+    let (mut told, mut exact, mut count) = (0, true, 0);
+    for member in users(members) {
+        count += 1;
+        if let Some((_, charged)) = member.charged.iter().find(|(a, _)| *a == account) {
+            let is_lump = member.walk_age.is_none() && account.is_residual();
+            let lazy = if is_lump { (*lumped).min(*charged).max(0) } else { 0 };
+            *lumped -= lazy;
+            sum = sum.saturating_add(charged - lazy);
+            told += 1;
+            exact &= matches!(member.ledger.figure(account), Figure::Exact(_)) && lazy == 0;
+        }
+    }
+    match told {
+        0 if account.is_residual() || (count == 0 && !account.is_from_books()) => Figure::Exact(0),
+        0 => Figure::Absent,
+        n if n == count && exact => Figure::Exact(sum),
+        _ => Figure::interval(0, sum, signed(stat.anon)),
+    }
+}
