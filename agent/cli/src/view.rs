@@ -11,6 +11,6 @@ pub mod time;
 mod waterfall;
 
 #[cfg(test)]
-mod samples;
+pub mod samples;
 #[cfg(test)]
 mod tests;

@@ -53,3 +53,61 @@ fn within(ps: &Ps, path: &str) -> bool {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use memgap_ledger::sample::ProcessSample;
+    use memgap_ledger::{Missing, cgroup, process};
+
+    use super::*;
+    use crate::view::samples;
+
+    fn named(pid: u32, sample: ProcessSample) -> ProcessLedger {
+        process::ledger(&ProcessSample { pid, ..sample })
+    }
+
+    fn pids(ps: &Ps) -> Vec<u32> {
+        let kernel = ProcessSample { kind: ProcessKind::Kernel, ..samples::server() };
+        let lost = ProcessSample::missing(4, &Missing::absent("gone"));
+        let all = vec![
+            named(4, lost),
+            named(3, kernel),
+            // 408 MiB above its use.
+            named(2, samples::probed()),
+            // 708 MiB of which the use is not known.
+            named(1, samples::server()),
+        ];
+        processes(all, ps).iter().map(|p| p.pid).collect()
+    }
+
+    #[test]
+    fn the_widest_gap_comes_first_and_the_unknown_last() {
+        assert_eq!(pids(&Ps::default()), [1, 2, 4]);
+        assert_eq!(pids(&Ps { top: Some(1), ..Ps::default() }), [1]);
+    }
+
+    #[test]
+    fn a_filter_by_cgroup_takes_whole_names() {
+        let below = |path: &str| pids(&Ps { cgroup: Some(path.to_owned()), ..Ps::default() });
+        assert_eq!(below("/system.slice/"), [1, 2]);
+        assert!(below("/system").is_empty());
+        assert_eq!(pids(&Ps { name: Some("api-s".to_owned()), ..Ps::default() }), [1, 2]);
+    }
+
+    #[test]
+    fn a_cgroup_that_hides_memory_comes_first() {
+        let hiding = samples::container();
+        let mut larger = samples::container();
+        larger.path = "/larger".to_owned();
+        larger.usage = hiding.usage.clone().map(|usage| usage * 2);
+        let server = process::ledger(&samples::server());
+        let mut reclaimable = hiding.stat.clone().expect("read");
+        reclaimable.active_file = 0;
+        reclaimable.file = samples::MIB * 148;
+        let mut hiding = hiding;
+        hiding.stat = Ok(reclaimable);
+        let made = vec![cgroup::ledger(&larger, Ok(&[])), cgroup::ledger(&hiding, Ok(&[&server]))];
+        let listed = cgroups(made, &Ps::default());
+        assert_eq!(listed[0].path, hiding.path);
+    }
+}

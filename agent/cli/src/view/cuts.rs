@@ -19,7 +19,7 @@ pub fn chart(cgroup: &CgroupLedger, style: &Style) -> String {
     let hidden = hidden(cgroup, &steps);
     let mut rows: Vec<Row> = steps
         .iter()
-        .filter(|step| chart.shows(step.figure))
+        .filter(|step| step.is_booked())
         .map(|step| {
             let mut row = step.row();
             row.spans.extend(hidden.filter(|h| h.0 == step.account).map(|h| h.1));

@@ -139,7 +139,7 @@ fn host_chart(host: &HostLedger, style: &Style) -> String {
 fn block(steps: &[waterfall::Step], whole: i64, name: &'static str, style: &Style) -> String {
     let chart = Chart::new(*style, whole, steps);
     let mut rows: Vec<_> =
-        steps.iter().filter(|s| chart.shows(s.figure)).map(waterfall::Step::row).collect();
+        steps.iter().filter(|s| s.is_booked()).map(waterfall::Step::row).collect();
     if rows.is_empty() {
         return String::new();
     }

@@ -88,6 +88,11 @@ pub fn steps<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Step> {
 }
 
 impl Step {
+    /// Whether anything is booked on the account.
+    pub fn is_booked(&self) -> bool {
+        self.from != self.to
+    }
+
     /// The bar of the account: solid up to what is certain.
     pub fn spans(&self) -> Vec<Span> {
         let sure = match self.figure {
@@ -123,12 +128,6 @@ impl Chart {
     pub fn new(style: Style, whole: i64, steps: &[Step]) -> Self {
         let scale = steps.iter().map(|s| s.to).fold(whole, i64::max).max(1);
         Self { style, whole: whole.max(1), scale }
-    }
-
-    /// Whether a figure is worth a row: an amount, or a bound of 1 % and more.
-    pub fn shows(&self, figure: Figure) -> bool {
-        let high = figure.bounds().map_or(0, |(_, high)| high);
-        figure.point().is_some_and(|point| point != 0) || high > self.whole / 100
     }
 
     /// One line, and a second one where the bounds find no room in the first.
