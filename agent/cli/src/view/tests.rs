@@ -14,7 +14,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::samples;
 use super::terminal::Style;
-use super::{json, page, table};
+use super::{json, page, reason, table};
 
 const PAGE: Style = Style { width: 80, color: false, unicode: true };
 const ASCII: Style = Style { unicode: false, ..PAGE };
@@ -87,6 +87,15 @@ fn a_container_is_one_waterfall_with_cuts() {
 fn without_processes_a_container_still_closes() {
     let ledger = cgroup::ledger(&samples::container(), Err(&gone()));
     insta::assert_snapshot!(page::page(Subject::Cgroup(&ledger), &[], &ASCII));
+}
+
+#[test]
+fn a_container_whose_process_is_closed_to_us_is_answered_in_part() {
+    let open = of_container(&samples::container(), &[samples::server()]);
+    let closed = of_container(&samples::container(), &[samples::denied()]);
+    assert!(!reason::is_denied(Subject::Cgroup(&open)));
+    assert!(reason::is_denied(Subject::Cgroup(&closed)));
+    assert!(page::page(Subject::Cgroup(&closed), &[], &PAGE).contains("run as root"));
 }
 
 #[test]
