@@ -43,10 +43,10 @@ pub fn check(group: &Group, findings: &mut Findings) -> Result<Books> {
     residual(group, &books.report, findings)?;
 
     findings.near("lazy", books.report.figure("lazy_free")?.point, books.lazy, NOISE);
+    findings.inside("lazy_free", books.blind.figure("lazy_free")?, books.lazy, 0);
     findings.note("hidden", books.report.headline("working_set_hidden")?.point);
     for report in [&books.report, &books.blind] {
         findings.inside("lru_lazy", report.headline("lru_lazy")?, lru_lazy, 0);
-        findings.inside("lazy_free", report.figure("lazy_free")?, books.lazy, 0);
         let hidden = report.headline("working_set_hidden")?;
         findings.inside("working_set_hidden", hidden, lru_lazy - books.lazy, 0);
     }
