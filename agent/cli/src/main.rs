@@ -13,6 +13,7 @@ use std::time::SystemTime;
 
 use anyhow::anyhow;
 use memgap_ledger::finding::Subject;
+use memgap_ledger::sample::CgroupSample;
 use memgap_ledger::{CgroupLedger, Missing, MissingKind, ProcessLedger, cgroup, host, process};
 use memgap_reader::{Depth, Error, Found, Reader, Roots, Target};
 use serde::Serialize;
@@ -167,10 +168,20 @@ fn list_processes(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<A
     Ok(Answer::of(text, in_part))
 }
 
+/// Memory on the file lists beyond the page cache that is worth a walk.
+const SHOWS: i64 = 4 << 20;
+
 fn list_cgroups(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> {
     let unread = Missing::new(MissingKind::Refused, "a list of cgroups reads no process");
     let samples = reader.cgroups()?;
-    let ledgers = samples.iter().map(|sample| cgroup::ledger(sample, Err(&unread))).collect();
+    let ledger = |sample: &CgroupSample| {
+        let made = cgroup::ledger(sample, Err(&unread));
+        // Only a walk tells what is hidden from what is lazy: worth it where
+        // either would show.
+        let shows = made.lru_lazy.point().is_some_and(|bytes| bytes >= SHOWS);
+        if shows { read_cgroup(reader, &sample.path).unwrap_or(made) } else { made }
+    };
+    let ledgers = samples.iter().map(ledger).collect();
     let listed = commands::ps::cgroups(ledgers, ps);
     let in_part = listed.iter().any(|c| reason::is_denied(Subject::Cgroup(c)));
     let document = || json::cgroups(&listed);

@@ -172,6 +172,9 @@ fn absences(sample: &CgroupSample, ledger: &Ledger, members: Members<'_>) -> Vec
     if let Err(missing) = members {
         absent.push(Absence::new("processes", missing));
     }
+    if let Some(denied) = members.ok().and_then(members::denied) {
+        absent.push(Absence::new("walk", denied));
+    }
     let unread = Missing::absent("no allocator's or runtime's books were read for its processes");
     if members.is_ok_and(|m| m.iter().all(|p| p.in_use.is_none())) || members.is_err() {
         absent.push(Absence::new("in_use", &unread));

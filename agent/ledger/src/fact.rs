@@ -1,6 +1,7 @@
 //! What a reading gave: a value, or the reason why there is none.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// A value as it was read, or why it could not be.
 pub type Fact<T> = Result<T, Missing>;
@@ -11,8 +12,8 @@ pub type Fact<T> = Result<T, Missing>;
 pub struct Missing {
     /// What kind of lack this is; decides exit codes and residual accounts.
     pub kind: MissingKind,
-    /// The reason, in words.
-    pub why: String,
+    /// The reason, in words; shared by all figures that lack for it.
+    pub why: Arc<str>,
 }
 
 /// The ways in which a value can be missing.
@@ -49,12 +50,12 @@ impl MissingKind {
 
 impl Missing {
     /// A lack of the given kind.
-    pub fn new(kind: MissingKind, why: impl Into<String>) -> Self {
+    pub fn new(kind: MissingKind, why: impl Into<Arc<str>>) -> Self {
         Self { kind, why: why.into() }
     }
 
     /// Not offered by this kernel or program.
-    pub fn absent(why: impl Into<String>) -> Self {
+    pub fn absent(why: impl Into<Arc<str>>) -> Self {
         Self::new(MissingKind::Absent, why)
     }
 }

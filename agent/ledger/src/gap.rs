@@ -56,11 +56,13 @@ pub fn of_cgroup(cgroup: &CgroupLedger) -> Vec<Gap> {
     let lazy = cgroup.lru_lazy.point().unwrap_or(0);
     gaps.extend(gap("usage", h.usage, "working_set", h.working_set, |bytes| {
         let lazy = lazy.min(bytes);
-        let mut why = format!("inactive_file: {} of page cache", iec(bytes - lazy));
-        if lazy > 0 {
-            why += &format!(" and {} that was lazily freed at some time", iec(lazy));
-        }
-        why
+        let parts = [(bytes - lazy, "of page cache"), (lazy, "that was lazily freed at some time")];
+        let held: Vec<String> = parts
+            .iter()
+            .filter(|(bytes, _)| *bytes > 0)
+            .map(|(bytes, what)| format!("{} {what}", iec(*bytes)))
+            .collect();
+        format!("inactive_file: {}", held.join(" and "))
     }));
     let reclaimable = [
         (Account::PageCache, "page cache"),

@@ -66,6 +66,12 @@ pub(crate) fn untold<'a>(members: &[&'a ProcessLedger], account: Account) -> Opt
     reasons.map(|a| &a.missing).min_by_key(|m| (m.kind, &m.why))
 }
 
+/// Why a process could not be looked into, where rights were wanting for one.
+pub(crate) fn denied<'a>(members: &[&'a ProcessLedger]) -> Option<&'a Missing> {
+    let lacks = members.iter().flat_map(|m| &m.absent).map(|a| &a.missing);
+    lacks.filter(|m| m.kind == MissingKind::Denied).min_by_key(|m| &m.why)
+}
+
 /// Kernel threads and zombies hold nothing.
 fn users<'a>(members: &'a [&ProcessLedger]) -> impl Iterator<Item = &'a ProcessLedger> {
     members.iter().copied().filter(|m| m.kind == ProcessKind::User)
@@ -115,23 +121,36 @@ fn held_by(
     stat: &MemoryStat,
     lumped: &mut i64,
 ) -> Figure {
-    let mut sum = 0i64;
-    let (mut told, mut exact, mut count) = (0, true, 0);
+    let mut sum = Figure::Absent;
+    let (mut told, mut count) = (0, 0);
     for member in users(members) {
         count += 1;
         if let Some((_, charged)) = member.charged.iter().find(|(a, _)| *a == account) {
             let is_lump = member.walk_age.is_none() && account.is_residual();
             let lazy = if is_lump { (*lumped).min(*charged).max(0) } else { 0 };
             *lumped -= lazy;
-            sum = sum.saturating_add(charged - lazy);
+            sum = sum.plus(charge(member.ledger.figure(account), *charged, lazy));
             told += 1;
-            exact &= matches!(member.ledger.figure(account), Figure::Exact(_)) && lazy == 0;
         }
     }
     match told {
         0 if account.is_residual() || (count == 0 && !account.is_from_books()) => Figure::Exact(0),
         0 => Figure::Absent,
-        n if n == count && exact => Figure::Exact(sum),
-        _ => Figure::interval(0, sum, signed(stat.anon)),
+        n if n == count => sum,
+        _ => {
+            let point = sum.point().unwrap_or(0);
+            Figure::interval(0, point, signed(stat.anon))
+        }
     }
+}
+
+/// A member's figure in the measure of what is charged for it: its bounds keep
+/// their distance from the point.
+fn charge(figure: Figure, charged: i64, lazy: i64) -> Figure {
+    let (Some((low, high)), Some(point)) = (figure.bounds(), figure.point()) else {
+        return Figure::Absent;
+    };
+    let low = charged.saturating_sub(point.saturating_sub(low)).max(0).min(charged - lazy);
+    let high = charged.saturating_add(high.saturating_sub(point));
+    Figure::interval(low, charged - lazy, high)
 }

@@ -143,7 +143,7 @@ fn book_split(ledger: &mut Ledger, split: &Split, age: Duration) {
 /// Law P1: what lies between RSS and VSZ.
 fn book_address_space(ledger: &mut Ledger, walk: &Walk) {
     let mut sums = [0u64; 5];
-    for area in &walk.areas {
+    for area in walk.areas.iter() {
         let swap = area.swap;
         let rest = area.size().saturating_sub(area.rss).saturating_sub(swap);
         let huge = area.hugetlb.min(rest);
@@ -222,11 +222,14 @@ fn absences(sample: &ProcessSample, ledger: &Ledger) -> Vec<Absence> {
     absence::note(&mut absent, "walk", &sample.walk);
     absence::note(&mut absent, "cgroup", &sample.cgroup);
     let unread = Missing::absent("no allocator's or runtime's books were read for this process");
+    let unnamed = Missing::absent("the books that were read name no such memory");
     if sample.claims.is_empty() {
         absent.push(Absence::new("in_use", &unread));
     }
-    absence::of_accounts(&mut absent, ledger, |account| {
-        if account.is_from_books() { Some(&unread) } else { sample.walk.as_ref().err() }
+    absence::of_accounts(&mut absent, ledger, |account| match account.is_from_books() {
+        true if sample.claims.is_empty() => Some(&unread),
+        true => Some(&unnamed),
+        false => sample.walk.as_ref().err(),
     });
     absent
 }

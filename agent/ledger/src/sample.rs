@@ -4,6 +4,7 @@
 //! the page size). Kernel files and versions are named where a field is not
 //! everywhere.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::claim::Claim;
@@ -63,8 +64,9 @@ pub struct Counters {
 /// One walk over all mappings of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Walk {
-    /// The mappings in address order, without vsyscall.
-    pub areas: Vec<Area>,
+    /// The mappings in address order, without vsyscall. Shared, because a walk is
+    /// kept and shown again until it is made anew.
+    pub areas: Arc<[Area]>,
     /// How long before the sample it was made.
     pub age: Duration,
 }

@@ -47,7 +47,7 @@ fn sample(areas: Vec<Area>, claims: Vec<Claim>) -> ProcessSample {
         name: "example".to_owned(),
         kind: ProcessKind::User,
         counters: Ok(counters),
-        walk: Ok(Walk { areas, age: Duration::ZERO }),
+        walk: Ok(Walk { areas: areas.into(), age: Duration::ZERO }),
         claims,
         cgroup: Ok("/example".to_owned()),
     }

@@ -33,7 +33,7 @@ fn sound(ledger: &Ledger) -> Result<(), TestCaseError> {
 fn reasoned(ledger: &Ledger, absent: &[Absence]) -> Result<(), TestCaseError> {
     for entry in ledger.entries().iter().filter(|e| e.figure == Figure::Absent) {
         let reason = absent.iter().find(|a| a.what == entry.account.name());
-        prop_assert!(reason.is_some_and(|r| r.missing.why != "not read"), "{entry:?}");
+        prop_assert!(reason.is_some_and(|r| *r.missing.why != *"not read"), "{entry:?}");
     }
     Ok(())
 }

@@ -155,7 +155,9 @@ impl Process {
     fn walk(&self, depth: Depth, buf: &mut Buf) -> Fact<Walk> {
         match depth {
             Depth::Counters => Err(Missing::new(MissingKind::Refused, "a walk was not asked for")),
-            Depth::Walk => self.areas(buf).map(|areas| Walk { areas, age: Duration::ZERO }),
+            Depth::Walk => {
+                self.areas(buf).map(|areas| Walk { areas: areas.into(), age: Duration::ZERO })
+            }
         }
     }
 

@@ -110,7 +110,7 @@ pub fn process(pid: u32, name: &str, cgroup: &str, rss: u64) -> ProcessSample {
             swap: None,
             threads: None,
         }),
-        walk: Ok(Walk { areas: vec![heap], age: Duration::ZERO }),
+        walk: Ok(Walk { areas: [heap].into(), age: Duration::ZERO }),
         claims: Vec::new(),
         cgroup: Ok(cgroup.to_owned()),
     }

@@ -1,7 +1,7 @@
 //! Why a figure is not there: an absent figure is never shown without it.
 
 use memgap_ledger::finding::Subject;
-use memgap_ledger::{Absence, Account, Figure, Ledger, MissingKind};
+use memgap_ledger::{Absence, Figure, Ledger, MissingKind};
 
 use super::headline;
 
@@ -25,7 +25,6 @@ pub fn reasons(subject: Subject<'_>) -> Vec<Reason> {
             reasons.push(of_headline(subject, name));
         }
     }
-    reasons.extend(of_members(subject));
     reasons
 }
 
@@ -64,24 +63,16 @@ fn absences(subject: Subject<'_>) -> &[Absence] {
 
 impl Reason {
     fn of(absence: &Absence) -> Self {
-        Self { what: absence.what, why: absence.missing.why.clone(), kind: absence.missing.kind }
+        Self {
+            what: absence.what,
+            why: absence.missing.why.to_string(),
+            kind: absence.missing.kind,
+        }
     }
 
     fn absent(what: &'static str, why: &str) -> Self {
         Self { what, why: why.to_owned(), kind: MissingKind::Absent }
     }
-}
-
-/// A cgroup's processes that were listed and may not be looked into.
-fn of_members(subject: Subject<'_>) -> Option<Reason> {
-    let Subject::Cgroup(cgroup) = subject else { return None };
-    let denied = cgroup.processes.is_some() && cgroup.ledger.booked(Account::Unreadable) != 0;
-    denied.then(|| Reason {
-        what: "mappings",
-        why: "those of some processes may not be read: run as root, or with CAP_SYS_PTRACE"
-            .to_owned(),
-        kind: MissingKind::Denied,
-    })
 }
 
 /// A headline figure falls with the reading that it is made of.

@@ -57,7 +57,7 @@ pub fn server() -> ProcessSample {
             swap: Some(0),
             threads: Some(1),
         }),
-        walk: Ok(Walk { areas, age: Duration::ZERO }),
+        walk: Ok(Walk { areas: areas.into(), age: Duration::ZERO }),
         claims: Vec::new(),
         cgroup: Ok("/system.slice/api.service".to_owned()),
     }

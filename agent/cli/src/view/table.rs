@@ -102,7 +102,7 @@ pub fn capture(directory: &str, counts: Counts, lacks: &[Missing], style: &Style
         style.safe(directory)
     );
     let mut text = format!("{}\n{command}\n", style.wrap(&what, 0, 2));
-    let mut reasons: Vec<&str> = lacks.iter().map(|lack| lack.why.as_str()).collect();
+    let mut reasons: Vec<&str> = lacks.iter().map(|lack| &*lack.why).collect();
     reasons.sort_unstable();
     reasons.dedup();
     for why in reasons.iter().take(REASONS) {

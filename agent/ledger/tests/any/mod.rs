@@ -130,7 +130,7 @@ fn walk(scale: Scale) -> impl Strategy<Value = Walk> {
     (prop::collection::vec(parts, 0..12), prop_oneof![Just(0u64), 1u64..100]).prop_map(
         |(parts, age)| {
             let mut at = 0u64;
-            let areas = parts
+            let areas: Vec<_> = parts
                 .into_iter()
                 .map(|(hole, size, kind, [accessible, writable], f)| {
                     let start = at.saturating_add(if hole % 2 == 0 { 0 } else { hole });
@@ -138,7 +138,7 @@ fn walk(scale: Scale) -> impl Strategy<Value = Walk> {
                     area(start, at, kind, accessible, writable, f)
                 })
                 .collect();
-            Walk { areas, age: Duration::from_secs(age) }
+            Walk { areas: areas.into(), age: Duration::from_secs(age) }
         },
     )
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::sync::Arc;
 use std::time::Instant;
 
 use memgap_ledger::sample::{Area, Counters, ProcessKind, ProcessSample, Walk};
@@ -51,7 +52,7 @@ struct Identity {
 /// A walk that was made, with what tells whether it is still worth showing.
 #[derive(Debug)]
 pub(super) struct Kept {
-    pub areas: Vec<Area>,
+    pub areas: Arc<[Area]>,
     pub made: Instant,
     /// Anonymous memory at that time.
     pub anon: u64,
@@ -132,7 +133,7 @@ impl Tracked {
         let statm = process.file(statm::NAME)?;
         self.counters = count(&statm, self.pid, identity.kind, round)?;
         let before = thread_cpu();
-        let areas = process.areas(round.buf)?;
+        let areas: Arc<[Area]> = process.areas(round.buf)?.into();
         let rate = Rate::of(self.counters.rss, areas.len(), thread_cpu().saturating_sub(before));
         self.walk = Some(Kept { areas, made: Instant::now(), anon: self.counters.anon, rate });
         Ok(())

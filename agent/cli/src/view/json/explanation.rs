@@ -150,7 +150,7 @@ pub fn absent(reasons: Vec<Reason>) -> Vec<AbsentJson> {
 pub fn lacking(lacks: &[Missing]) -> Vec<AbsentJson> {
     let one = |lack: &Missing| AbsentJson {
         what: "capture",
-        why: lack.why.clone(),
+        why: lack.why.to_string(),
         kind: lack.kind.name(),
     };
     lacks.iter().map(one).collect()
