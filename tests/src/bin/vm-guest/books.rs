@@ -83,7 +83,7 @@ fn residual(group: &Group, report: &Report, findings: &mut Findings) -> Result<(
 }
 
 /// What charges and counters may be apart by: per-CPU stocks, measured.
-fn residual_bound() -> Result<i64> {
+pub fn residual_bound() -> Result<i64> {
     Ok(i64::try_from(thread::available_parallelism()?.get())? * 512 * KIB)
 }
 
