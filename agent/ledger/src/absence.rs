@@ -31,8 +31,10 @@ pub(crate) fn of_accounts<'a>(
     ledger: &Ledger,
     why: impl Fn(Account) -> Option<&'a Missing>,
 ) {
-    for entry in ledger.entries().iter().filter(|e| e.figure == Figure::Absent) {
-        let unknown = Missing::absent("not read");
+    let unknown = Missing::absent("not read");
+    let unread = || ledger.entries().iter().filter(|e| e.figure == Figure::Absent);
+    absent.reserve(unread().count());
+    for entry in unread() {
         let missing = why(entry.account).unwrap_or(&unknown);
         absent.push(Absence::new(entry.account.name(), missing));
     }

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, BufRead};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -207,8 +207,12 @@ impl Buf {
             }
             let filled = kept + n;
             let whole = self.0[..filled].iter().rposition(|b| *b == b'\n').map_or(0, |p| p + 1);
-            for line in self.0[..whole].split_inclusive(|b| *b == b'\n') {
-                each(&line[..line.len() - 1]).map_err(invalid)?;
+            let mut rest = &self.0[..whole];
+            while !rest.is_empty() {
+                let line = rest;
+                // By memchr, unlike `split`, which looks at each byte by itself.
+                let len = rest.skip_until(b'\n')?;
+                each(&line[..len - 1]).map_err(invalid)?;
             }
             self.0.copy_within(whole..filled, 0);
             kept = filled - whole;

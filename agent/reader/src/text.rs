@@ -29,12 +29,9 @@ pub(crate) fn key_value(line: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// The bytes of a `123 kB` value.
 pub(crate) fn kilobytes(value: &[u8]) -> Option<u64> {
-    let mut words = words(value);
-    let number = decimal(words.next()?)?;
-    match words.next() {
-        Some(b"kB") => number.checked_mul(1024),
-        None => Some(number),
-        Some(_) => None,
+    match value.strip_suffix(b" kB") {
+        Some(number) => decimal(number)?.checked_mul(1024),
+        None => decimal(value),
     }
 }
 
