@@ -23,6 +23,14 @@ pub enum Error {
         /// What may be given instead.
         remedy: &'static str,
     },
+    /// The word names no endpoint that may be asked.
+    #[error("`{word}` is no endpoint: {remedy}")]
+    Endpoint {
+        /// What was given.
+        word: String,
+        /// What may be given instead.
+        remedy: &'static str,
+    },
     /// Nothing of that name is there.
     #[error("{target} was not found: {remedy}")]
     NotFound {

@@ -1,4 +1,4 @@
-//! Reads a machine: the only crate of memgap that touches procfs and cgroupfs.
+//! Reads a machine: the only crate of memgap that touches procfs, cgroupfs and sockets.
 //!
 //! Every reading becomes a type of `memgap_ledger::sample`; what can not be read
 //! becomes a `Missing` that names the file and tells gone, denied, absent and
@@ -9,6 +9,7 @@ mod capture;
 pub mod cgroups;
 mod collector;
 mod container_names;
+mod endpoint;
 mod error;
 mod fields;
 mod file;
@@ -25,9 +26,11 @@ mod walk;
 pub use capture::{Captured, capture};
 pub use cgroups::Cgroups;
 pub use collector::{CollectionStats, Collector, Spent};
+pub use endpoint::{Answer, Figures, read as read_endpoint};
 pub use error::Error;
 pub use file::{Buf, Dir};
 pub use process::{Depth, Process};
 pub use reader::{Reader, Roots};
+pub use source::http::{Endpoint, Limits};
 pub use target::{Found, Target};
 pub use walk::WalkPolicy;

@@ -1,10 +1,16 @@
 //! One file per kernel interface: `parse` over bytes beside `read` over a handle.
+//! What programs tell of themselves over HTTP comes as a stream.
 
 pub mod cgroup;
+pub mod exposition;
+pub mod expvar;
+pub mod http;
 pub mod maps;
 pub mod meminfo;
 pub mod memory_stat;
+pub mod memstats;
 pub mod mountinfo;
+pub mod pprof;
 pub mod smaps;
 pub mod smaps_rollup;
 pub mod sockstat;
