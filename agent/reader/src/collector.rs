@@ -30,6 +30,8 @@ pub struct Collector {
     rate: Rate,
     page_size: u64,
     max_handles: usize,
+    /// Mappings of all walks that are kept.
+    max_kept: usize,
     tracked: BTreeMap<u32, Tracked>,
     /// Counts collections, from 1.
     round: u64,
@@ -56,6 +58,8 @@ pub struct CollectionStats {
     pub refused: u64,
     /// Walks that were due, but for which the budget did not suffice.
     pub skipped: u64,
+    /// Walks that were kept until now, dropped to make room for newer ones.
+    pub dropped: u64,
     /// Readings that failed, by file and kind.
     pub errors: BTreeMap<(&'static str, MissingKind), u64>,
 }
@@ -88,6 +92,7 @@ impl Collector {
             rate: Rate::default(),
             page_size: rustix::param::page_size() as u64,
             max_handles: usize::try_from(limit).unwrap_or(usize::MAX),
+            max_kept: walks::MAX_KEPT,
             tracked: BTreeMap::new(),
             round: 0,
             last: None,
@@ -227,5 +232,21 @@ mod tests {
             let own = machine.processes.iter().find(|p| p.pid == std::process::id());
             assert!(own.and_then(|p| p.counters.as_ref().ok()).is_some_and(|c| c.rss > 0));
         }
+    }
+
+    #[test]
+    fn the_oldest_walks_make_room_for_newer_ones() {
+        let reader = Reader::open(Roots::default()).expect("procfs is mounted");
+        let all = WalkPolicy { min_bytes: 0, budget_share: 1.0, ..WalkPolicy::default() };
+        let mut collector = Collector::new(reader, all);
+        // Fewer than any program has.
+        collector.max_kept = 1;
+        let (machine, stats) = collector.collect().expect("procfs is readable");
+        assert!(machine.processes.iter().all(|p| p.walk.is_err()));
+        assert!(stats.dropped > 0 && stats.dropped <= stats.walks.len() as u64);
+        let own = collector.tracked.get(&std::process::id()).expect("it runs");
+        assert!(own.no_walk.why.contains("make room") && own.cost.areas.is_some());
+        // They are not walked again at once, to be dropped again.
+        assert!(own.retry > collector.round + 1);
     }
 }

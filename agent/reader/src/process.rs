@@ -155,16 +155,16 @@ impl Process {
     fn walk(&self, depth: Depth, buf: &mut Buf) -> Fact<Walk> {
         match depth {
             Depth::Counters => Err(Missing::new(MissingKind::Refused, "a walk was not asked for")),
-            Depth::Walk => {
-                self.areas(buf).map(|areas| Walk { areas: areas.into(), age: Duration::ZERO })
-            }
+            Depth::Walk => self
+                .areas(smaps::MAX_AREAS, buf)
+                .map(|areas| Walk { areas: areas.into(), age: Duration::ZERO }),
         }
     }
 
-    /// Walks its mappings.
-    pub(crate) fn areas(&self, buf: &mut Buf) -> Fact<Vec<Area>> {
+    /// Walks its mappings, at most `most` of them.
+    pub(crate) fn areas(&self, most: usize, buf: &mut Buf) -> Fact<Vec<Area>> {
         let tmpfs = self.tmpfs(buf);
-        smaps::read(self, &tmpfs, buf)
+        smaps::read(self, &tmpfs, most, buf)
     }
 
     /// A thread of a process whose first one has ended: the files in its directory
@@ -245,6 +245,14 @@ mod tests {
     use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
     use super::*;
+
+    #[test]
+    fn a_walk_over_too_many_mappings_is_refused() {
+        let own = Process::open(Path::new("/proc"), std::process::id()).expect("we run");
+        let lack = own.areas(1, &mut Buf::default()).expect_err("a program has more");
+        assert_eq!(lack.kind, MissingKind::Refused);
+        assert!(lack.why.contains("more than 1 mappings"), "{lack}");
+    }
 
     #[test]
     fn a_walk_that_the_process_does_not_survive_is_no_walk() {

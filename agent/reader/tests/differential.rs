@@ -92,7 +92,7 @@ fn a_walk_sums_to_the_kernels_own_sums() {
     let reader = Reader::open(Roots::default()).unwrap();
     let process = reader.open_process(std::process::id()).unwrap();
     let mut buf = Buf::default();
-    let areas = smaps::read(&process, &[], &mut buf).unwrap();
+    let areas = smaps::read(&process, &[], smaps::MAX_AREAS, &mut buf).unwrap();
     let sums = smaps_rollup::read(&process, &mut buf).unwrap();
     let near = |a: u64, b: u64| a.abs_diff(b) <= 1 << 20;
     assert!(near(areas.iter().map(|a| a.rss).sum(), sums.rss));

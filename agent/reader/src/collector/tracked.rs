@@ -20,6 +20,9 @@ use crate::walk::Rate;
 /// then turned into its program.
 const REFRESH: u64 = 16;
 
+/// Mappings that one walk may meet: 1.5 MiB of them.
+pub(super) const MAX_AREAS: usize = 1 << 14;
+
 /// What is known of one process.
 #[derive(Debug)]
 pub(super) struct Tracked {
@@ -34,6 +37,8 @@ pub(super) struct Tracked {
     /// The collection that reads its name and cgroup again.
     due: u64,
     pub walk: Option<Kept>,
+    /// What the last walk showed a walk of this process to cost.
+    pub cost: Cost,
     /// Why there is no walk, or no newer one.
     pub no_walk: Missing,
     /// The first collection that may try to walk it after a failure.
@@ -56,8 +61,14 @@ pub(super) struct Kept {
     pub made: Instant,
     /// Anonymous memory at that time.
     pub anon: u64,
-    /// What it showed a walk of this process to cost.
+}
+
+/// What is known of the cost of walking a process; it outlives the walk.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Cost {
     pub rate: Option<Rate>,
+    /// How many mappings it has.
+    pub areas: Option<usize>,
 }
 
 /// Where a collection reads, and how.
@@ -84,6 +95,7 @@ impl Tracked {
             seen: round.number,
             due: round.number + 1,
             walk: None,
+            cost: Cost::default(),
             no_walk: Missing::new(MissingKind::Refused, "no walk is due: too little memory"),
             retry: 0,
         })
@@ -109,6 +121,7 @@ impl Tracked {
             statm: self.statm.take(),
             due: next + u64::from(self.pid).wrapping_sub(next) % REFRESH,
             walk: self.walk.take(),
+            cost: self.cost,
             no_walk: self.no_walk.clone(),
             retry: self.retry,
             ..fresh
@@ -124,7 +137,8 @@ impl Tracked {
         self.cgroup.as_ref().is_ok_and(|path| cgroups.contains(path.as_str()))
     }
 
-    /// Walks its mappings, directly after its counters are read once more.
+    /// Walks its mappings, directly after its counters are read once more. One that
+    /// has more than [`MAX_AREAS`] is not walked to its end.
     pub fn walk(&mut self, round: &mut Round<'_>) -> Fact<()> {
         let (process, identity) = open(self.pid, round)?;
         if identity.start != self.identity.start {
@@ -133,9 +147,19 @@ impl Tracked {
         let statm = process.file(statm::NAME)?;
         self.counters = count(&statm, self.pid, identity.kind, round)?;
         let before = thread_cpu();
-        let areas: Arc<[Area]> = process.areas(round.buf)?.into();
-        let rate = Rate::of(self.counters.rss, areas.len(), thread_cpu().saturating_sub(before));
-        self.walk = Some(Kept { areas, made: Instant::now(), anon: self.counters.anon, rate });
+        let areas: Arc<[Area]> = match process.areas(MAX_AREAS, round.buf) {
+            Ok(areas) => areas.into(),
+            Err(lack) => {
+                if lack.kind == MissingKind::Refused {
+                    self.cost.areas = Some(MAX_AREAS);
+                }
+                return Err(lack);
+            }
+        };
+        let took = thread_cpu().saturating_sub(before);
+        self.cost =
+            Cost { rate: Rate::of(self.counters.rss, areas.len(), took), areas: Some(areas.len()) };
+        self.walk = Some(Kept { areas, made: Instant::now(), anon: self.counters.anon });
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use memgap_ledger::{Missing, MissingKind};
 
-use super::tracked::{Round, Tracked};
+use super::tracked::{Cost, Round, Tracked};
 use super::{Clock, CollectionStats, Collector};
 use crate::walk::{Rate, WalkPolicy};
 
@@ -19,6 +19,10 @@ const PAUSE: u64 = 16;
 /// Memory that a process in a cgroup with lazily freed memory must have, as a
 /// share of what is walked for its own sake.
 const LAZY_SHARE: u64 = 16;
+
+/// Mappings that all walks which are kept may have together: 12 MiB of them. The
+/// mappings of other programs must not decide what this one takes.
+pub(super) const MAX_KEPT: usize = 1 << 17;
 
 /// What a buffer may keep between collections; the text of a large walk is larger.
 const KEPT_BUFFER: usize = 64 << 10;
@@ -53,6 +57,7 @@ impl Collector {
                 tracked.no_walk = over_budget(self.policy.budget_share);
             } else {
                 self.walk_one(pid, stats);
+                self.make_room(stats);
             }
         }
         self.buf.shrink(KEPT_BUFFER);
@@ -73,12 +78,16 @@ impl Collector {
         match walked {
             Ok(()) => {
                 stats.walks.push(took.wall);
-                if let Some(rate) = tracked.walk.as_ref().and_then(|kept| kept.rate) {
+                if let Some(rate) = tracked.cost.rate {
                     self.rate.learn(rate);
                 }
             }
             Err(lack) => {
-                stats.note("smaps", &lack);
+                if lack.kind == MissingKind::Refused {
+                    stats.refused += 1;
+                } else {
+                    stats.note("smaps", &lack);
+                }
                 if lack.kind == MissingKind::Gone {
                     self.tracked.remove(&pid);
                 } else {
@@ -86,6 +95,25 @@ impl Collector {
                     tracked.no_walk = lack;
                 }
             }
+        }
+    }
+
+    /// Drops the oldest walks, as far as all that are kept have too many mappings.
+    fn make_room(&mut self, stats: &mut CollectionStats) {
+        let areas = |tracked: &Tracked| tracked.walk.as_ref().map_or(0, |kept| kept.areas.len());
+        let mut kept: usize = self.tracked.values().map(areas).sum();
+        while kept > self.max_kept {
+            let made = |tracked: &&mut Tracked| tracked.walk.as_ref().map(|kept| kept.made);
+            let walked = self.tracked.values_mut().filter(|tracked| tracked.walk.is_some());
+            let Some(oldest) = walked.min_by_key(made) else { return };
+            kept -= areas(oldest);
+            oldest.walk = None;
+            oldest.retry = self.round + PAUSE;
+            oldest.no_walk = Missing::new(
+                MissingKind::Refused,
+                format!("its walk had to make room: walks of {} mappings are kept", self.max_kept),
+            );
+            stats.dropped += 1;
         }
     }
 }
@@ -106,9 +134,8 @@ fn is_due(tracked: &Tracked, is_lazy: bool, policy: &WalkPolicy, now: Instant) -
 
 /// What a walk is expected to cost: by the process's own rate, where it has one.
 fn predict(tracked: &Tracked, general: Rate) -> Duration {
-    let kept = tracked.walk.as_ref();
-    let rate = kept.and_then(|kept| kept.rate).unwrap_or(general);
-    rate.predict(tracked.counters.rss, kept.map(|kept| kept.areas.len()))
+    let Cost { rate, areas } = tracked.cost;
+    rate.unwrap_or(general).predict(tracked.counters.rss, areas)
 }
 
 fn over_cap(cost: Duration, cap: Duration) -> Missing {

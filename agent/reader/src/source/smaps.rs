@@ -1,8 +1,8 @@
 //! `/proc/PID/smaps`: proc_pid_smaps(5), `show_smap` in fs/proc/task_mmu.c, 4.14
 //! and later.
 
-use memgap_ledger::Fact;
 use memgap_ledger::sample::{Area, AreaKind};
+use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::Parsed;
 use super::maps::{self, Device, Mapping};
@@ -14,21 +14,27 @@ use crate::text;
 /// Name of the file below a process's directory.
 pub const NAME: &str = "smaps";
 
-/// What one walk may take: sixteen times the default of `vm.max_map_count`.
-const MAX_AREAS: usize = 1 << 20;
+/// What one walk may take: sixteen times the usual `vm.max_map_count`.
+pub const MAX_AREAS: usize = 1 << 20;
 /// And its text: about 700 bytes an area.
 const LIMIT: usize = 256 << 20;
 
-/// Walks the mappings of a process. `tmpfs` are the devices of its tmpfs mounts.
-pub fn read(process: &Process, tmpfs: &[Device], buf: &mut Buf) -> Fact<Vec<Area>> {
-    let mut walk = Areas::new(tmpfs);
-    process.lines(NAME, LIMIT, buf, |line| walk.take(line))?;
+/// Walks the mappings of a process, refused where there are more than `most`.
+/// `tmpfs` are the devices of its tmpfs mounts.
+pub fn read(process: &Process, tmpfs: &[Device], most: usize, buf: &mut Buf) -> Fact<Vec<Area>> {
+    let mut walk = Areas::new(tmpfs, most);
+    let lines = process.lines(NAME, LIMIT, buf, |line| walk.take(line));
+    if lines.is_err() && walk.done.len() == most {
+        let why = format!("process {} has more than {most} mappings", process.pid());
+        return Err(Missing::new(MissingKind::Refused, why));
+    }
+    lines?;
     walk.finish().map_err(|what| process.malformed(NAME, what))
 }
 
 /// The areas of the text in address order, without vsyscall.
 pub fn parse(text: &[u8], tmpfs: &[Device]) -> Parsed<Vec<Area>> {
-    let mut walk = Areas::new(tmpfs);
+    let mut walk = Areas::new(tmpfs, MAX_AREAS);
     for line in text.split_inclusive(|b| *b == b'\n') {
         walk.take(line.strip_suffix(b"\n").ok_or("the last line is cut short")?)?;
     }
@@ -90,6 +96,7 @@ impl Figures {
 /// The walk as it is read, line by line.
 struct Areas<'d> {
     tmpfs: &'d [Device],
+    most: usize,
     /// The device of the kernel's own tmpfs, once a name has told it.
     internal: Option<Device>,
     /// Files on devices without hardware, which may be the kernel's own tmpfs.
@@ -107,8 +114,8 @@ struct Entry {
 }
 
 impl<'d> Areas<'d> {
-    fn new(tmpfs: &'d [Device]) -> Self {
-        Self { tmpfs, internal: None, unsure: Vec::new(), done: Vec::new(), open: None }
+    fn new(tmpfs: &'d [Device], most: usize) -> Self {
+        Self { tmpfs, most, internal: None, unsure: Vec::new(), done: Vec::new(), open: None }
     }
 
     fn take(&mut self, line: &[u8]) -> Parsed<()> {
@@ -145,8 +152,8 @@ impl<'d> Areas<'d> {
         if entry.is_vsyscall {
             return Ok(());
         }
-        if self.done.len() == MAX_AREAS {
-            return Err("there are more than 1048576 mappings");
+        if self.done.len() == self.most {
+            return Err("there are more mappings than may be read");
         }
         let kind = kind::with_flags(entry.area.kind, flags);
         if kind == AreaKind::File && entry.device.0 == 0 {
