@@ -50,6 +50,19 @@ pub struct Args {
     #[arg(long = "process-groups", value_name = "N", default_value_t = 20)]
     pub process_groups: u32,
 
+    /// CPU time that one walk over a process's mappings may be expected to take.
+    /// What would cost more is not walked, and counted.
+    #[arg(long = "walk.cap", value_name = "TIME", default_value = "20ms", value_parser = walk_cap)]
+    pub walk_cap: Duration,
+
+    /// Share of one CPU that all walks together may take; 0 makes none.
+    #[arg(long = "walk.budget", value_name = "SHARE", default_value = "0.005", value_parser = share)]
+    pub walk_budget: f64,
+
+    /// Anonymous memory of a process from which on it is walked, in bytes.
+    #[arg(long = "walk.min-bytes", value_name = "BYTES", default_value_t = 16 << 20)]
+    pub walk_min_bytes: u64,
+
     /// Least level to log: error, warn, info, debug.
     #[arg(long = "log.level", value_name = "LEVEL", default_value_t = Level::INFO)]
     pub log_level: Level,
@@ -69,7 +82,23 @@ impl Args {
 const INTERVALS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_hours(1);
 
+/// The least and most CPU time that a walk may be allowed.
+const WALK_CAPS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_mins(1);
+
 fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    let is_sound = INTERVALS.contains(&interval);
+    is_sound.then_some(interval).ok_or_else(|| "it must be from 100ms to 60m".to_owned())
+}
+
+fn walk_cap(text: &str) -> Result<Duration, String> {
+    let cap = duration(text)?;
+    let is_sound = WALK_CAPS.contains(&cap);
+    is_sound.then_some(cap).ok_or_else(|| "it must be from 1ms to 1m".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
     let at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(at);
     let millis = match unit {
@@ -79,12 +108,13 @@ fn interval(text: &str) -> Result<Duration, String> {
         _ => return Err("give a number and a unit: 500ms, 10s, 1m".to_owned()),
     };
     let number: u64 = number.parse().map_err(|_| format!("{number:?} is no whole number"))?;
-    let interval = Duration::from_millis(number.saturating_mul(millis));
-    if INTERVALS.contains(&interval) {
-        Ok(interval)
-    } else {
-        Err("it must be from 100ms to 60m".to_owned())
-    }
+    Ok(Duration::from_millis(number.saturating_mul(millis)))
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    let is_sound = (0.0..=1.0).contains(&share);
+    is_sound.then_some(share).ok_or_else(|| "it must be from 0 to 1".to_owned())
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {
@@ -116,6 +146,18 @@ mod tests {
         assert_eq!(interval("1m"), Ok(Duration::from_mins(1)));
         for bad in ["", "10", "s", "0s", "99ms", "61m", "-1s", "1h", "1.5s", "99999999999999999m"] {
             assert!(interval(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_walks_may_cost_is_bounded() {
+        assert_eq!(walk_cap("20ms"), Ok(Duration::from_millis(20)));
+        for bad in ["0ms", "61s", "20"] {
+            assert!(walk_cap(bad).is_err(), "{bad}");
+        }
+        assert_eq!(share("0.005"), Ok(0.005));
+        for bad in ["", "-0.1", "1.1", "NaN", "inf", "1%"] {
+            assert!(share(bad).is_err(), "{bad}");
         }
     }
 

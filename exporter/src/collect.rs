@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use memgap_ledger::Machine;
 use memgap_ledger::sample::MachineSample;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
 use crate::limit::{Limiter, Limits, Shed};
 use crate::select::Scopes;
 use crate::snapshot::Snapshot;
-use crate::telemetry::{self, Telemetry};
+use crate::telemetry::{self, Stage, Telemetry};
 
 /// The last collection, once there is one.
 pub type Published = Option<Arc<Snapshot>>;
@@ -30,17 +31,23 @@ impl Pipeline {
         Self { limiter: Limiter::new(limits), telemetry, sheds: Vec::new() }
     }
 
-    /// Makes the ledgers of a sample and encodes them.
-    pub fn snapshot(&mut self, sample: &MachineSample) -> Snapshot {
-        let start = Instant::now();
-        let mut scopes = Scopes::of(&Machine::of(sample));
+    /// Makes the ledgers of a sample and encodes them. Each form of the figures is
+    /// given up as soon as the next is made: together they would be the exporter's
+    /// peak.
+    pub fn snapshot(&mut self, sample: MachineSample) -> Snapshot {
+        let clock = Clock::start();
+        let machine = Machine::of(&sample);
+        drop(sample);
+        let mut scopes = Scopes::of(&machine);
+        drop(machine);
         let sheds = self.limiter.apply(&mut scopes);
         telemetry::exported(&scopes, &sheds);
         self.report(sheds);
-        let made = Instant::now();
-        telemetry::stage("ledger", made - start);
+        clock.stop(Stage::Ledger);
+
+        let clock = Clock::start();
         let snapshot = Snapshot::of(&scopes, &self.telemetry);
-        telemetry::stage("encode", made.elapsed());
+        clock.stop(Stage::Encode);
         telemetry::encoded(snapshot.size());
         snapshot
     }
@@ -68,7 +75,7 @@ pub fn run(
     let mut next = Instant::now();
     while !published.is_closed() {
         if let Some(sample) = read() {
-            let snapshot = Some(Arc::new(pipeline.snapshot(&sample)));
+            let snapshot = Some(Arc::new(pipeline.snapshot(sample)));
             if published.send_replace(snapshot).is_none() {
                 tracing::info!("ready");
             }
@@ -76,4 +83,25 @@ pub fn run(
         next = (next + interval).max(Instant::now());
         thread::sleep(next.saturating_duration_since(Instant::now()));
     }
+}
+
+/// Measures what a stage takes.
+struct Clock {
+    wall: Instant,
+    cpu: Duration,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { wall: Instant::now(), cpu: thread_cpu() }
+    }
+
+    fn stop(self, stage: Stage) {
+        telemetry::stage(stage, self.wall.elapsed(), thread_cpu().saturating_sub(self.cpu));
+    }
+}
+
+/// CPU time of this thread so far.
+fn thread_cpu() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }

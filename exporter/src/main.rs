@@ -12,7 +12,7 @@ use memgap_exporter::args::Args;
 use memgap_exporter::collect::{self, Pipeline};
 use memgap_exporter::routes::{self, Answers};
 use memgap_exporter::server;
-use memgap_exporter::telemetry::{self, Telemetry};
+use memgap_exporter::telemetry::{self, Stage, Telemetry};
 use memgap_ledger::sample::MachineSample;
 use memgap_reader::{CollectionStats, Collector, Reader, Roots, WalkPolicy};
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,7 +49,7 @@ async fn run(args: &Args, pipeline: Pipeline) -> anyhow::Result<()> {
         cgroupfs: args.cgroupfs.clone(),
         container_logs: args.container_logs.clone(),
     })?;
-    let mut collector = Collector::new(reader, WalkPolicy::default());
+    let mut collector = Collector::new(reader, walk_policy(args));
     let (publish, published) = watch::channel(None);
     let interval = args.interval;
     thread::Builder::new()
@@ -65,6 +65,15 @@ async fn run(args: &Args, pipeline: Pipeline) -> anyhow::Result<()> {
     };
     server::serve(listeners, router, stop).await;
     Ok(())
+}
+
+fn walk_policy(args: &Args) -> WalkPolicy {
+    WalkPolicy {
+        cap: args.walk_cap,
+        budget_share: args.walk_budget,
+        min_bytes: args.walk_min_bytes,
+        ..WalkPolicy::default()
+    }
 }
 
 /// Collects once and records what it cost. Without a list of processes nothing
@@ -84,13 +93,27 @@ fn read(collector: &mut Collector) -> Option<MachineSample> {
 }
 
 fn record(stats: &CollectionStats) {
-    telemetry::stage("tier0", stats.tier0.wall);
-    telemetry::stage("cgroups", stats.cgroups.wall);
-    telemetry::stage("walk", stats.tier1.wall);
+    for (stage, spent) in
+        [(Stage::Tier0, stats.tier0), (Stage::Cgroups, stats.cgroups), (Stage::Walk, stats.tier1)]
+    {
+        telemetry::stage(stage, spent.wall, spent.cpu);
+    }
     telemetry::walks(&stats.walks);
     telemetry::walks_left_out("over_cap", stats.refused);
     telemetry::walks_left_out("over_budget", stats.skipped);
+    telemetry::walks_dropped(stats.dropped);
     for ((source, kind), count) in &stats.errors {
         telemetry::errors(source, *kind, *count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_walks_as_the_reader_would_by_itself() {
+        let args = Args::parse_from(["memgap-exporter"]);
+        assert_eq!(walk_policy(&args), WalkPolicy::default());
     }
 }

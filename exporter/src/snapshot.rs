@@ -69,11 +69,17 @@ const LINE: usize = 192;
 
 impl Encoded {
     fn of(text: String) -> Self {
-        let mut gzip = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
-        let written = gzip.write_all(text.as_bytes()).and_then(|()| gzip.finish());
+        let plain = exact(text.into_bytes());
+        let mut gzip = GzEncoder::new(Vec::with_capacity(plain.len() / 8), Compression::fast());
+        let written = gzip.write_all(&plain).and_then(|()| gzip.finish());
         let gzip = written.expect("writing to a vector can not fail");
-        Self { plain: text.into(), gzip: gzip.into() }
+        Self { plain, gzip: exact(gzip) }
     }
+}
+
+/// What is kept until the next collection keeps no room to grow.
+fn exact(bytes: Vec<u8>) -> Bytes {
+    bytes.into_boxed_slice().into()
 }
 
 /// Writes the families of every scope, then the findings of all.

@@ -4,14 +4,15 @@
 //! life of the process. Its text is the format 0.0.4 with families in no order;
 //! [`Own::write`] sorts them and turns them into OpenMetrics where that is asked.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
 use memgap_ledger::MissingKind;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::encode::{Encoder, Format, bare};
+use crate::encode::{Encoder, Format, Kind, Value, bare, labels};
 use crate::limit::Shed;
 use crate::own;
 use crate::select::Scopes;
@@ -27,18 +28,51 @@ pub struct Telemetry {
 #[derive(Debug)]
 pub struct Own {
     families: Vec<String>,
+    cpu: [f64; Stage::ALL.len()],
     process: own::Figures,
+}
+
+/// A part of a collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Every process's counters.
+    Tier0,
+    /// Every cgroup, and the host.
+    Cgroups,
+    /// Walks over processes' mappings.
+    Walk,
+    /// Making ledgers of what was read.
+    Ledger,
+    /// Writing them as text.
+    Encode,
 }
 
 /// Upper bounds in seconds: from a quiet machine to one that needs help. None
 /// is a whole number, which the two formats would write differently.
 const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 2.5];
 
+/// The same for walks: from a small process to beyond any sensible cap.
+const WALK_BUCKETS: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.5];
+
+const WALK_SECONDS: &str = "memgap_exporter_walk_seconds";
+
+/// Nanoseconds of CPU by stage, beside the recorder: its counters hold whole
+/// numbers only, and seconds are the unit of time.
+static CPU: [AtomicU64; Stage::ALL.len()] = [const { AtomicU64::new(0) }; Stage::ALL.len()];
+
+const CPU_SECONDS: &str = "memgap_exporter_cpu_seconds_total";
+
+const CPU_HELP: &str = "CPU time, user and system, that a part of the collections took.";
+
 impl Telemetry {
     /// Installs the recorder. Call it once, before anything is counted.
     pub fn install() -> anyhow::Result<Self> {
         let recorder = PrometheusBuilder::new()
             .set_buckets(BUCKETS)
+            .and_then(|b| {
+                b.set_buckets_for_metric(Matcher::Full(WALK_SECONDS.to_owned()), WALK_BUCKETS)
+            })
             .context("the buckets of the exporter's own histograms are not usable")?
             .build_recorder();
         let handle = recorder.handle();
@@ -55,7 +89,24 @@ impl Telemetry {
         let mut families: Vec<_> =
             text.split("\n\n").map(str::trim).filter(|f| !f.is_empty()).map(sorted).collect();
         families.sort_unstable();
-        Own { families, process: self.process.read() }
+        let cpu = CPU.each_ref().map(|nanos| nanos.load(Ordering::Relaxed) as f64 / 1e9);
+        Own { families, cpu, process: self.process.read() }
+    }
+}
+
+impl Stage {
+    /// Every stage, in the order in which a collection goes through them.
+    pub const ALL: [Self; 5] = [Self::Tier0, Self::Cgroups, Self::Walk, Self::Ledger, Self::Encode];
+
+    /// The stable word for labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tier0 => "tier0",
+            Self::Cgroups => "cgroups",
+            Self::Walk => "walk",
+            Self::Ledger => "ledger",
+            Self::Encode => "encode",
+        }
     }
 }
 
@@ -63,6 +114,10 @@ impl Own {
     /// Writes them in the encoder's format.
     pub fn write(&self, format: Format, out: &mut Encoder) {
         self.process.write(out);
+        let mut family = out.family(Kind::Counter, CPU_SECONDS, CPU_HELP);
+        for (stage, spent) in Stage::ALL.into_iter().zip(self.cpu) {
+            family.sample(&labels(&[("stage", stage.name())]), &[], Value::Float(spent));
+        }
         for line in self.families.iter().flat_map(|f| f.lines()) {
             match (format, line.strip_prefix("# ")) {
                 (Format::OpenMetrics, Some(header)) => out.append(&open_metrics_header(header)),
@@ -73,21 +128,28 @@ impl Own {
     }
 }
 
-/// Records how long a part of a collection took.
-pub fn stage(stage: &'static str, took: Duration) {
-    histogram!("memgap_exporter_collection_seconds", "stage" => stage).record(took);
+/// Records what a part of a collection took: time by the clock, and of the CPU.
+pub fn stage(stage: Stage, wall: Duration, cpu: Duration) {
+    histogram!("memgap_exporter_collection_seconds", "stage" => stage.name()).record(wall);
+    let nanos = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
+    CPU[stage as usize].fetch_add(nanos, Ordering::Relaxed);
 }
 
 /// Records the walks of a collection, each with its duration.
 pub fn walks(took: &[Duration]) {
     for walk in took {
-        histogram!("memgap_exporter_walk_seconds").record(*walk);
+        histogram!(WALK_SECONDS).record(*walk);
     }
 }
 
 /// Counts walks that were due and not made.
 pub fn walks_left_out(reason: &'static str, count: u64) {
     counter!("memgap_exporter_walks_left_out_total", "reason" => reason).increment(count);
+}
+
+/// Counts walks that were made and are kept no longer, for want of room.
+pub fn walks_dropped(count: u64) {
+    counter!("memgap_exporter_walks_dropped_total").increment(count);
 }
 
 /// Counts readings that failed.
@@ -129,13 +191,14 @@ pub fn accept_failed() {
 
 fn describe() {
     describe_histogram!("memgap_exporter_collection_seconds", "Time a part of a collection took.");
-    describe_histogram!(
-        "memgap_exporter_walk_seconds",
-        "Time a walk over a process's mappings took."
-    );
+    describe_histogram!(WALK_SECONDS, "Time a walk over a process's mappings took.");
     describe_counter!(
         "memgap_exporter_walks_left_out_total",
         "Walks that were due and not made: one would cost too much, or all together."
+    );
+    describe_counter!(
+        "memgap_exporter_walks_dropped_total",
+        "Walks that were made and are kept no longer: the oldest, where all have too many mappings."
     );
     describe_counter!(
         "memgap_exporter_errors_total",
