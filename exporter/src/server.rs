@@ -2,7 +2,7 @@
 //!
 //! `axum::serve` has no limits and no timers, so connections are accepted here:
 //! at most [`MAX_CONNECTIONS`] at a time, each with a time to send its request
-//! and a time to live. TLS would wrap the stream in [`Connections::serve`].
+//! and a time to live. TLS would wrap the stream in `Connections::serve`.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};

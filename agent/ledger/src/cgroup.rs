@@ -44,7 +44,7 @@ pub struct CgroupLedger {
 pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
     let mut ledger = Ledger::empty(Scope::Cgroup);
     let stat = sample.stat.as_ref().ok();
-    let lru_lazy = stat.map_or(Figure::Absent, |s| lru::lazy(&lists(s, sample.cpus)));
+    let lru_lazy = stat.map_or(Figure::Absent, |s| lru::lazy(&lists(s, sample.cpus, members)));
     let lazy = stat.map_or(Figure::Absent, |s| members::lazy_free(s, lru_lazy, members));
 
     if let Some(stat) = stat {
@@ -95,12 +95,14 @@ impl CgroupLedger {
     }
 }
 
-fn lists(stat: &MemoryStat, cpus: u32) -> Lists {
+fn lists(stat: &MemoryStat, cpus: u32, members: Members<'_>) -> Lists {
+    let locked = members::locked_file(members).point().unwrap_or(0);
     Lists {
         file_lists: stat.inactive_file.saturating_add(stat.active_file),
         page_cache: stat.file.saturating_sub(stat.shmem),
         anon: stat.anon,
         unevictable: stat.unevictable,
+        locked_file: u64::try_from(locked).unwrap_or(0),
         cpus,
     }
 }

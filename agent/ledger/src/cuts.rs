@@ -4,8 +4,7 @@
 use crate::account::{ANONYMOUS, Account};
 use crate::figure::{Figure, signed};
 use crate::ledger::Ledger;
-use crate::members::Members;
-use crate::process::ProcessLedger;
+use crate::members::{self, Members};
 use crate::sample::{CgroupSample, MemoryStat};
 
 /// The headline figures of a cgroup.
@@ -36,8 +35,10 @@ pub(crate) fn headline(
 ) -> CgroupHeadline {
     let usage = sample.usage.as_ref().ok().copied();
     let stat = sample.stat.as_ref().ok();
-    let members = members.unwrap_or_default();
-    let in_use = members.iter().fold(Figure::Absent, |sum, p| sum.plus(p.headline.in_use));
+    let in_use = members
+        .unwrap_or_default()
+        .iter()
+        .fold(Figure::Absent, |sum, p| sum.plus(p.headline.in_use));
     CgroupHeadline {
         usage: usage.map_or(Figure::Absent, Figure::exact),
         working_set: match (usage, stat) {
@@ -46,7 +47,9 @@ pub(crate) fn headline(
         },
         working_set_hidden: hidden(lru_lazy, ledger.figure(Account::LazyFree)),
         required: match (usage, stat) {
-            (Some(usage), Some(stat)) => required(usage, stat, sample, ledger, members),
+            (Some(usage), Some(stat)) => {
+                required(usage, stat, sample, ledger, members::locked_file(members))
+            }
             _ => Figure::Absent,
         },
         limit: sample.limit.as_ref().ok().copied().flatten(),
@@ -79,23 +82,24 @@ fn required(
     stat: &MemoryStat,
     sample: &CgroupSample,
     ledger: &Ledger,
-    members: &[&ProcessLedger],
+    locked_file: Figure,
 ) -> Figure {
     let cache = ledger.booked(Account::PageCache);
     let lazy = ledger.figure(Account::LazyFree);
     let (lazy_low, lazy_high) = lazy.bounds().unwrap_or((0, 0));
     let locked_high = signed(stat.unevictable).min(cache);
-    let walked = members.iter().fold(Figure::Absent, |sum, p| sum.plus(p.locked_file));
-    let locked = walked.point().unwrap_or(0).min(locked_high);
+    let locked = locked_file.point().unwrap_or(0).min(locked_high);
     let slab = ledger.booked(Account::SlabReclaimable);
     let base = signed(usage).saturating_sub(cache).saturating_sub(slab);
     // v1 does not say how much of the kernel's memory can be dropped.
     let unsplit = stat.slab_reclaimable.is_none();
     let slab_high = if unsplit { ledger.booked(Account::Kernel).max(0) } else { 0 };
-    // Pages that are also in the swap area go without being written.
+    // Pages that are also in the swap area go without being written, and tails of
+    // huge pages mostly go once the kernel splits them.
     let swaps = !matches!(sample.swap_limit, Ok(Some(0)));
     let swapcache = if swaps { signed(stat.swapcached.unwrap_or(0)) } else { 0 };
-    let low = base.saturating_sub(lazy_high).saturating_sub(slab_high).saturating_sub(swapcache);
+    let off_lru = ledger.booked(Account::OffLru).max(swapcache);
+    let low = base.saturating_sub(lazy_high).saturating_sub(slab_high).saturating_sub(off_lru);
     let point = base.saturating_sub(lazy.point().unwrap_or(0)).saturating_add(locked);
     let high = base.saturating_sub(lazy_low).saturating_add(locked_high);
     Figure::interval(low.max(0), point.max(0), high.max(0))

@@ -16,6 +16,9 @@ pub(crate) struct Lists {
     pub anon: u64,
     /// Pages off the lists by `mlock`; the kernel does not say of which kind.
     pub unevictable: u64,
+    /// Page cache that walks saw locked: of `unevictable`, what is known to be in
+    /// `page_cache`.
+    pub locked_file: u64,
     /// Processors: pages wait in per-CPU batches before they reach a list.
     pub cpus: u32,
 }
@@ -29,7 +32,8 @@ pub(crate) fn lazy(lists: &Lists) -> Figure {
     let anon = signed(lists.anon);
     let surplus = difference(lists.file_lists, lists.page_cache);
     let noise = signed(BATCH.saturating_mul(lists.cpus.into()));
-    let point = surplus.clamp(0, anon);
+    let locked = signed(lists.locked_file.min(lists.unevictable));
+    let point = surplus.saturating_add(locked).clamp(0, anon);
     let low = surplus.saturating_sub(noise).clamp(0, point);
     let high =
         surplus.saturating_add(signed(lists.unevictable)).saturating_add(noise).clamp(point, anon);
@@ -47,6 +51,7 @@ mod tests {
             page_cache: 0,
             anon: 512 << 20,
             unevictable: 0,
+            locked_file: 0,
             cpus: 2,
         };
         assert_eq!(lazy(&lists).point(), Some(268_427_264));
@@ -59,8 +64,13 @@ mod tests {
             page_cache: 8 << 20,
             anon: 512 << 20,
             unevictable: 24 << 20,
+            locked_file: 0,
             cpus: 0,
         };
         assert_eq!(lazy(&lists), Figure::interval(0, 0, 16 << 20));
+        // A walk saw 12 of the 24 MiB to be page cache: so many are missing on the
+        // lists, which lack 8 MiB, and the other 4 are lazy.
+        let walked = Lists { locked_file: 12 << 20, ..lists };
+        assert_eq!(lazy(&walked), Figure::interval(0, 4 << 20, 16 << 20));
     }
 }

@@ -60,6 +60,11 @@ pub(crate) fn book(ledger: &mut Ledger, stat: &MemoryStat, lazy: Figure, members
     ledger.book(Account::MovedCharges, moved, "memory.stat", seen.oldest);
 }
 
+/// Page cache that the members keep locked, as far as they were walked.
+pub(crate) fn locked_file(members: Members<'_>) -> Figure {
+    members.unwrap_or_default().iter().fold(Figure::Absent, |sum, p| sum.plus(p.locked_file))
+}
+
 /// Why no member tells an account: one reason stands for all.
 pub(crate) fn untold<'a>(members: &[&'a ProcessLedger], account: Account) -> Option<&'a Missing> {
     let reasons = members.iter().flat_map(|m| &m.absent).filter(|a| a.what == account.name());
