@@ -55,8 +55,11 @@ fn program(pid: u32, walk: Option<Vec<Area>>) -> ProcessSample {
             swap: None,
             threads: None,
         }),
-        walk: walk.map(|areas| Walk { areas: areas.into(), age: Duration::ZERO }).ok_or(not_due),
+        walk: walk
+            .map(|areas| Walk { areas: areas.into(), age: Duration::ZERO, resident: None })
+            .ok_or(not_due),
         claims: Vec::new(),
+        runtimes: Vec::new(),
         cgroup: Ok(container_path(pid % CONTAINERS)),
     }
 }

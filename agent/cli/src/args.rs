@@ -65,6 +65,9 @@ pub enum Command {
         /// pod/[NAMESPACE/]NAME
         #[arg(value_name = "TARGET")]
         target: String,
+        /// Say of every page what it is: exact, at the cost of a look at each
+        #[arg(long)]
+        deep: bool,
     },
     /// List processes or cgroups, the widest gap first
     Ps(Ps),
@@ -132,7 +135,7 @@ impl Args {
         let args = Self::try_parse()?;
         match (args.target, args.command) {
             (None, Some(command)) => Ok((args.global, command)),
-            (Some(target), None) => Ok((args.global, Command::Explain { target })),
+            (Some(target), None) => Ok((args.global, Command::Explain { target, deep: false })),
             (Some(target), Some(_)) => Err(Self::command().error(
                 ErrorKind::ArgumentConflict,
                 format!("unexpected word '{target}' before the command"),

@@ -89,7 +89,10 @@ fn run(global: &Global, command: &Command) -> anyhow::Result<Answer> {
     let style = Style::detect(global.color);
     let output = Output { style, json: global.json, time: SystemTime::now() };
     match command {
-        Command::Explain { target } => explain(&open(global)?, target, &output),
+        Command::Explain { target, deep } => {
+            let depth = if *deep { Depth::Pages } else { Depth::Books };
+            explain(&open(global)?, target, depth, &output)
+        }
         Command::Ps(ps) if ps.cgroups => list_cgroups(&open(global)?, ps, &output),
         Command::Ps(ps) => list_processes(&open(global)?, ps, &output),
         Command::Capture(capture) => save(&open(global)?, capture, &output),
@@ -125,7 +128,7 @@ fn open(global: &Global) -> Result<Reader, Error> {
     })
 }
 
-fn explain(reader: &Reader, target: &str, output: &Output) -> anyhow::Result<Answer> {
+fn explain(reader: &Reader, target: &str, depth: Depth, output: &Output) -> anyhow::Result<Answer> {
     let target: Target = target.parse()?;
     let show = |subject: Subject<'_>, others: &[u32]| {
         let document = || json::explanation(subject, others);
@@ -134,23 +137,22 @@ fn explain(reader: &Reader, target: &str, output: &Output) -> anyhow::Result<Ans
     };
     match reader.find(&target)? {
         Found::Process { pid, others } => {
-            let mut sample = reader.process(pid, Depth::Walk)?;
+            let mut sample = reader.process(pid, depth)?;
             if target == Target::Own {
-                let claims =
-                    own::claims().map_err(|e| anyhow!("jemalloc tells no statistics: {e}"))?;
-                sample.claims.extend(claims);
+                own::add_to(&mut sample)
+                    .map_err(|e| anyhow!("jemalloc tells no statistics: {e}"))?;
             }
             show(Subject::Process(&process::ledger(&sample)), &others)
         }
-        Found::Cgroup { path } => show(Subject::Cgroup(&read_cgroup(reader, &path)?), &[]),
+        Found::Cgroup { path } => show(Subject::Cgroup(&read_cgroup(reader, &path, depth)?), &[]),
         Found::Host => show(Subject::Host(&host::ledger(&reader.host())), &[]),
     }
 }
 
 /// A cgroup with the ledgers of its processes.
-fn read_cgroup(reader: &Reader, path: &str) -> Result<CgroupLedger, Missing> {
+fn read_cgroup(reader: &Reader, path: &str, depth: Depth) -> Result<CgroupLedger, Missing> {
     let sample = reader.cgroup(path)?;
-    let members = reader.members(path, Depth::Walk);
+    let members = reader.members(path, depth);
     let ledgers: Result<Vec<ProcessLedger>, &Missing> =
         members.as_ref().map(|samples| samples.iter().map(process::ledger).collect());
     let refs: Result<Vec<&ProcessLedger>, &Missing> =
@@ -179,7 +181,7 @@ fn list_cgroups(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Ans
         // Only a walk tells what is hidden from what is lazy: worth it where
         // either would show.
         let shows = made.lru_lazy.point().is_some_and(|bytes| bytes >= SHOWS);
-        if shows { read_cgroup(reader, &sample.path).unwrap_or(made) } else { made }
+        if shows { read_cgroup(reader, &sample.path, Depth::Walk).unwrap_or(made) } else { made }
     };
     let ledgers = samples.iter().map(ledger).collect();
     let listed = commands::ps::cgroups(ledgers, ps);
@@ -205,7 +207,7 @@ fn play(reader: &Reader, args: &DemoArgs, output: &Output) -> anyhow::Result<Ans
     }
     let explain = Explain {
         process: &|pid| reader.process(pid, Depth::Walk).map(|sample| process::ledger(&sample)),
-        cgroup: &|path| read_cgroup(reader, path),
+        cgroup: &|path| read_cgroup(reader, path, Depth::Walk),
         own: own_cgroup(reader),
     };
     let mut document = demo::Demo::default();

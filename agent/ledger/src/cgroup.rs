@@ -34,7 +34,7 @@ pub struct CgroupLedger {
     pub ledger: Ledger,
     /// How many processes it holds, where they could be listed.
     pub processes: Option<usize>,
-    /// Whose books were read in its processes.
+    /// Names of the runtimes and allocators whose books were read in its processes.
     pub runtimes: Vec<String>,
     /// What could not be read, and why.
     pub absent: Vec<Absence>,
@@ -62,8 +62,8 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
             Duration::ZERO,
         );
     }
-    let mut runtimes: Vec<String> =
-        members.iter().flat_map(|m| m.iter()).flat_map(|p| p.runtimes.iter().cloned()).collect();
+    let read = members.iter().flat_map(|m| m.iter()).flat_map(|p| &p.runtimes);
+    let mut runtimes: Vec<String> = read.map(|runtime| runtime.name.clone()).collect();
     runtimes.sort_unstable();
     runtimes.dedup();
     let absent = absences(sample, &ledger, members);

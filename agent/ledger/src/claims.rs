@@ -25,6 +25,9 @@ pub(crate) struct Pool {
     /// Whether an amount without addresses may lie here.
     heap: bool,
     shared: bool,
+    /// Whether the pages of the process that are known to be resident tell which
+    /// of these are: no page of a file stands between them.
+    paged: bool,
     /// Bytes of address space that claims took.
     covered: u64,
 }
@@ -55,7 +58,9 @@ impl Taken {
 }
 
 impl Pool {
-    pub(crate) fn of(area: &Area) -> Self {
+    /// `heap` tells whether an amount without addresses may lie here, `paged` whether
+    /// resident pages are known one by one.
+    pub(crate) fn of(area: &Area, heap: bool, paged: bool) -> Self {
         let anonymous = area.anonymous.min(area.rss);
         let lazy = area.lazy_free.min(anonymous);
         let live = anonymous - lazy;
@@ -69,8 +74,9 @@ impl Pool {
             backed: Taken::of(area.rss - anonymous),
             charged: Taken::of(charged),
             swap: area.swap,
-            heap: matches!(area.kind, AreaKind::Heap | AreaKind::Anonymous),
+            heap,
             shared: area.kind == AreaKind::Shmem,
+            paged: paged && matches!(area.kind, AreaKind::Heap | AreaKind::Anonymous),
             covered: 0,
         }
     }
@@ -87,6 +93,7 @@ impl Pool {
             swap: 0,
             heap: true,
             shared: false,
+            paged: false,
             covered: 0,
         }
     }
@@ -103,12 +110,16 @@ impl Pool {
         self.backed.left()
     }
 
-    /// Takes what lies in `start..end`, which no earlier claim holds.
-    fn take(&mut self, start: u64, end: u64) -> Found {
+    /// Takes what lies in `start..end`, which no earlier claim holds. `pages` are
+    /// those that are resident, where that is known.
+    fn take(&mut self, start: u64, end: u64, pages: &Pages<'_>) -> Found {
         let (start, end) = (start.max(self.start), end.min(self.end));
         let mut found = Found { space: end.saturating_sub(start), ..Found::default() };
         if found.space == 0 {
             return found;
+        }
+        if self.paged {
+            return self.take_pages(found, pages.within(start, end));
         }
         let whole = self.end - self.start;
         self.covered += found.space;
@@ -124,6 +135,37 @@ impl Pool {
         found.swap = scale(self.swap, found.space, whole);
         found.lazy = scale(self.lazy, found.space, whole);
         found
+    }
+
+    /// Takes a part of which `resident` bytes are. Nothing tells which of them are
+    /// lazily freed: what is claimed first has the others.
+    fn take_pages(&mut self, mut found: Found, resident: u64) -> Found {
+        let whole = self.end - self.start;
+        self.covered += found.space;
+        let live = resident.min(self.live.left());
+        self.live.taken += live;
+        found.resident = live;
+        found.low = resident.saturating_sub(self.lazy).min(live);
+        found.high = resident.min(self.live.all);
+        found.charged = self.charged.take(live, self.live.all, self.live.left() == 0);
+        found.swap = scale(self.swap, found.space, whole);
+        found.lazy = self.lazy.min(resident);
+        found
+    }
+}
+
+/// The resident pages of a process: ranges in order and apart from one another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pages<'w>(pub &'w [(u64, u64)]);
+
+impl Pages<'_> {
+    /// The resident bytes of `start..end`.
+    fn within(&self, start: u64, end: u64) -> u64 {
+        let first = self.0.partition_point(|(_, to)| *to <= start);
+        let ranges = self.0[first..].iter().take_while(|(from, _)| *from < end);
+        ranges.fold(0, |sum: u64, (from, to)| {
+            sum.saturating_add(to.min(&end).saturating_sub(*from.max(&start)))
+        })
     }
 }
 
@@ -154,28 +196,35 @@ impl Found {
 }
 
 /// Books every claim, the most specific first, whatever order they came in.
-pub(crate) fn book(claims: &[Claim], pools: &mut [Pool], split: &mut Split) {
+pub(crate) fn book(claims: &[Claim], pools: &mut [Pool], pages: &Pages<'_>, split: &mut Split) {
     let mut sorted: Vec<&Claim> = claims.iter().collect();
-    // Amounts without addresses come last: they take what is left.
-    sorted.sort_by_key(|c| (c.extent == Extent::Anywhere, *c));
+    // Amounts without addresses come last: they take what is left. What is free
+    // comes after what is not: lazily freed memory is among it.
+    let is_free = |c: &Claim| c.parts.iter().all(|p| p.account == Account::AllocatorFree);
+    sorted.sort_by_key(|c| (c.extent == Extent::Anywhere, c.priority, is_free(c), *c));
     let mut covered = Covered::default();
     for claim in sorted {
         let found = match &claim.extent {
-            Extent::Ranges(ranges) => take_ranges(ranges, &mut covered, pools),
+            Extent::Ranges(ranges) => take_ranges(ranges, &mut covered, pools, pages),
             Extent::Anywhere => take_anywhere(claim, pools),
         };
         book_one(claim, found, split);
     }
 }
 
-fn take_ranges(ranges: &[(u64, u64)], covered: &mut Covered, pools: &mut [Pool]) -> Found {
+fn take_ranges(
+    ranges: &[(u64, u64)],
+    covered: &mut Covered,
+    pools: &mut [Pool],
+    pages: &Pages<'_>,
+) -> Found {
     let mut found = Found::default();
     for &(start, end) in ranges.iter().filter(|(start, end)| start < end) {
         found.asked = found.asked.saturating_add(end - start);
         for (from, to) in covered.cover(start, end) {
             let first = pools.partition_point(|p| p.end <= from);
             for pool in pools[first..].iter_mut().take_while(|p| p.start < to) {
-                found.add(pool.take(from, to));
+                found.add(pool.take(from, to, pages));
             }
         }
     }

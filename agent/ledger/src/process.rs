@@ -7,6 +7,7 @@ use crate::account::{ANONYMOUS, Account, RSS, Scope, VSZ};
 use crate::fact::{Missing, MissingKind};
 use crate::figure::{Figure, signed};
 use crate::ledger::Ledger;
+use crate::runtime::Runtime;
 use crate::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Walk};
 use crate::split::{self, InUse, Split};
 
@@ -27,8 +28,8 @@ pub struct ProcessLedger {
     pub ledger: Ledger,
     /// Law P3, where a runtime's or allocator's books were read.
     pub in_use: Option<InUse>,
-    /// Whose books were read: the owners of the claims.
-    pub runtimes: Vec<String>,
+    /// The runtimes and allocators whose books were read, sorted by name.
+    pub runtimes: Vec<Runtime>,
     /// What claims said twice, or beyond the mappings.
     pub cut: u64,
     /// The anonymous accounts as a cgroup is charged for them: shared pages
@@ -81,9 +82,8 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
     close(&mut ledger, &headline, counters.map_or("smaps", |c| c.source));
 
     let absent = absences(sample, &ledger);
-    let mut runtimes: Vec<String> = sample.claims.iter().map(|c| c.owner.clone()).collect();
+    let mut runtimes: Vec<Runtime> = sample.runtimes.iter().flatten().cloned().collect();
     runtimes.sort_unstable();
-    runtimes.dedup();
     ProcessLedger {
         pid: sample.pid,
         name: sample.name.clone(),
@@ -221,6 +221,9 @@ fn absences(sample: &ProcessSample, ledger: &Ledger) -> Vec<Absence> {
     }
     absence::note(&mut absent, "walk", &sample.walk);
     absence::note(&mut absent, "cgroup", &sample.cgroup);
+    for refused in &sample.runtimes {
+        absence::note(&mut absent, "runtime", refused);
+    }
     let unread = Missing::absent("no allocator's or runtime's books were read for this process");
     let unnamed = Missing::absent("the books that were read name no such memory");
     if sample.claims.is_empty() {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::claim::Claim;
 use crate::fact::{Fact, Missing};
+use crate::runtime::Runtime;
 
 /// One process at one time.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,9 @@ pub struct ProcessSample {
     pub walk: Fact<Walk>,
     /// What runtimes' and allocators' own books claim. Empty without a probe.
     pub claims: Vec<Claim>,
+    /// The runtimes and allocators that were found, or why the books of one that is
+    /// there were not read. Empty without a probe.
+    pub runtimes: Vec<Fact<Runtime>>,
     /// Path of the cgroup that its memory is charged to.
     pub cgroup: Fact<String>,
 }
@@ -69,6 +73,9 @@ pub struct Walk {
     pub areas: Arc<[Area]>,
     /// How long before the sample it was made.
     pub age: Duration,
+    /// The pages of private anonymous mappings that are in memory, as ranges in order
+    /// and apart from one another (`pagemap`); `None` where they were not asked for.
+    pub resident: Option<Arc<[(u64, u64)]>>,
 }
 
 /// One mapping, as `smaps` tells it.
@@ -274,6 +281,7 @@ impl ProcessSample {
             counters: Err(why.clone()),
             walk: Err(why.clone()),
             claims: Vec::new(),
+            runtimes: Vec::new(),
             cgroup: Err(why.clone()),
         }
     }

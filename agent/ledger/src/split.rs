@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Account;
 use crate::claim::{Claim, Extent};
-use crate::claims::{self, Pool};
+use crate::claims::{self, Pages, Pool};
 use crate::fact::{Missing, MissingKind};
 use crate::figure::{Figure, difference, signed};
 use crate::sample::{Area, AreaKind, Counters, Walk};
@@ -56,11 +56,14 @@ const TOLD: &[Account] = &[
 /// Splits a walk. The counters bound how many stacks are recognised, and tell what
 /// came and went since a walk that is dated.
 pub(crate) fn of_walk(walk: &Walk, claims: &[Claim], counters: Option<&Counters>) -> Split {
-    let mut pools: Vec<Pool> = walk.areas.iter().map(Pool::of).collect();
-    let mut split = Split { source: "smaps", ..Split::default() };
-    claims::book(claims, &mut pools, &mut split);
-
     let roles = roles(&walk.areas, counters.and_then(|c| c.threads));
+    let known = walk.resident.is_some();
+    let pool = |(area, role): (&Area, &Role)| Pool::of(area, *role == Role::Heap, known);
+    let mut pools: Vec<Pool> = walk.areas.iter().zip(&roles).map(pool).collect();
+    let mut split = Split { source: "smaps", ..Split::default() };
+    let pages = Pages(walk.resident.as_deref().unwrap_or_default());
+    claims::book(claims, &mut pools, &pages, &mut split);
+
     let rest = if claims.is_empty() { Account::HeapUnprobed } else { Account::Unexplained };
     for account in TOLD {
         split.add(*account, Figure::Exact(0), 0);
@@ -95,7 +98,7 @@ pub(crate) fn of_counters(
     let mut pools = [Pool::lump(counters.anon)];
     let anywhere: Vec<Claim> =
         claims.iter().map(|c| Claim { extent: Extent::Anywhere, ..c.clone() }).collect();
-    claims::book(&anywhere, &mut pools, &mut split);
+    claims::book(&anywhere, &mut pools, &Pages(&[]), &mut split);
 
     let rest = signed(pools[0].live());
     if no_walk.is_some_and(|m| m.kind == MissingKind::Denied) {

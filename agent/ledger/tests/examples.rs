@@ -47,8 +47,9 @@ fn sample(areas: Vec<Area>, claims: Vec<Claim>) -> ProcessSample {
         name: "example".to_owned(),
         kind: ProcessKind::User,
         counters: Ok(counters),
-        walk: Ok(Walk { areas: areas.into(), age: Duration::ZERO }),
+        walk: Ok(Walk { areas: areas.into(), age: Duration::ZERO, resident: None }),
         claims,
+        runtimes: Vec::new(),
         cgroup: Ok("/example".to_owned()),
     }
 }

@@ -5,15 +5,19 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use memgap_ledger::sample::{Area, Counters, ProcessKind, ProcessSample, Walk};
+use memgap_ledger::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Walk};
 use memgap_ledger::{Fact, Missing, MissingKind};
 use procfs::ProcError;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::cgroups::Cgroups;
 use crate::file::{self, Buf, missing};
+use crate::memory::{Live, Memory};
+use crate::probe::{self, Detail, Probes};
 use crate::source::maps::Device;
 use crate::source::stat::Stat;
 use crate::source::{cgroup, mountinfo, smaps, stat, status};
@@ -23,13 +27,21 @@ use crate::text;
 /// the kernel adds for its workers.
 const NAME_LEN: usize = 63;
 
+/// Ranges of resident pages: 16 MiB of our memory, enough for 4 GiB of which every
+/// other page is resident.
+const MAX_RANGES: usize = 1 << 20;
+
 /// How much is read of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
     /// The kernel's counters only: free of cost to the process.
     Counters,
     /// Also a walk over its mappings, which holds its `mmap_lock` for reading.
     Walk,
+    /// Also the books of its runtimes and allocators: their counters.
+    Books,
+    /// Also what those books, and the kernel, say of every page.
+    Pages,
 }
 
 /// A process, by a handle that never comes to mean another one.
@@ -68,6 +80,17 @@ impl Process {
         })
     }
 
+    /// A handle on what one of its magic links leads to, good for nothing but to
+    /// tell what that is and to open it.
+    pub(crate) fn place(&self, name: &str) -> Option<File> {
+        self.handle.open_relative_flags(name, OFlags::PATH | OFlags::CLOEXEC).ok()
+    }
+
+    /// The path of its program, as `maps` names it.
+    pub(crate) fn program(&self) -> Option<PathBuf> {
+        self.handle.exe().ok()
+    }
+
     /// Reads a whole file of its directory, at most `limit` bytes.
     pub fn read<'b>(&self, name: &str, limit: usize, buf: &'b mut Buf) -> Fact<&'b [u8]> {
         let file = self.file(name)?;
@@ -99,6 +122,7 @@ impl Process {
         &self,
         depth: Depth,
         cgroups: &Fact<Cgroups>,
+        probes: &Probes,
         buf: &mut Buf,
     ) -> Fact<ProcessSample> {
         let stat = stat::read(self, buf)?;
@@ -122,15 +146,24 @@ impl Process {
         if let Err(Missing { kind: MissingKind::Gone, .. }) = &walk {
             return Err(self.gone());
         }
-        Ok(ProcessSample {
+        let books = match depth {
+            Depth::Counters | Depth::Walk => Vec::new(),
+            _ if kind != ProcessKind::User => Vec::new(),
+            Depth::Books => probes.books(memory, Detail::Counters, buf),
+            Depth::Pages => probes.books(memory, Detail::Pages, buf),
+        };
+        let mut sample = ProcessSample {
             pid: self.pid,
             name,
             kind,
             counters: Ok(counters),
             walk,
             claims: Vec::new(),
+            runtimes: Vec::new(),
             cgroup,
-        })
+        };
+        probe::add(&mut sample, books);
+        Ok(sample)
     }
 
     /// The cgroup that its memory is charged to.
@@ -155,10 +188,25 @@ impl Process {
     fn walk(&self, depth: Depth, buf: &mut Buf) -> Fact<Walk> {
         match depth {
             Depth::Counters => Err(Missing::new(MissingKind::Refused, "a walk was not asked for")),
-            Depth::Walk => self
-                .areas(smaps::MAX_AREAS, buf)
-                .map(|areas| Walk { areas: areas.into(), age: Duration::ZERO }),
+            _ => {
+                let areas: Arc<[Area]> = self.areas(smaps::MAX_AREAS, buf)?.into();
+                // Without them the ledger's figures are wider, and as true.
+                let resident = (depth >= Depth::Pages).then(|| self.pages(&areas).ok()).flatten();
+                Ok(Walk { areas, age: Duration::ZERO, resident })
+            }
         }
+    }
+
+    /// The resident pages of its private anonymous mappings.
+    fn pages(&self, areas: &[Area]) -> Fact<Arc<[(u64, u64)]>> {
+        let memory = Live::open(self)?;
+        let is_asked =
+            |a: &&Area| a.rss > 0 && matches!(a.kind, AreaKind::Heap | AreaKind::Anonymous);
+        let mut pages = Vec::new();
+        for area in areas.iter().filter(is_asked) {
+            pages.extend(memory.resident(area.start, area.end, MAX_RANGES - pages.len())?);
+        }
+        Ok(pages.into())
     }
 
     /// Walks its mappings, at most `most` of them.

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::file::{Buf, Dir};
 use crate::find;
 use crate::host;
+use crate::probe::Probes;
 use crate::process::{Depth, Process};
 use crate::target::{Found, Target};
 
@@ -40,6 +41,7 @@ pub struct Reader {
     roots: Roots,
     procfs: Dir,
     cgroups: Fact<Cgroups>,
+    probes: Probes,
 }
 
 impl Reader {
@@ -47,7 +49,7 @@ impl Reader {
     pub fn open(roots: Roots) -> Result<Self, Error> {
         let procfs = Dir::open(&roots.procfs).map_err(Error::Procfs)?;
         let cgroups = Cgroups::open(&procfs, roots.cgroupfs.as_deref(), &roots.container_logs);
-        Ok(Self { roots, procfs, cgroups })
+        Ok(Self { roots, procfs, cgroups, probes: Probes::default() })
     }
 
     /// Everything at one time, without cap or budget. A process that ends while
@@ -105,7 +107,7 @@ impl Reader {
     /// Reads one process; without cap or budget.
     pub fn process(&self, pid: u32, depth: Depth) -> Result<ProcessSample, Missing> {
         let process = self.open_process(pid)?;
-        process.sample(depth, &self.cgroups, &mut Buf::default())
+        process.sample(depth, &self.cgroups, &self.probes, &mut Buf::default())
     }
 
     /// Opens one process.
@@ -133,8 +135,9 @@ impl Reader {
 
     /// A process, unless it has ended; what else is wrong with it is in the sample.
     fn present(&self, pid: u32, depth: Depth, buf: &mut Buf) -> Option<ProcessSample> {
-        let read =
-            self.open_process(pid).and_then(|process| process.sample(depth, &self.cgroups, buf));
+        let read = self
+            .open_process(pid)
+            .and_then(|process| process.sample(depth, &self.cgroups, &self.probes, buf));
         match read {
             Ok(sample) => Some(sample),
             Err(lack) if lack.kind == MissingKind::Gone => None,

@@ -10,6 +10,7 @@ pub mod meminfo;
 pub mod memory_stat;
 pub mod memstats;
 pub mod mountinfo;
+pub mod pagemap;
 pub mod pprof;
 pub mod smaps;
 pub mod smaps_rollup;

@@ -110,8 +110,9 @@ pub fn process(pid: u32, name: &str, cgroup: &str, rss: u64) -> ProcessSample {
             swap: None,
             threads: None,
         }),
-        walk: Ok(Walk { areas: [heap].into(), age: Duration::ZERO }),
+        walk: Ok(Walk { areas: [heap].into(), age: Duration::ZERO, resident: None }),
         claims: Vec::new(),
+        runtimes: Vec::new(),
         cgroup: Ok(cgroup.to_owned()),
     }
 }

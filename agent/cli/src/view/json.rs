@@ -3,6 +3,7 @@
 
 mod explanation;
 mod headline;
+mod runtime;
 mod scope;
 
 use std::time::SystemTime;

@@ -7,7 +7,7 @@ use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, ContainerNames, Counters, HostSample, Meminfo,
     MemoryStat, ProcessKind, ProcessSample, Walk,
 };
-use memgap_ledger::{Account, Missing, MissingKind};
+use memgap_ledger::{Account, Missing, MissingKind, Runtime};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -57,8 +57,9 @@ pub fn server() -> ProcessSample {
             swap: Some(0),
             threads: Some(1),
         }),
-        walk: Ok(Walk { areas: areas.into(), age: Duration::ZERO }),
+        walk: Ok(Walk { areas: areas.into(), age: Duration::ZERO, resident: None }),
         claims: Vec::new(),
+        runtimes: Vec::new(),
         cgroup: Ok("/system.slice/api.service".to_owned()),
     }
 }
@@ -76,7 +77,8 @@ pub fn probed() -> ProcessSample {
             part(Account::AllocatorMetadata, 4 * MIB),
         ],
     };
-    ProcessSample { claims: vec![claim], ..server() }
+    let runtimes = vec![Ok(Runtime { in_use: Some(300 * MIB), ..Runtime::named("jemalloc") })];
+    ProcessSample { claims: vec![claim], runtimes, ..server() }
 }
 
 /// The same, whose mappings we may not read.

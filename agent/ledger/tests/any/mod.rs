@@ -8,7 +8,7 @@ use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, Counters, HostSample, MachineSample, Meminfo,
     MemoryStat, ProcessKind, ProcessSample, Walk,
 };
-use memgap_ledger::{Account, Fact, Missing, MissingKind};
+use memgap_ledger::{Account, Fact, Missing, MissingKind, Runtime};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -51,10 +51,19 @@ pub fn process(scale: Scale) -> impl Strategy<Value = ProcessSample> {
             kind,
             counters,
             walk,
+            runtimes: runtimes(&claims),
             claims,
             cgroup,
         },
     )
+}
+
+/// One for each owner of claims, as probes give them.
+fn runtimes(claims: &[Claim]) -> Vec<Fact<Runtime>> {
+    let mut owners: Vec<&str> = claims.iter().map(|c| c.owner.as_str()).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    owners.into_iter().map(|owner| Ok(Runtime::named(owner))).collect()
 }
 
 pub fn cgroup(scale: Scale) -> impl Strategy<Value = CgroupSample> {
@@ -127,8 +136,9 @@ fn counters(scale: Scale) -> impl Strategy<Value = Counters> {
 /// Areas in address order that may touch; their figures need not make sense.
 fn walk(scale: Scale) -> impl Strategy<Value = Walk> {
     let parts = (bytes(scale), bytes(scale), area_kind(), any::<[bool; 2]>(), figures(scale));
-    (prop::collection::vec(parts, 0..12), prop_oneof![Just(0u64), 1u64..100]).prop_map(
-        |(parts, age)| {
+    let resident = prop::option::of(prop::collection::vec((bytes(scale), bytes(scale)), 0..12));
+    (prop::collection::vec(parts, 0..12), prop_oneof![Just(0u64), 1u64..100], resident).prop_map(
+        |(parts, age, resident)| {
             let mut at = 0u64;
             let areas: Vec<_> = parts
                 .into_iter()
@@ -138,9 +148,23 @@ fn walk(scale: Scale) -> impl Strategy<Value = Walk> {
                     area(start, at, kind, accessible, writable, f)
                 })
                 .collect();
-            Walk { areas: areas.into(), age: Duration::from_secs(age) }
+            let resident = resident.map(|r| apart(r).into());
+            Walk { areas: areas.into(), age: Duration::from_secs(age), resident }
         },
     )
+}
+
+/// Ranges in order and apart, of some that are not.
+fn apart(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    ranges.sort_unstable();
+    let mut end = 0;
+    let mut made = Vec::new();
+    for (start, size) in ranges {
+        let from = start.max(end);
+        end = start.saturating_add(size).max(from);
+        made.push((from, end));
+    }
+    made
 }
 
 fn area(s: u64, e: u64, kind: AreaKind, accessible: bool, writable: bool, f: [u64; 8]) -> Area {

@@ -169,7 +169,7 @@ impl Tracked {
             (Some((_, none)), _) => none,
             (None, Some(kept)) => {
                 let age = now.saturating_duration_since(kept.made);
-                Ok(Walk { areas: kept.areas.clone(), age })
+                Ok(Walk { areas: kept.areas.clone(), age, resident: None })
             }
             (None, None) => Err(self.no_walk.clone()),
         };
@@ -180,6 +180,7 @@ impl Tracked {
             counters: Ok(self.counters),
             walk,
             claims: Vec::new(),
+            runtimes: Vec::new(),
             cgroup: self.cgroup.clone(),
         }
     }

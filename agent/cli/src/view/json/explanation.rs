@@ -7,6 +7,7 @@ use memgap_ledger::{Account, Figure, Gap, Missing, Scope, gap};
 use serde::Serialize;
 
 use super::headline::{Headline, headline_of};
+use super::runtime::{RuntimeJson, runtimes};
 use super::scope::{ScopeJson, scope};
 use crate::view::reason::{self, Reason};
 
@@ -16,7 +17,7 @@ pub struct Explanation {
     scope: ScopeJson,
     headline: Headline,
     accounts: Vec<AccountJson>,
-    runtimes: Vec<Runtime>,
+    runtimes: Vec<RuntimeJson>,
     findings: Vec<FindingJson>,
     gaps: Vec<GapJson>,
     absent: Vec<AbsentJson>,
@@ -35,11 +36,6 @@ struct AccountJson {
     source: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     age_seconds: Option<f64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Runtime {
-    name: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -72,11 +68,6 @@ pub struct AbsentJson {
 
 /// Explains a subject; `others` are processes of the same name.
 pub fn explanation(subject: Subject<'_>, others: &[u32]) -> Explanation {
-    let runtimes = match subject {
-        Subject::Process(p) => &*p.runtimes,
-        Subject::Cgroup(c) => &*c.runtimes,
-        Subject::Host(_) => &[],
-    };
     let gaps = match subject {
         Subject::Process(p) => gap::of_process(p),
         Subject::Cgroup(c) => gap::of_cgroup(c),
@@ -87,7 +78,7 @@ pub fn explanation(subject: Subject<'_>, others: &[u32]) -> Explanation {
         scope: scope(subject, others),
         headline: headline_of(subject),
         accounts: ledger.entries().iter().map(|e| account_of(ledger.scope(), e)).collect(),
-        runtimes: runtimes.iter().map(|name| Runtime { name: name.clone() }).collect(),
+        runtimes: runtimes(subject),
         findings: finding::findings(subject).into_iter().map(finding_of).collect(),
         gaps: gaps.into_iter().map(gap_of).collect(),
         absent: absent(reason::reasons(subject)),

@@ -1,0 +1,71 @@
+//! The runtimes and allocators whose books were read.
+
+use memgap_ledger::finding::Subject;
+use memgap_ledger::runtime::{Gc, Runtime};
+use serde::Serialize;
+
+/// One runtime of a process; of a cgroup's only the name is told.
+#[derive(Debug, Serialize)]
+pub struct RuntimeJson {
+    name: String,
+    #[serde(flatten)]
+    process: Option<OfProcess>,
+}
+
+#[derive(Debug, Serialize)]
+struct OfProcess {
+    version: Option<String>,
+    file: String,
+    in_use: Option<u64>,
+    gc: Option<GcJson>,
+    evidence: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct GcJson {
+    name: Option<String>,
+    cycles: Option<u64>,
+    paused_seconds: Option<f64>,
+    live: Option<u64>,
+    goal: Option<u64>,
+    percent: Option<u32>,
+    limit: Option<u64>,
+}
+
+/// The runtimes of a subject.
+pub fn runtimes(subject: Subject<'_>) -> Vec<RuntimeJson> {
+    match subject {
+        Subject::Process(p) => p.runtimes.iter().map(of_process).collect(),
+        Subject::Cgroup(c) => c.runtimes.iter().map(|name| named(name)).collect(),
+        Subject::Host(_) => Vec::new(),
+    }
+}
+
+fn named(name: &str) -> RuntimeJson {
+    RuntimeJson { name: name.to_owned(), process: None }
+}
+
+fn of_process(runtime: &Runtime) -> RuntimeJson {
+    RuntimeJson {
+        name: runtime.name.clone(),
+        process: Some(OfProcess {
+            version: runtime.version.clone(),
+            file: runtime.file.clone(),
+            in_use: runtime.in_use,
+            gc: runtime.gc.as_ref().map(of_gc),
+            evidence: runtime.evidence.clone(),
+        }),
+    }
+}
+
+fn of_gc(gc: &Gc) -> GcJson {
+    GcJson {
+        name: gc.name.clone(),
+        cycles: gc.cycles,
+        paused_seconds: gc.paused.map(|paused| paused.as_secs_f64()),
+        live: gc.live,
+        goal: gc.goal,
+        percent: gc.percent,
+        limit: gc.limit,
+    }
+}

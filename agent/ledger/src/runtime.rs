@@ -1,0 +1,54 @@
+//! Runtimes and allocators whose own books were read.
+
+use std::time::Duration;
+
+/// A runtime or allocator in a process, in the words of its own books.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Runtime {
+    /// Stable lower-case name, the owner of its claims: `go`, `hotspot`, `glibc`.
+    pub name: String,
+    /// Its version, where the program tells it.
+    pub version: Option<String>,
+    /// The file that holds it, made printable.
+    pub file: String,
+    /// Heap memory in use, in bytes of address space; `None` where its books were
+    /// found and tell no amount.
+    pub in_use: Option<u64>,
+    /// What the answer rests on: how the books were found, which rules they keep.
+    pub evidence: Vec<String>,
+    /// Its garbage collector, if it has one.
+    pub gc: Option<Gc>,
+}
+
+/// What a garbage collector says of itself; `None` is what it does not tell.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Gc {
+    /// Which collector, where a runtime has several: `G1`, `ZGC`.
+    pub name: Option<String>,
+    /// Collections since the start.
+    pub cycles: Option<u64>,
+    /// Time that the program was stopped for since the start.
+    pub paused: Option<Duration>,
+    /// Bytes that survived the last collection.
+    pub live: Option<u64>,
+    /// Bytes at which the next collection begins.
+    pub goal: Option<u64>,
+    /// Growth over the live heap that begins a collection, in percent (`GOGC`).
+    pub percent: Option<u32>,
+    /// Bytes that it was told to stay below (`GOMEMLIMIT`, `-Xmx`).
+    pub limit: Option<u64>,
+}
+
+impl Runtime {
+    /// A runtime of which nothing but its name is known.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            version: None,
+            file: String::new(),
+            in_use: None,
+            evidence: Vec::new(),
+            gc: None,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Foreign memory, read without harm: residency is asked first, and only what is
+//! resident is read.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use memgap_ledger::{Fact, Missing, MissingKind};
+use rustix::io::Errno;
+
+use crate::process::{Process, gone};
+use crate::source::pagemap::{self, Ranges};
+
+/// Memory that can be looked into: a live process's, or a captured image.
+pub trait Memory {
+    /// Fills `into` from `address` on. Memory that is not resident is not read:
+    /// that is an error, and so is an address where nothing is.
+    fn read(&self, address: u64, into: &mut [u8]) -> Fact<()>;
+
+    /// The parts of `start..end` that are resident, in order: at most `limit`.
+    fn resident(&self, start: u64, end: u64, limit: usize) -> Fact<Ranges>;
+}
+
+/// The memory of a live process, by handles that never come to mean another one.
+#[derive(Debug)]
+pub struct Live {
+    pid: u32,
+    mem: File,
+    pagemap: File,
+}
+
+impl Live {
+    /// Opens the memory of a process for reading.
+    pub fn open(process: &Process) -> Fact<Self> {
+        let (mem, pagemap) = (process.file("mem")?, process.file(pagemap::NAME)?);
+        Ok(Self { pid: process.pid(), mem, pagemap })
+    }
+
+    fn missing(&self, address: u64, error: &std::io::Error) -> Missing {
+        let pid = self.pid;
+        match Errno::from_io_error(error) {
+            Some(Errno::SRCH) => gone(pid),
+            Some(Errno::ACCESS | Errno::PERM) => Missing::new(
+                MissingKind::Denied,
+                format!(
+                    "memory of process {pid} may not be read: run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+                ),
+            ),
+            _ => Missing::new(
+                MissingKind::Malformed,
+                format!("process {pid} has no memory at {address:#x}: {error}"),
+            ),
+        }
+    }
+}
+
+impl Memory for Live {
+    fn read(&self, address: u64, into: &mut [u8]) -> Fact<()> {
+        let end = address.checked_add(into.len() as u64).ok_or_else(|| beyond(address))?;
+        let asked = pagemap::is_resident(&self.pagemap, address, end);
+        if !asked.map_err(|e| self.missing(address, &e))? {
+            return Err(not_resident(address));
+        }
+        self.mem.read_exact_at(into, address).map_err(|e| self.missing(address, &e))
+    }
+
+    fn resident(&self, start: u64, end: u64, limit: usize) -> Fact<Ranges> {
+        let mut ranges = Ranges::new();
+        match pagemap::resident(&self.pagemap, (start, end), limit, &mut ranges) {
+            Ok(()) => Ok(ranges),
+            Err(error) => Err(self.missing(start, &error)),
+        }
+    }
+}
+
+/// What one look into a process may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Bytes that are read.
+    pub bytes: u64,
+    /// Readings, whatever their size.
+    pub calls: u64,
+    /// Time by the clock.
+    pub time: Duration,
+}
+
+impl Bounds {
+    /// For counters, on every collection.
+    pub const COUNTERS: Self =
+        Self { bytes: 1 << 20, calls: 4096, time: Duration::from_millis(50) };
+    /// For finding a runtime's variables, once for each file.
+    pub const RESOLVE: Self = Self { bytes: 64 << 20, calls: 16_384, time: Duration::from_secs(1) };
+    /// For a look at every page's place in the books, when a person asks.
+    pub const PAGES: Self = Self { bytes: 256 << 20, calls: 65_536, time: Duration::from_secs(10) };
+}
+
+/// An address space with what may still be spent on it. Everything that is read
+/// of a process is asked for here.
+pub struct Space<'m> {
+    memory: &'m dyn Memory,
+    bytes: Cell<u64>,
+    calls: Cell<u64>,
+    end: Instant,
+}
+
+/// Bytes that are read at once: the kernel holds the target's `mmap_lock` for it.
+pub const WINDOW: usize = 256 << 10;
+
+impl<'m> Space<'m> {
+    /// An address space to be read within bounds.
+    pub fn new(memory: &'m dyn Memory, bounds: Bounds) -> Self {
+        Self {
+            memory,
+            bytes: Cell::new(bounds.bytes),
+            calls: Cell::new(bounds.calls),
+            end: Instant::now() + bounds.time,
+        }
+    }
+
+    /// Fills `into` from `address` on, in windows.
+    pub fn read(&self, address: u64, into: &mut [u8]) -> Fact<()> {
+        let mut at = address;
+        for window in into.chunks_mut(WINDOW) {
+            self.spend(window.len() as u64)?;
+            self.memory.read(at, window)?;
+            at = at.checked_add(window.len() as u64).ok_or_else(|| beyond(address))?;
+        }
+        Ok(())
+    }
+
+    /// The words of `N` times eight bytes at an address, little endian.
+    pub fn words<const N: usize>(&self, address: u64) -> Fact<[u64; N]> {
+        let mut buf = [[0u8; 8]; N];
+        self.read(address, buf.as_flattened_mut())?;
+        Ok(buf.map(u64::from_le_bytes))
+    }
+
+    /// The resident parts of `start..end`.
+    pub fn resident(&self, start: u64, end: u64) -> Fact<Ranges> {
+        const LIMIT: usize = 1 << 20;
+        self.spend(0)?;
+        self.memory.resident(start, end, LIMIT)
+    }
+
+    fn spend(&self, bytes: u64) -> Fact<()> {
+        let left = (self.bytes.get().checked_sub(bytes), self.calls.get().checked_sub(1));
+        let (Some(bytes), Some(calls)) = left else { return Err(over("readings")) };
+        if Instant::now() > self.end {
+            return Err(over("time"));
+        }
+        self.bytes.set(bytes);
+        self.calls.set(calls);
+        Ok(())
+    }
+}
+
+fn over(what: &str) -> Missing {
+    Missing::new(MissingKind::Refused, format!("a probe's bound of {what} is reached"))
+}
+
+fn beyond(address: u64) -> Missing {
+    Missing::new(MissingKind::Malformed, format!("{address:#x} leads out of the address space"))
+}
+
+fn not_resident(address: u64) -> Missing {
+    let why =
+        format!("memory at {address:#x} is not resident: reading it would disturb the program");
+    Missing::new(MissingKind::Refused, why)
+}
+
+/// The little-endian word at an offset of a buffer.
+pub fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().copied().map(u64::from_le_bytes)
+}
+
+/// The little-endian half word at an offset of a buffer.
+pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
+}
+
+/// The little-endian quarter word at an offset of a buffer.
+pub fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().copied().map(u16::from_le_bytes)
+}

@@ -1,0 +1,77 @@
+//! Probes: they read one runtime's or allocator's own books from outside.
+//!
+//! A probe is one file below `probe/` and one word in [`PROBES`]. It works on the
+//! file that holds the runtime and on the memory of a process that maps it, and
+//! answers only where the runtime's own rules hold in what it read.
+
+mod cache;
+mod go;
+mod image;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use memgap_ledger::claim::Claim;
+use memgap_ledger::sample::ProcessSample;
+use memgap_ledger::{Fact, Runtime};
+
+pub use cache::{Attached, Probes};
+pub use image::{Image, Mapped};
+
+use crate::elf::Elf;
+use crate::memory::Space;
+
+/// Every probe. Flags, help, docs and tests derive from this list.
+pub const PROBES: &[&dyn Probe] = &[&go::Go];
+
+/// Reads the books of one runtime or allocator.
+pub trait Probe: Sync + Debug {
+    /// Stable lower-case name: the owner of its claims.
+    fn name(&self) -> &'static str;
+
+    /// What it reads, in one line: which versions, which of their variants.
+    fn about(&self) -> &'static str;
+
+    /// Whether a file may hold the runtime, by its headers and its name. Asked once
+    /// for each file on the machine, so a wrong yes costs more than it helps.
+    fn detect(&self, elf: &Elf, name: &[u8]) -> bool;
+
+    /// Finds the runtime's variables in a process that maps the file. The answer
+    /// serves every process that maps it.
+    fn resolve(&self, image: &Image<'_>, space: &Space<'_>) -> Fact<Arc<dyn Layout>>;
+}
+
+/// Where a runtime of one file keeps its books.
+pub trait Layout: Send + Sync + Debug {
+    /// Reads the books of one process. They are refused, with the name of the rule,
+    /// where a rule of the runtime does not hold in them.
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books>;
+}
+
+/// How much of the books is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Counters, which cost next to nothing.
+    Counters,
+    /// The place of every page: claims have ranges as narrow as the books tell.
+    Pages,
+}
+
+/// Adds what was read of a process's runtimes to its sample.
+pub(crate) fn add(sample: &mut ProcessSample, books: Vec<Fact<Books>>) {
+    for one in books {
+        sample.runtimes.push(one.map(|books| {
+            sample.claims.extend(books.claims);
+            books.runtime
+        }));
+    }
+}
+
+/// What a probe answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Books {
+    /// Who keeps them, and what else they tell. [`Probes`] fills in name and file.
+    pub runtime: Runtime,
+    /// What they say about addresses.
+    pub claims: Vec<Claim>,
+}

@@ -1,0 +1,168 @@
+//! Finds the variables without symbols: by the rules that they keep.
+
+use memgap_ledger::{Fact, Missing};
+
+use super::super::Image;
+use super::shape::{GC_MISC_SYS, GC_PERCENT, HEAP_MINIMUM, MEMORY_LIMIT, SHAPES, Shape};
+use super::{Machine, Variables, books};
+use crate::memory::{Space, WINDOW, u32_at, u64_at};
+
+/// Places that look like one of the variables; a program that shows more is
+/// made to.
+const MAX_PLACES: usize = 256;
+
+const EM_X86_64: u16 = 62;
+const EM_AARCH64: u16 = 183;
+
+/// What the scan found that looks like a variable.
+#[derive(Debug, Default)]
+struct Places {
+    /// Of `gcController`.
+    controllers: Vec<u64>,
+    /// Of `mheap_.pages.mheapLock`: its address, and the two words there, pointers
+    /// to `mheap_` and to `memstats.gcMiscSys`.
+    own_pointers: Vec<(u64, u64, u64)>,
+}
+
+/// Finds the variables in a process that maps the image.
+pub(super) fn variables(image: &Image<'_>, space: &Space<'_>) -> Fact<Variables> {
+    let bias = image.mapped.bias;
+    let places = places(image, space)?;
+    let machine = match image.elf.machine {
+        EM_X86_64 => Machine::Amd64,
+        EM_AARCH64 => Machine::Arm64,
+        other => return Err(Missing::absent(format!("Go for machine {other} is not known"))),
+    };
+    let mut why =
+        Missing::absent("gcController was not found: not started yet, or older than 1.19");
+    for &controller in &places.controllers {
+        for &(at, heap, gc_misc_sys) in &places.own_pointers {
+            for shape in SHAPES.iter().filter(|shape| at == heap.wrapping_add(shape.own_pointer)) {
+                let found = found(shape, controller, heap, gc_misc_sys, bias, machine);
+                match books::prove(&found, bias, space) {
+                    Ok(()) => return Ok(found),
+                    Err(lack) => why = lack,
+                }
+            }
+        }
+    }
+    Err(why)
+}
+
+fn found(
+    shape: &Shape,
+    controller: u64,
+    heap: u64,
+    gc_misc_sys: u64,
+    bias: u64,
+    machine: Machine,
+) -> Variables {
+    let memstats = gc_misc_sys.wrapping_sub(shape.after_deltas() + GC_MISC_SYS as u64);
+    Variables {
+        version: None,
+        gc_controller: controller.wrapping_sub(bias),
+        memstats: memstats.wrapping_sub(bias),
+        page_alloc: heap.wrapping_add(shape.page_alloc).wrapping_sub(bias),
+        shape: *shape,
+        machine,
+    }
+}
+
+/// Scans what is resident of the image's variables.
+fn places(image: &Image<'_>, space: &Space<'_>) -> Fact<Places> {
+    let mut places = Places::default();
+    let mut buf = vec![0; WINDOW];
+    for (start, end) in variable_ranges(image) {
+        for (from, to) in space.resident(start, end)? {
+            let mut at = from.max(start) & !7;
+            let to = to.min(end);
+            while at < to {
+                let len = usize::try_from(to - at).unwrap_or(WINDOW).min(WINDOW);
+                space.read(at, &mut buf[..len])?;
+                places.scan(at, &buf[..len]);
+                if len < WINDOW {
+                    break;
+                }
+                // The next window sees a variable that this one cuts.
+                at += (WINDOW - 64) as u64;
+            }
+        }
+    }
+    Ok(places)
+}
+
+/// The sections without contents in the file; where their names were cut off, all
+/// that may be written.
+fn variable_ranges(image: &Image<'_>) -> Vec<(u64, u64)> {
+    let bias = image.mapped.bias;
+    let range = |address: u64, size: u64| {
+        let start = address.wrapping_add(bias);
+        (start, start.saturating_add(size))
+    };
+    let sections = [".noptrbss", ".bss"].map(|name| image.elf.section(name));
+    let named: Vec<_> = sections.into_iter().flatten().map(|s| range(s.address, s.size)).collect();
+    if !named.is_empty() {
+        return named;
+    }
+    let writable = image.elf.segments.iter().filter(|s| s.writable);
+    writable.map(|s| range(s.address, s.memory_size)).collect()
+}
+
+impl Places {
+    fn scan(&mut self, start: u64, bytes: &[u8]) {
+        for (at, address) in
+            (0..bytes.len().saturating_sub(23)).step_by(8).zip((start..).step_by(8))
+        {
+            if is_controller(&bytes[at..]) && self.controllers.len() < MAX_PLACES {
+                push(&mut self.controllers, address);
+            }
+            let (Some(word), Some(next)) = (u64_at(bytes, at), u64_at(bytes, at + 8)) else {
+                break;
+            };
+            let is_own = SHAPES.iter().any(|shape| address == word.wrapping_add(shape.own_pointer));
+            if is_own && self.own_pointers.len() < MAX_PLACES {
+                push(&mut self.own_pointers, (address, word, next));
+            }
+        }
+    }
+}
+
+fn push<T: PartialEq>(places: &mut Vec<T>, place: T) {
+    if !places.contains(&place) {
+        places.push(place);
+    }
+}
+
+/// `gcPercent`, nothing, a limit, and the minimal heap that follows from the first.
+fn is_controller(bytes: &[u8]) -> bool {
+    let words = || {
+        let percent = u32_at(bytes, GC_PERCENT)?.cast_signed();
+        let nothing = u32_at(bytes, GC_PERCENT + 4)?;
+        let limit = u64_at(bytes, MEMORY_LIMIT)?.cast_signed();
+        let minimum = u64_at(bytes, HEAP_MINIMUM)?;
+        Some((percent, nothing, limit, minimum))
+    };
+    let Some((percent, 0, limit, minimum)) = words() else { return false };
+    // As Go computes it, in 64 bits that overflow.
+    let product = |base: u64| base.wrapping_mul(i64::from(percent).cast_unsigned()) / 100;
+    percent >= -1 && limit > 0 && [4 << 20, 512 << 10].map(product).contains(&minimum)
+}
+
+/// The version that the linker left: runtime/debug.BuildInfo, as debug/buildinfo
+/// of Go 1.18 and later reads it.
+pub(super) fn version(image: &Image<'_>) -> Option<String> {
+    use std::os::unix::fs::FileExt;
+    const MAGIC: &[u8] = b"\xff Go buildinf:";
+    const INLINE: u8 = 2;
+    let section = image.elf.section(".go.buildinfo")?;
+    let mut head = [0; 33 + 64];
+    image.file.read_at(&mut head, section.offset).ok()?;
+    if !head.starts_with(MAGIC) || head[15] & INLINE == 0 {
+        return None;
+    }
+    // A version is shorter than what a length of one byte can tell.
+    let version = head.get(33..)?.get(..usize::from(head[32]))?;
+    let version = version.strip_prefix(b"go")?;
+    let is_one = version.iter().all(|b| b.is_ascii_graphic() || *b == b' ');
+    (is_one && !version.is_empty()).then(|| String::from_utf8_lossy(version).into_owned())
+}

@@ -1,0 +1,117 @@
+//! Files that a process maps, opened with the caution that they demand: a
+//! container chooses them.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use memgap_ledger::{Fact, Missing, MissingKind};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+
+use crate::elf::Elf;
+use crate::file::{Buf, missing};
+use crate::process::Process;
+use crate::source::maps::{Device, Mapping};
+use crate::source::mountinfo;
+use crate::text;
+
+/// A file on a machine for as long as a process maps it: device and inode.
+pub(super) type FileId = (Device, u64);
+
+/// Characters of a path that are shown.
+const SHOWN: usize = 256;
+
+/// A file that a process maps, open.
+#[derive(Debug)]
+pub struct Image<'e> {
+    /// The file.
+    pub file: File,
+    /// Its headers.
+    pub elf: &'e Elf,
+    /// Where the process maps it.
+    pub mapped: Mapped,
+}
+
+/// Where a process maps a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapped {
+    /// Its path in the process's root, made printable.
+    pub path: String,
+    /// What is added to the addresses of the file.
+    pub bias: u64,
+}
+
+impl Mapped {
+    /// The lowest mapping of a file tells the bias of all.
+    pub(super) fn of(mapping: &Mapping<'_>, elf: &Elf) -> Option<Self> {
+        let bias = elf.bias(mapping.start, mapping.offset)?;
+        Some(Self { path: text::printable(mapping.name, SHOWN), bias })
+    }
+}
+
+/// Opens a mapped file, be it deleted or replaced since. Nothing is opened but a
+/// regular file, and none whose file system is a program that may never answer.
+pub(super) fn open(process: &Process, mapping: &Mapping<'_>, buf: &mut Buf) -> Fact<File> {
+    let shown = || text::printable(mapping.name, SHOWN);
+    if is_served_by_a_program(process, mapping.device, buf) {
+        let why = format!("{} is on a FUSE file system, whose program may never answer", shown());
+        return Err(Missing::new(MissingKind::Refused, why));
+    }
+    let found = of_exe(process, mapping)
+        .or_else(|| of_map_files(process, mapping))
+        .or_else(|| of_root(process, mapping));
+    let Some(place) = found else {
+        let why = format!(
+            "{} can not be opened as the process maps it: run as root, or with CAP_SYS_PTRACE",
+            shown()
+        );
+        return Err(Missing::new(MissingKind::Denied, why));
+    };
+    // The handle so far is a place only; its file is opened through it.
+    let through = format!("/proc/self/fd/{}", place.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, &through, flags, Mode::empty())
+        .map(File::from)
+        .map_err(|errno| missing(Path::new(&shown()), &errno.into()))
+}
+
+/// The program's own file: readable with fewer rights than the others.
+fn of_exe(process: &Process, mapping: &Mapping<'_>) -> Option<File> {
+    let name = process.program()?;
+    if name.as_os_str().as_bytes() != mapping.name {
+        return None;
+    }
+    process.place("exe").filter(is_regular)
+}
+
+/// The file behind a mapping itself; needs `CAP_CHECKPOINT_RESTORE`.
+fn of_map_files(process: &Process, mapping: &Mapping<'_>) -> Option<File> {
+    let name = format!("map_files/{:x}-{:x}", mapping.start, mapping.end);
+    process.place(&name).filter(is_regular)
+}
+
+/// The file of that path in the process's root, if it still is the same one. No
+/// mount below the root is entered, for it may be one that never answers. Layered
+/// file systems tell other devices here than in `maps`, so the inode must do.
+fn of_root(process: &Process, mapping: &Mapping<'_>) -> Option<File> {
+    let root = process.place("root")?;
+    let path = mapping.name.strip_prefix(b"/")?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    let place = rustix::fs::openat2(root, path, flags, Mode::empty(), resolve).ok()?;
+    let is_same = rustix::fs::fstat(&place).is_ok_and(|stat| stat.st_ino == mapping.inode);
+    Some(File::from(place)).filter(|place| is_same && is_regular(place))
+}
+
+fn is_regular(place: &File) -> bool {
+    rustix::fs::fstat(place)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+}
+
+fn is_served_by_a_program(process: &Process, device: Device, buf: &mut Buf) -> bool {
+    let Ok(text) = process.read(mountinfo::NAME, mountinfo::LIMIT, buf) else { return false };
+    let mounts = mountinfo::parse(text);
+    let is_it = |m: &mountinfo::Mount<'_>| m.device == device || *m.point == *b"/";
+    mounts.iter().any(|m| is_it(m) && m.fs_type.starts_with(b"fuse"))
+}

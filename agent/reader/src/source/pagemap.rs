@@ -1,0 +1,124 @@
+//! `/proc/PID/pagemap`: Documentation/admin-guide/mm/pagemap.rst.
+//!
+//! It tells which pages are in memory without touching them, so it is asked
+//! before a page of a process is read: reading one that is swapped out would
+//! swap it in, and one that was never written would grow the page tables.
+
+mod scan;
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use rustix::io::Errno;
+
+/// Name of the file below a process's directory.
+pub const NAME: &str = "pagemap";
+
+/// One entry a page.
+const ENTRY: u64 = 8;
+/// Entries that are read at once: 32 MiB of pages of 4 KiB.
+const WINDOW: u64 = 8192;
+/// Bit 63 of an entry: the page is in memory.
+const PRESENT: u64 = 1 << 63;
+
+/// Address ranges, `start..end`, in order and apart from one another.
+pub type Ranges = Vec<(u64, u64)>;
+
+/// Adds the parts of `start..end` that are in memory: at most `limit` ranges.
+/// Pages that are no more than the kernel's zero page are left out, as in RSS;
+/// before Linux 6.7 nothing tells them and they are in.
+pub fn resident(
+    file: &File,
+    (start, end): (u64, u64),
+    limit: usize,
+    into: &mut Ranges,
+) -> io::Result<()> {
+    let page = rustix::param::page_size() as u64;
+    let (start, end) = (start / page * page, end.div_ceil(page).saturating_mul(page));
+    match scan::resident(file, start, end, limit, into) {
+        Err(Errno::NOTTY | Errno::INVAL | Errno::NOSYS) => {}
+        done => return done.map_err(Into::into),
+    }
+    let mut buf = vec![0; usize::try_from(ENTRY * WINDOW).unwrap_or_default()];
+    let mut at = start / page;
+    while at < end / page {
+        let count = WINDOW.min(end / page - at);
+        let part = &mut buf[..usize::try_from(ENTRY * count).unwrap_or_default()];
+        file.read_exact_at(part, at * ENTRY)?;
+        for (entry, number) in part.chunks_exact(8).zip(at..) {
+            if is_present(entry) {
+                push(into, number * page, (number + 1) * page, limit)?;
+            }
+        }
+        at += count;
+    }
+    Ok(())
+}
+
+/// Whether every page of `start..end` is in memory. For few pages.
+pub fn is_resident(file: &File, start: u64, end: u64) -> io::Result<bool> {
+    const FEW: usize = 512;
+    let page = rustix::param::page_size() as u64;
+    let (first, last) = (start / page, end.div_ceil(page));
+    let mut buf = [0; FEW * 8];
+    let mut at = first;
+    while at < last {
+        let count = usize::try_from(last - at).map_or(FEW, |n| n.min(FEW));
+        let part = &mut buf[..count * 8];
+        file.read_exact_at(part, at * ENTRY)?;
+        if !part.chunks_exact(8).all(is_present) {
+            return Ok(false);
+        }
+        at += count as u64;
+    }
+    Ok(true)
+}
+
+fn is_present(entry: &[u8]) -> bool {
+    entry.try_into().is_ok_and(|bytes| u64::from_ne_bytes(bytes) & PRESENT != 0)
+}
+
+/// Adds a range behind the others, to the last one where the two touch.
+fn push(into: &mut Ranges, start: u64, end: u64, limit: usize) -> Result<(), Errno> {
+    let is_full = into.len() >= limit;
+    match into.last_mut() {
+        Some(last) if last.1 == start => last.1 = end,
+        _ if is_full => return Err(Errno::TOOBIG),
+        _ => into.push((start, end)),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel's two ways must agree on our own memory.
+    #[test]
+    fn the_scan_and_the_entries_tell_the_same() {
+        let page = rustix::param::page_size();
+        let mut memory = vec![0u8; 64 * page];
+        for touched in [3, 4, 5, 9, 40] {
+            memory[touched * page] = 1;
+        }
+        let file = File::open("/proc/self/pagemap").expect("procfs is mounted");
+        let start = memory.as_ptr().addr() as u64;
+        let end = start + memory.len() as u64;
+        let mut ranges = Ranges::new();
+        resident(&file, (start, end), 1000, &mut ranges).expect("our own");
+        for number in start / page as u64..end / page as u64 {
+            let at = number * page as u64;
+            let listed = ranges.iter().any(|(from, to)| (*from..*to).contains(&at));
+            assert_eq!(is_resident(&file, at, at + 1).expect("our own"), listed, "{at:x}");
+        }
+    }
+
+    #[test]
+    fn more_ranges_than_allowed_are_refused() {
+        let mut ranges = vec![(0, 1)];
+        assert_eq!(push(&mut ranges, 1, 2, 1), Ok(()));
+        assert_eq!(push(&mut ranges, 3, 4, 1), Err(Errno::TOOBIG));
+        assert_eq!(ranges, [(0, 2)]);
+    }
+}

@@ -1,0 +1,3 @@
+module memgap/target
+
+go 1.19
