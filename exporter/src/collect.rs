@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use memgap_ledger::Machine;
 use memgap_ledger::sample::MachineSample;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
 use crate::limit::{Limiter, Limits, Shed};
 use crate::select::Scopes;
 use crate::snapshot::Snapshot;
-use crate::telemetry::{self, Stage, Telemetry};
+use crate::stage::{Clock, Stage};
+use crate::telemetry::{self, Telemetry};
 
 /// The last collection, once there is one.
 pub type Published = Option<Arc<Snapshot>>;
@@ -83,25 +83,4 @@ pub fn run(
         next = (next + interval).max(Instant::now());
         thread::sleep(next.saturating_duration_since(Instant::now()));
     }
-}
-
-/// Measures what a stage takes.
-struct Clock {
-    wall: Instant,
-    cpu: Duration,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self { wall: Instant::now(), cpu: thread_cpu() }
-    }
-
-    fn stop(self, stage: Stage) {
-        telemetry::stage(stage, self.wall.elapsed(), thread_cpu().saturating_sub(self.cpu));
-    }
-}
-
-/// CPU time of this thread so far.
-fn thread_cpu() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }

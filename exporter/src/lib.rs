@@ -16,5 +16,6 @@ pub mod scope;
 pub mod select;
 pub mod server;
 pub mod snapshot;
+pub mod stage;
 pub mod tables;
 pub mod telemetry;

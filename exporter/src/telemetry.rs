@@ -4,7 +4,6 @@
 //! life of the process. Its text is the format 0.0.4 with families in no order;
 //! [`Own::write`] sorts them and turns them into OpenMetrics where that is asked.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,10 +11,11 @@ use memgap_ledger::MissingKind;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::encode::{Encoder, Format, Kind, Value, bare, labels};
+use crate::encode::{Encoder, Format, bare};
 use crate::limit::Shed;
 use crate::own;
 use crate::select::Scopes;
+use crate::stage::{CpuSeconds, Stage};
 
 /// Access to the recorder.
 #[derive(Debug, Clone)]
@@ -28,23 +28,8 @@ pub struct Telemetry {
 #[derive(Debug)]
 pub struct Own {
     families: Vec<String>,
-    cpu: [f64; Stage::ALL.len()],
+    cpu: CpuSeconds,
     process: own::Figures,
-}
-
-/// A part of a collection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Every process's counters.
-    Tier0,
-    /// Every cgroup, and the host.
-    Cgroups,
-    /// Walks over processes' mappings.
-    Walk,
-    /// Making ledgers of what was read.
-    Ledger,
-    /// Writing them as text.
-    Encode,
 }
 
 /// Upper bounds in seconds: from a quiet machine to one that needs help. None
@@ -56,14 +41,6 @@ const WALK_BUCKETS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.5];
 
 const WALK_SECONDS: &str = "memgap_exporter_walk_seconds";
-
-/// Nanoseconds of CPU by stage, beside the recorder: its counters hold whole
-/// numbers only, and seconds are the unit of time.
-static CPU: [AtomicU64; Stage::ALL.len()] = [const { AtomicU64::new(0) }; Stage::ALL.len()];
-
-const CPU_SECONDS: &str = "memgap_exporter_cpu_seconds_total";
-
-const CPU_HELP: &str = "CPU time, user and system, that a part of the collections took.";
 
 impl Telemetry {
     /// Installs the recorder. Call it once, before anything is counted.
@@ -89,24 +66,7 @@ impl Telemetry {
         let mut families: Vec<_> =
             text.split("\n\n").map(str::trim).filter(|f| !f.is_empty()).map(sorted).collect();
         families.sort_unstable();
-        let cpu = CPU.each_ref().map(|nanos| nanos.load(Ordering::Relaxed) as f64 / 1e9);
-        Own { families, cpu, process: self.process.read() }
-    }
-}
-
-impl Stage {
-    /// Every stage, in the order in which a collection goes through them.
-    pub const ALL: [Self; 5] = [Self::Tier0, Self::Cgroups, Self::Walk, Self::Ledger, Self::Encode];
-
-    /// The stable word for labels.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tier0 => "tier0",
-            Self::Cgroups => "cgroups",
-            Self::Walk => "walk",
-            Self::Ledger => "ledger",
-            Self::Encode => "encode",
-        }
+        Own { families, cpu: CpuSeconds::read(), process: self.process.read() }
     }
 }
 
@@ -114,10 +74,7 @@ impl Own {
     /// Writes them in the encoder's format.
     pub fn write(&self, format: Format, out: &mut Encoder) {
         self.process.write(out);
-        let mut family = out.family(Kind::Counter, CPU_SECONDS, CPU_HELP);
-        for (stage, spent) in Stage::ALL.into_iter().zip(self.cpu) {
-            family.sample(&labels(&[("stage", stage.name())]), &[], Value::Float(spent));
-        }
+        self.cpu.write(out);
         for line in self.families.iter().flat_map(|f| f.lines()) {
             match (format, line.strip_prefix("# ")) {
                 (Format::OpenMetrics, Some(header)) => out.append(&open_metrics_header(header)),
@@ -131,8 +88,7 @@ impl Own {
 /// Records what a part of a collection took: time by the clock, and of the CPU.
 pub fn stage(stage: Stage, wall: Duration, cpu: Duration) {
     histogram!("memgap_exporter_collection_seconds", "stage" => stage.name()).record(wall);
-    let nanos = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
-    CPU[stage as usize].fetch_add(nanos, Ordering::Relaxed);
+    stage.spent(cpu);
 }
 
 /// Records the walks of a collection, each with its duration.

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::process::Command;
 
 use common::daemon::Daemon;
-use common::{assert_closed, parse, promtool, samples};
+use common::{Family, assert_closed, parse, promtool, samples};
 use memgap_exporter::encode::Format;
 use rustix::process::Signal;
 
@@ -73,6 +73,46 @@ fn each_collection_tells_of_the_one_before() {
     let (scrapes, allocated) =
         std::iter::repeat_with(counted).find(|(ok, _)| *ok >= Some(2.0)).expect("scrapes count");
     assert!(scrapes >= Some(2.0) && allocated > Some(0.0));
+}
+
+#[test]
+fn walks_that_are_made_refused_and_skipped_are_told() {
+    // Large enough that a walk over it is expected to take more than a millisecond.
+    let large = vec![1u8; 128 << 20];
+    let told = |args: &[&str]| {
+        let every = ["--interval", "100ms", "--walk.min-bytes", "0", "--walk.cap", "1ms"];
+        let daemon = Daemon::ready(&[&every, args].concat());
+        // The figures of a collection are in the answers of the next.
+        let answers =
+            std::iter::repeat_with(|| parse(&daemon.get("/metrics").text(), Format::Text));
+        let counted = |families: &[Family], stage: &str| {
+            let seconds = samples(families, "memgap_exporter_collection_seconds_count");
+            seconds.iter().any(|s| s.label("stage") == stage && s.value >= 2.0)
+        };
+        let found = { answers }.find(|f| counted(f, "encode")).expect("it goes on");
+        let left_out = samples(&found, "memgap_exporter_walks_left_out_total");
+        let of = |reason| left_out.iter().find(|s| s.label("reason") == reason).map(|s| s.value);
+        let made = samples(&found, "memgap_exporter_walk_seconds_count").first().map(|s| s.value);
+        let cpu = samples(&found, "memgap_exporter_cpu_seconds_total");
+        assert_eq!(cpu.len(), 5);
+        let walking = cpu.iter().find(|s| s.label("stage") == "walk").expect("a stage").value;
+        assert!(walking > 0.0 && cpu.iter().all(|s| s.value >= 0.0));
+        (made, of("over_cap"), of("over_budget"))
+    };
+    let (made, refused, _) = told(&["--walk.budget", "1"]);
+    assert!(made > Some(0.0) && refused > Some(0.0), "{made:?} made, {refused:?} refused");
+    let (made, _, skipped) = told(&["--walk.budget", "0"]);
+    assert!(made.is_none() && skipped > Some(0.0), "{made:?} made, {skipped:?} skipped");
+    assert_eq!(large.last(), Some(&1));
+}
+
+#[test]
+fn every_family_has_its_line_in_the_docs() {
+    let page = include_str!("../../docs/metrics.md");
+    let daemon = Daemon::ready(&["--interval", "60m"]);
+    for family in parse(&daemon.get("/metrics").text(), Format::Text) {
+        assert!(page.contains(&format!("| `{}` |", family.name)), "{}", family.name);
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub mod machine;
 #[derive(Debug)]
 pub struct Family {
     pub name: String,
+    pub help: String,
     pub kind: String,
     pub samples: Vec<Sample>,
 }
@@ -27,13 +28,14 @@ pub struct Family {
 #[derive(Debug)]
 pub struct Sample {
     pub name: String,
-    pub labels: BTreeMap<String, String>,
+    /// Pairs of name and value, as they stand.
+    pub labels: Vec<(String, String)>,
     pub value: f64,
 }
 
 impl Sample {
     pub fn label(&self, name: &str) -> &str {
-        self.labels.get(name).map_or("", String::as_str)
+        self.labels.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
     }
 }
 
@@ -54,12 +56,13 @@ pub fn parse(text: &str, format: Format) -> Vec<Family> {
             ["#", "HELP", name, text] => {
                 assert!(!text.is_empty(), "{line}");
                 assert!(names.insert(name.to_owned()), "family {name} stands twice");
-                help = Some(name.to_owned());
+                help = Some((name, text));
             }
             ["#", "TYPE", name, kind] => {
-                assert_eq!(help.take().as_deref(), Some(name), "TYPE follows HELP");
-                let (name, kind) = (name.to_owned(), kind.to_owned());
-                families.push(Family { name, kind, samples: Vec::new() });
+                let (helped, help) = help.take().expect("TYPE follows HELP");
+                assert_eq!(helped, name);
+                let [name, help, kind] = [name, help, kind].map(str::to_owned);
+                families.push(Family { name, help, kind, samples: Vec::new() });
             }
             ["#", "UNIT", name, unit] => {
                 let family = families.last().expect("a family");
@@ -68,7 +71,9 @@ pub fn parse(text: &str, format: Format) -> Vec<Family> {
             }
             _ => {
                 let sample = sample(line);
-                assert!(series.insert((sample.name.clone(), sample.labels.clone())), "{line}");
+                let mut labels = sample.labels.clone();
+                labels.sort_unstable();
+                assert!(series.insert((sample.name.clone(), labels)), "{line}");
                 let family = families.last_mut().expect("a family");
                 let suffix = sample.name.strip_prefix(&family.name);
                 let suffix = suffix.unwrap_or_else(|| panic!("{line} is not of {}", family.name));
@@ -139,7 +144,7 @@ fn sample(line: &str) -> Sample {
     assert!(name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(valid));
     let (labels, value) = match rest.strip_prefix('{') {
         Some(rest) => labels(rest, line),
-        None => (BTreeMap::new(), rest),
+        None => (Vec::new(), rest),
     };
     let value = value.strip_prefix(' ').unwrap_or_else(|| panic!("no space: {line}"));
     let value = value.parse().unwrap_or_else(|_| panic!("no number: {line}"));
@@ -147,8 +152,8 @@ fn sample(line: &str) -> Sample {
 }
 
 /// Reads the pairs up to the closing brace; returns what follows it.
-fn labels<'l>(mut rest: &'l str, line: &str) -> (BTreeMap<String, String>, &'l str) {
-    let mut labels = BTreeMap::new();
+fn labels<'l>(mut rest: &'l str, line: &str) -> (Vec<(String, String)>, &'l str) {
+    let mut labels: Vec<(String, String)> = Vec::new();
     loop {
         let (name, after) = rest.split_once("=\"").unwrap_or_else(|| panic!("label: {line}"));
         assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name:?} in {line}");
@@ -165,7 +170,8 @@ fn labels<'l>(mut rest: &'l str, line: &str) -> (BTreeMap<String, String>, &'l s
                 (_, c) => value.push(c),
             }
         };
-        assert!(labels.insert(name.to_owned(), value).is_none(), "label {name} twice: {line}");
+        assert!(labels.iter().all(|(n, _)| n != name), "label {name} twice: {line}");
+        labels.push((name.to_owned(), value));
         rest = &after[end + 1..];
         if let Some(after) = rest.strip_prefix('}') {
             return (labels, after);

@@ -1,0 +1,97 @@
+//! The parts of a collection, and what each costs.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::encode::{Encoder, Kind, Value, labels};
+use crate::telemetry;
+
+/// A part of a collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Every process's counters.
+    Tier0,
+    /// Every cgroup, and the host.
+    Cgroups,
+    /// Walks over processes' mappings.
+    Walk,
+    /// Making ledgers of what was read.
+    Ledger,
+    /// Writing them as text.
+    Encode,
+}
+
+/// Measures what a stage takes of its thread.
+#[derive(Debug)]
+pub struct Clock {
+    wall: Instant,
+    cpu: Duration,
+}
+
+/// CPU time of every stage so far, in seconds.
+#[derive(Debug)]
+pub struct CpuSeconds([f64; Stage::ALL.len()]);
+
+/// Nanoseconds of CPU by stage. They live beside the recorder of telemetry, whose
+/// counters hold whole numbers only.
+static CPU: [AtomicU64; Stage::ALL.len()] = [const { AtomicU64::new(0) }; Stage::ALL.len()];
+
+impl Stage {
+    /// Every stage, in the order in which a collection goes through them.
+    pub const ALL: [Self; 5] = [Self::Tier0, Self::Cgroups, Self::Walk, Self::Ledger, Self::Encode];
+
+    /// The stable word for labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tier0 => "tier0",
+            Self::Cgroups => "cgroups",
+            Self::Walk => "walk",
+            Self::Ledger => "ledger",
+            Self::Encode => "encode",
+        }
+    }
+
+    /// Adds CPU time.
+    pub fn spent(self, cpu: Duration) {
+        let nanos = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
+        CPU[self as usize].fetch_add(nanos, Ordering::Relaxed);
+    }
+}
+
+impl Clock {
+    /// A clock that starts now.
+    pub fn start() -> Self {
+        Self { wall: Instant::now(), cpu: thread_cpu() }
+    }
+
+    /// Records the time since the start.
+    pub fn stop(self, stage: Stage) {
+        telemetry::stage(stage, self.wall.elapsed(), thread_cpu().saturating_sub(self.cpu));
+    }
+}
+
+impl CpuSeconds {
+    /// Reads them.
+    pub fn read() -> Self {
+        Self(CPU.each_ref().map(|nanos| nanos.load(Ordering::Relaxed) as f64 / 1e9))
+    }
+
+    /// Writes the family.
+    pub fn write(&self, out: &mut Encoder) {
+        let mut family = out.family(
+            Kind::Counter,
+            "memgap_exporter_cpu_seconds_total",
+            "CPU time, user and system, that a part of the collections took.",
+        );
+        for (stage, seconds) in Stage::ALL.into_iter().zip(self.0) {
+            family.sample(&labels(&[("stage", stage.name())]), &[], Value::Float(seconds));
+        }
+    }
+}
+
+/// CPU time of this thread so far.
+fn thread_cpu() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}

@@ -1,0 +1,158 @@
+//! `docs/metrics.md` is what the exporter writes: every family of a machine that
+//! has one of everything, and of its own figures once each was recorded.
+
+mod common;
+
+use std::time::Duration;
+
+use clap::Parser;
+use common::machine::{container, machine, one_of_each};
+use common::{Family, exposition, parse};
+use memgap_exporter::args::Args;
+use memgap_exporter::encode::{Encoder, Format, unit};
+use memgap_exporter::limit::{Limits, Shed};
+use memgap_exporter::select::Scopes;
+use memgap_exporter::server::MAX_CONNECTIONS;
+use memgap_exporter::stage::Stage;
+use memgap_exporter::tables::{CONTAINER, MACHINE, PLAIN, POD, PROCESS_GROUP, UNIT};
+use memgap_exporter::telemetry::{self, Telemetry};
+use memgap_ledger::claim::{Claim, Extent, Part, Priority};
+use memgap_ledger::sample::MachineSample;
+use memgap_ledger::{Account, Machine, MissingKind};
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+
+const HEAD: &str = "\
+# Metrics
+
+What `memgap-exporter` serves at `/metrics`. Generated from what it writes: run the tests of the exporter with `UPDATE_DOCS=1`.
+All amounts are bytes, all times seconds. Accounts and classes: [accounts.md](accounts.md).
+
+## What sums to what
+
+- `memgap_container_ledger_bytes` sums to `memgap_container_usage_bytes` over the accounts of each container; so do the families of
+  units and cgroups. `memgap_process_group_ledger_bytes` sums to `memgap_process_group_rss_bytes`, `memgap_host_ledger_bytes` to
+  `memgap_host_memory_total_bytes`. Stack by `class`: an account that is added later changes no dashboard.
+- Containers, units and cgroups never contain one another: their usage may be added up over a node. Pods contain their containers and
+  are not part of that sum. Memory that processes share counts in each process group.
+- Some accounts are signed (`charge_residual`, `moved_charges`, `skew`): they close the sum, and their size is the quality of the reading.
+- Working set, usage and required are three cuts through the same accounts. `working_set_hidden_bytes` is memory that is in use and that
+  the working set leaves out: alert on `required_bytes{bound=\"high\"}` against `limit_bytes`.
+
+## What is not known has no sample
+
+A figure that could not be read is absent, never 0: use `or`, `absent()` or `unless` where that matters. An unlimited container has no
+`limit_bytes`. `in_use_bytes` exists where the books of an allocator or runtime were read; `in_use_coverage_ratio` tells of how much
+they speak. A process or container that ended is gone from the next collection.
+
+## Labels
+
+- `namespace`, `pod`, `container`: Kubernetes' names, from the links to container logs. A container outside Kubernetes, or one without a
+  log, goes by the first 12 characters of its id; of containers within containers the outermost counts.
+- `group`: the name of processes (`comm`) within one container. `other` stands for all that is folded: groups beyond the largest
+  (`--process-groups`), and members of any scope beyond `--max-series`. Sums are conserved by folding. A process that is really called
+  `other` is part of it.
+- `class`, `account`: see [accounts.md](accounts.md). `finding`: see [findings](findings/); `severity` is `info`, `warning` or `critical`.
+- `stage` is a part of a collection: `tier0` reads every process's counters, `cgroups` every cgroup and the host, `walk` makes walks over
+  mappings, `ledger` sorts bytes onto accounts, `encode` writes them.
+
+## Limits
+
+| what | bound |
+| --- | --- |
+| series | `--max-series`, 20,000; folded members are counted in `memgap_exporter_shed_members_total` |
+| process groups | `--process-groups`, 20 |
+| one walk | `--walk.cap`, 20 ms of CPU expected, and 16,384 mappings; else `memgap_exporter_walks_left_out_total{reason=\"over_cap\"}` |
+| all walks | `--walk.budget`, 0.5 % of one CPU; else `memgap_exporter_walks_left_out_total{reason=\"over_budget\"}` |
+| walks kept | 131,072 mappings in all; the oldest are dropped and counted in `memgap_exporter_walks_dropped_total` |
+| HTTP | 64 connections at a time, of at most 5 minutes; 30 s and 16 KiB for the head of a request |
+
+In OpenMetrics a counter's family goes by its name without `_total`, an info's without `_info`.
+";
+
+#[test]
+fn the_metrics_page_is_what_is_written() {
+    let limits = Limits { process_groups: 20, max_series: 20_000 };
+    let target = exposition(&everything(), limits, Format::Text);
+    let page = HEAD.to_owned()
+        + &table("Of the machine", &parse(&target, Format::Text))
+        + &table("Of the exporter itself", &parse(&own(), Format::Text));
+    assert_whole(&page);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(PAGE, &page).expect("docs/ is writable");
+    }
+    let found = std::fs::read_to_string(PAGE).expect("docs/metrics.md is readable");
+    assert_eq!(found, page, "run with UPDATE_DOCS=1");
+}
+
+/// Every gauge of every table has its line, and the bounds are those of today.
+fn assert_whole(page: &str) {
+    for table in [&CONTAINER, &POD, &UNIT, &PLAIN, &PROCESS_GROUP, &MACHINE] {
+        for gauge in table.gauges {
+            let name = format!("| `memgap_{}_{}` |", table.name, gauge.name);
+            assert!(page.contains(&name), "no line {name}");
+        }
+    }
+    let args = Args::parse_from(["memgap-exporter"]);
+    for bound in [
+        format!("| `--process-groups`, {} |", args.process_groups),
+        format!("`--walk.cap`, {} ms", args.walk_cap.as_millis()),
+        format!("`--walk.budget`, {} %", args.walk_budget * 100.0),
+        format!("{MAX_CONNECTIONS} connections"),
+    ] {
+        assert!(page.contains(&bound), "the page does not say {bound:?}");
+    }
+}
+
+/// A machine of which every family has a sample: allocators' books were read too.
+fn everything() -> MachineSample {
+    let mut sample = one_of_each();
+    for process in &mut sample.processes {
+        process.claims = vec![Claim {
+            priority: Priority::Malloc,
+            owner: "glibc".to_owned(),
+            extent: Extent::Anywhere,
+            parts: vec![Part { account: Account::HeapInUse, bytes: 1 << 20 }],
+        }];
+    }
+    let mut job = sample.processes[0].clone();
+    (job.pid, job.cgroup) = (20, Ok("/build/job".to_owned()));
+    sample.processes.push(job);
+    sample
+}
+
+/// The exporter's own figures, each recorded once.
+fn own() -> String {
+    let recorder = Telemetry::install().expect("no other test of this file records");
+    let scopes = Scopes::of(&Machine::of(&machine(vec![container(1)], Vec::new())));
+    telemetry::exported(&scopes, &[Shed { scope: "container", members: 1 }]);
+    telemetry::stage(Stage::Walk, Duration::ZERO, Duration::ZERO);
+    telemetry::walks(&[Duration::ZERO]);
+    telemetry::walks_left_out("over_cap", 1);
+    telemetry::walks_dropped(1);
+    telemetry::errors("smaps", MissingKind::Denied, 1);
+    telemetry::encoded(1);
+    telemetry::scrape(200);
+    telemetry::connections(1.0);
+    telemetry::accept_failed();
+    let mut out = Encoder::new(Format::Text, 0);
+    recorder.render().write(Format::Text, &mut out);
+    out.finish()
+}
+
+fn table(title: &str, families: &[Family]) -> String {
+    let head = "| name | type | unit | labels | what it is |\n| --- | --- | --- | --- | --- |\n";
+    let mut text = format!("\n## {title}\n\n{head}");
+    for Family { name, kind, help, samples } in families {
+        let mut labels: Vec<&str> = Vec::new();
+        for (label, _) in samples.iter().flat_map(|s| &s.labels) {
+            if label != "le" && !labels.contains(&label.as_str()) {
+                labels.push(label);
+            }
+        }
+        let unit = unit(name.trim_end_matches("_total")).unwrap_or("");
+        let labels = labels.join(", ");
+        text += &format!("| `{name}` | {kind} | {unit} | {labels} | {help} |\n");
+    }
+    text
+}
