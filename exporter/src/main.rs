@@ -97,7 +97,7 @@ fn record(stats: &CollectionStats) {
     for (stage, spent) in
         [(Stage::Tier0, stats.tier0), (Stage::Cgroups, stats.cgroups), (Stage::Walk, stats.tier1)]
     {
-        telemetry::stage(stage, spent.wall, spent.cpu);
+        stage.took(spent.wall, spent.cpu);
     }
     telemetry::walks(&stats.walks);
     telemetry::walks_left_out("over_cap", stats.refused);

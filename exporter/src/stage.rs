@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use metrics::{describe_histogram, histogram};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::encode::{Encoder, Kind, Value, labels};
-use crate::telemetry;
 
 /// A part of a collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Clock {
 #[derive(Debug)]
 pub struct CpuSeconds([f64; Stage::ALL.len()]);
 
+const SECONDS: &str = "memgap_exporter_collection_seconds";
+
 /// Nanoseconds of CPU by stage. They live beside the recorder of telemetry, whose
 /// counters hold whole numbers only.
 static CPU: [AtomicU64; Stage::ALL.len()] = [const { AtomicU64::new(0) }; Stage::ALL.len()];
@@ -53,10 +55,16 @@ impl Stage {
         }
     }
 
-    /// Adds CPU time.
-    pub fn spent(self, cpu: Duration) {
+    /// Records what it took this time: by the clock, and of the CPU.
+    pub fn took(self, wall: Duration, cpu: Duration) {
+        histogram!(SECONDS, "stage" => self.name()).record(wall);
         let nanos = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
         CPU[self as usize].fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// Tells the recorder what the histogram is.
+    pub fn describe() {
+        describe_histogram!(SECONDS, "Time a part of a collection took.");
     }
 }
 
@@ -68,7 +76,7 @@ impl Clock {
 
     /// Records the time since the start.
     pub fn stop(self, stage: Stage) {
-        telemetry::stage(stage, self.wall.elapsed(), thread_cpu().saturating_sub(self.cpu));
+        stage.took(self.wall.elapsed(), thread_cpu().saturating_sub(self.cpu));
     }
 }
 

@@ -85,12 +85,6 @@ impl Own {
     }
 }
 
-/// Records what a part of a collection took: time by the clock, and of the CPU.
-pub fn stage(stage: Stage, wall: Duration, cpu: Duration) {
-    histogram!("memgap_exporter_collection_seconds", "stage" => stage.name()).record(wall);
-    stage.spent(cpu);
-}
-
 /// Records the walks of a collection, each with its duration.
 pub fn walks(took: &[Duration]) {
     for walk in took {
@@ -146,7 +140,7 @@ pub fn accept_failed() {
 }
 
 fn describe() {
-    describe_histogram!("memgap_exporter_collection_seconds", "Time a part of a collection took.");
+    Stage::describe();
     describe_histogram!(WALK_SECONDS, "Time a walk over a process's mappings took.");
     describe_counter!(
         "memgap_exporter_walks_left_out_total",

@@ -126,7 +126,7 @@ fn own() -> String {
     let recorder = Telemetry::install().expect("no other test of this file records");
     let scopes = Scopes::of(&Machine::of(&machine(vec![container(1)], Vec::new())));
     telemetry::exported(&scopes, &[Shed { scope: "container", members: 1 }]);
-    telemetry::stage(Stage::Walk, Duration::ZERO, Duration::ZERO);
+    Stage::Walk.took(Duration::ZERO, Duration::ZERO);
     telemetry::walks(&[Duration::ZERO]);
     telemetry::walks_left_out("over_cap", 1);
     telemetry::walks_dropped(1);
