@@ -1,7 +1,7 @@
 //! A process that stands still, and what the kernel says of it in its own words,
 //! read apart from memgap's reader.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -90,13 +90,27 @@ impl Frozen {
         })
     }
 
+    /// The state of the first thread that does not stand still, else of the process.
     fn state(&self) -> Result<char> {
-        let stat = self.text("stat")?;
+        for entry in std::fs::read_dir(self.proc.join("task"))? {
+            let task = Path::new("task").join(entry?.file_name()).join("stat");
+            // A thread that ended meanwhile has none.
+            if let Ok(state) = self.state_in(&task)
+                && state != 'T'
+            {
+                return Ok(state);
+            }
+        }
+        self.state_in(Path::new("stat"))
+    }
+
+    fn state_in(&self, file: &Path) -> Result<char> {
+        let stat = self.text(file)?;
         let after = stat.rsplit_once(") ").context("stat has no comm")?.1;
         after.chars().next().context("stat is short")
     }
 
-    fn text(&self, file: &str) -> Result<String> {
+    fn text(&self, file: impl AsRef<Path>) -> Result<String> {
         let path = self.proc.join(file);
         std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))
     }

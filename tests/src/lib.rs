@@ -2,5 +2,6 @@
 
 pub mod cgroup;
 pub mod frozen;
+pub mod golang;
 pub mod service;
 pub mod target;

@@ -14,6 +14,14 @@ pub struct Runtime {
     /// Heap memory in use, in bytes of address space; `None` where its books were
     /// found and tell no amount.
     pub in_use: Option<u64>,
+    /// Of that, what objects take: the rest are the ends of their size classes.
+    pub objects: Option<u64>,
+    /// Heap memory that it keeps free, resident or given back.
+    pub free: Option<u64>,
+    /// Of that, what it gave back to the kernel.
+    pub released: Option<u64>,
+    /// Stacks that it manages itself: of goroutines, of green threads.
+    pub stacks: Option<u64>,
     /// What the answer rests on: how the books were found, which rules they keep.
     pub evidence: Vec<String>,
     /// Its garbage collector, if it has one.
@@ -47,6 +55,10 @@ impl Runtime {
             version: None,
             file: String::new(),
             in_use: None,
+            objects: None,
+            free: None,
+            released: None,
+            stacks: None,
             evidence: Vec::new(),
             gc: None,
         }

@@ -217,6 +217,10 @@ pub(super) fn read(
     let runtime = Runtime {
         version: variables.version.clone(),
         in_use: Some(c.in_use),
+        objects: Some(c.allocated - c.freed),
+        free: Some(c.free.saturating_add(c.released)),
+        released: Some(c.released),
+        stacks: read.stats.map(|s| s.stacks),
         evidence: evidence(variables, &read),
         gc: Some(gc),
         ..Runtime::named("go")

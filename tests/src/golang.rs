@@ -1,0 +1,90 @@
+//! Go toolchains, and `tests/targets/go` built by each.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::target;
+
+/// A toolchain that `tests/golang/fetch` fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Toolchain {
+    /// `1.27.3`.
+    pub version: String,
+    go: PathBuf,
+}
+
+/// A way to build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Build {
+    /// As it comes.
+    Plain,
+    /// Without symbols and DWARF.
+    Stripped,
+    /// To be loaded anywhere.
+    Pie,
+    /// With the C library.
+    Cgo,
+    /// With the C library, without symbols, to be loaded anywhere.
+    StrippedCgoPie,
+}
+
+impl Build {
+    /// Every way.
+    pub const ALL: [Self; 5] =
+        [Self::Plain, Self::Stripped, Self::Pie, Self::Cgo, Self::StrippedCgoPie];
+}
+
+/// Every toolchain, fetched where it is not there yet.
+pub fn toolchains() -> Result<Vec<Toolchain>> {
+    let fetch = Path::new(env!("CARGO_MANIFEST_DIR")).join("golang/fetch");
+    let output = Command::new(&fetch).output().context("failed to run tests/golang/fetch")?;
+    if !output.status.success() {
+        bail!("tests/golang/fetch failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let lines = String::from_utf8(output.stdout)?;
+    lines
+        .lines()
+        .map(|line| {
+            let (version, go) = line.split_once(' ').context("a line is a version and a path")?;
+            Ok(Toolchain { version: version.to_owned(), go: go.into() })
+        })
+        .collect()
+}
+
+impl Toolchain {
+    /// The minor version: 27 of 1.27.3.
+    pub fn minor(&self) -> u32 {
+        self.version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or_default()
+    }
+
+    /// Builds the target; the toolchain knows when there is nothing to do.
+    pub fn build(&self, build: Build) -> Result<PathBuf> {
+        let directory = target::directory()?;
+        let program = directory.join(format!("go-{}-{build:?}", self.version));
+        let cgo = matches!(build, Build::Cgo | Build::StrippedCgoPie);
+        let mut command = Command::new(&self.go);
+        command.args(["build", "-o"]).arg(&program);
+        if matches!(build, Build::Stripped | Build::StrippedCgoPie) {
+            command.args(["-ldflags", "-s -w"]);
+        }
+        if matches!(build, Build::Pie | Build::StrippedCgoPie) {
+            command.args(["-buildmode", "pie"]);
+        }
+        let output = command
+            .arg(".")
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("targets/go"))
+            .env("CGO_ENABLED", if cgo { "1" } else { "0" })
+            .env("GOCACHE", directory.join("go-cache"))
+            .envs([("GOFLAGS", ""), ("GOTOOLCHAIN", "local"), ("GOPROXY", "off")])
+            .env_remove("GOROOT")
+            .output()
+            .with_context(|| format!("failed to start {}", self.go.display()))?;
+        if !output.status.success() {
+            let words = String::from_utf8_lossy(&output.stderr);
+            bail!("Go {} does not build the target as {build:?}: {words}", self.version);
+        }
+        Ok(program)
+    }
+}
