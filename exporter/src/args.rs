@@ -55,7 +55,8 @@ pub struct Args {
     #[arg(long = "walk.cap", value_name = "TIME", default_value = "20ms", value_parser = walk_cap)]
     pub walk_cap: Duration,
 
-    /// Share of one CPU that all walks together may take; 0 makes none.
+    /// Share of one CPU that all walks together may take; 0 makes none. What a
+    /// minute grants can be saved up and spent in one collection.
     #[arg(long = "walk.budget", value_name = "SHARE", default_value = "0.005", value_parser = share)]
     pub walk_budget: f64,
 

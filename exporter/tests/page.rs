@@ -64,7 +64,7 @@ they speak. A process or container that ended is gone from the next collection.
 | process groups | `--process-groups`, 20 |
 | one walk | `--walk.cap`, 20 ms of CPU expected, and 16,384 mappings; else `memgap_exporter_walks_left_out_total{reason=\"over_cap\"}` |
 | all walks | `--walk.budget`, 0.5 % of one CPU; else `memgap_exporter_walks_left_out_total{reason=\"over_budget\"}` |
-| walks kept | 131,072 mappings in all; the oldest are dropped and counted in `memgap_exporter_walks_dropped_total` |
+| walks kept | 131,072 mappings in all, which take 12 MiB; the oldest are dropped and counted in `memgap_exporter_walks_dropped_total` |
 | HTTP | 64 connections at a time, of at most 5 minutes; 30 s and 16 KiB for the head of a request |
 
 In OpenMetrics a counter's family goes by its name without `_total`, an info's without `_info`.
