@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use memgap_ledger::sample::CgroupVersion;
-use memgap_reader::source::{meminfo, memory_stat, smaps, statm, status};
+use memgap_reader::source::{exposition, meminfo, memory_stat, smaps, statm, status};
 
 const PAGE: u64 = 4096;
 
@@ -29,12 +29,25 @@ fn bench<T, E: std::fmt::Debug>(
     group.finish();
 }
 
+/// 100 kB as a server with many routes exposes them.
+fn exposition() -> Vec<u8> {
+    let route = |n: usize| {
+        format!(
+            "http_request_duration_seconds_bucket{{method=\"GET\",route=\"/api/v1/items/{n}\",\
+             code=\"200\",le=\"0.5\"}} {n}.25e+03\n"
+        )
+    };
+    (0..1000).flat_map(|n| route(n).into_bytes()).collect()
+}
+
 fn parsers(c: &mut Criterion) {
     bench(c, "smaps", &captured("proc/219/smaps"), |text| smaps::parse(text, &[]));
     bench(c, "statm", &captured("proc/219/statm"), |text| statm::parse(text, PAGE));
     bench(c, "status", &captured("proc/219/status"), status::parse);
     bench(c, "meminfo", &captured("proc/meminfo"), meminfo::parse);
     let stat = captured("sys/fs/cgroup/system.slice/kubelet.service/memory.stat");
+    let scrape = exposition();
+    bench(c, "exposition", &scrape, |text| exposition::parse(text, false, |_| Ok(())));
     bench(c, "memory.stat", &stat, |text| memory_stat::parse(text, CgroupVersion::V2));
 }
 
