@@ -7,9 +7,9 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use memgap_ledger::Account;
+use memgap_ledger::{Account, process};
 use memgap_reader::source::exposition;
-use memgap_reader::{Answer, Limits, read_endpoint};
+use memgap_reader::{Answer, Depth, Limits, Reader, Roots, read_endpoint};
 use memgap_tests::target::Target;
 
 /// A word for this thread of this process.
@@ -28,7 +28,8 @@ fn go_program(name: &str) -> PathBuf {
     // Each test builds its own: a program that runs can not be written over.
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", unique()));
     let mut go = Command::new("go");
-    go.env("GOTOOLCHAIN", "local").args(["build", "-o"]).args([&program, &source]);
+    go.args(["build", "-o"]).args([&program, &source]);
+    go.envs([("GOFLAGS", ""), ("GOTOOLCHAIN", "local"), ("GOPROXY", "off")]);
     let output = go.output().expect("go is installed by tests/install");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     program
@@ -58,6 +59,23 @@ fn expvar_and_pprof_tell_what_the_program_knows() {
         let accounts: Vec<_> = go.others.iter().map(|part| part.account).collect();
         assert_eq!(accounts, [Account::Stack, Account::AllocatorMetadata, Account::GcTables]);
     }
+}
+
+/// Both read the same counters: the probe from outside, first.
+#[test]
+fn probe_and_endpoint_agree() {
+    let target = Target::run(&go_program("endpoint.go"), &[]).expect("it starts");
+    let reader = Reader::open(Roots::default()).expect("procfs is mounted");
+    let mut sample = reader.process(target.pid(), Depth::Books).expect("it is ours");
+    let port = target.holds("port").expect("said");
+    let endpoint = format!("http://127.0.0.1:{port}/debug/vars").parse().expect("valid");
+    let answer = read_endpoint(&endpoint, &Limits::default());
+    sample.hear(answer.map(|answer| answer.told(&endpoint)));
+    let made = process::ledger(&sample);
+    assert_eq!(made.runtimes.len(), 1, "{:?}", made.runtimes);
+    let second = made.runtimes[0].second_source.as_ref().expect("both answered");
+    // What answering takes, which nothing collects.
+    assert!((0..4 << 20).contains(&second.differs_by), "{second:?}");
 }
 
 #[test]

@@ -68,6 +68,10 @@ pub enum Command {
         /// Say of every page what it is: exact, at the cost of a look at each
         #[arg(long)]
         deep: bool,
+        /// Also ask this endpoint of the process: its Prometheus text, Go's /debug/vars or
+        /// /debug/pprof/heap?debug=1; http://ADDRESS:PORT/path or unix:/path/of/socket
+        #[arg(long, value_name = "URL")]
+        endpoint: Option<String>,
     },
     /// List processes or cgroups, the widest gap first
     Ps(Ps),
@@ -135,7 +139,9 @@ impl Args {
         let args = Self::try_parse()?;
         match (args.target, args.command) {
             (None, Some(command)) => Ok((args.global, command)),
-            (Some(target), None) => Ok((args.global, Command::Explain { target, deep: false })),
+            (Some(target), None) => {
+                Ok((args.global, Command::Explain { target, deep: false, endpoint: None }))
+            }
             (Some(target), Some(_)) => Err(Self::command().error(
                 ErrorKind::ArgumentConflict,
                 format!("unexpected word '{target}' before the command"),

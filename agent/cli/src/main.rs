@@ -15,7 +15,7 @@ use anyhow::anyhow;
 use memgap_ledger::finding::Subject;
 use memgap_ledger::sample::CgroupSample;
 use memgap_ledger::{CgroupLedger, Missing, MissingKind, ProcessLedger, cgroup, host, process};
-use memgap_reader::{Depth, Error, Found, Reader, Roots, Target};
+use memgap_reader::{Depth, Endpoint, Error, Found, Limits, Reader, Roots, Target, read_endpoint};
 use serde::Serialize;
 
 use args::{Args, Capture, Command, Global, Ps};
@@ -89,9 +89,10 @@ fn run(global: &Global, command: &Command) -> anyhow::Result<Answer> {
     let style = Style::detect(global.color);
     let output = Output { style, json: global.json, time: SystemTime::now() };
     match command {
-        Command::Explain { target, deep } => {
+        Command::Explain { target, deep, endpoint } => {
             let depth = if *deep { Depth::Pages } else { Depth::Books };
-            explain(&open(global)?, target, depth, &output)
+            let endpoint = endpoint.as_deref().map(str::parse).transpose()?;
+            explain(&open(global)?, target, depth, endpoint.as_ref(), &output)
         }
         Command::Ps(ps) if ps.cgroups => list_cgroups(&open(global)?, ps, &output),
         Command::Ps(ps) => list_processes(&open(global)?, ps, &output),
@@ -128,7 +129,13 @@ fn open(global: &Global) -> Result<Reader, Error> {
     })
 }
 
-fn explain(reader: &Reader, target: &str, depth: Depth, output: &Output) -> anyhow::Result<Answer> {
+fn explain(
+    reader: &Reader,
+    target: &str,
+    depth: Depth,
+    endpoint: Option<&Endpoint>,
+    output: &Output,
+) -> anyhow::Result<Answer> {
     let target: Target = target.parse()?;
     let show = |subject: Subject<'_>, others: &[u32]| {
         let document = || json::explanation(subject, others);
@@ -142,8 +149,18 @@ fn explain(reader: &Reader, target: &str, depth: Depth, output: &Output) -> anyh
                 own::add_to(&mut sample)
                     .map_err(|e| anyhow!("jemalloc tells no statistics: {e}"))?;
             }
+            if let Some(endpoint) = endpoint {
+                let answer = read_endpoint(endpoint, &Limits::default());
+                sample.hear(answer.map(|answer| answer.told(endpoint)));
+            }
             show(Subject::Process(&process::ledger(&sample)), &others)
         }
+        // Whose word an endpoint's is can be told of a process only.
+        _ if let Some(endpoint) = endpoint => Err(Error::Endpoint {
+            word: endpoint.to_string(),
+            remedy: "name the process that it is of, not a cgroup or the host",
+        }
+        .into()),
         Found::Cgroup { path } => show(Subject::Cgroup(&read_cgroup(reader, &path, depth)?), &[]),
         Found::Host => show(Subject::Host(&host::ledger(&reader.host())), &[]),
     }
@@ -247,7 +264,9 @@ fn save(reader: &Reader, capture: &Capture, output: &Output) -> anyhow::Result<A
 /// The exit code of an error: what was asked for, what is there, what may be read.
 fn code(error: &anyhow::Error) -> u8 {
     let missing = match error.downcast_ref::<Error>() {
-        Some(Error::Usage { .. } | Error::Ambiguous { .. }) => return USAGE,
+        Some(Error::Usage { .. } | Error::Endpoint { .. } | Error::Ambiguous { .. }) => {
+            return USAGE;
+        }
         Some(Error::Missing(missing) | Error::Procfs(missing)) => Some(missing),
         Some(_) => None,
         None => error.downcast_ref::<Missing>(),

@@ -5,6 +5,7 @@ pub mod headline;
 pub mod json;
 pub mod page;
 pub mod reason;
+mod second;
 pub mod table;
 pub mod terminal;
 pub mod time;

@@ -1,5 +1,7 @@
 //! The program as it is run: exit codes, streams, and a captured Kubernetes node.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -207,4 +209,41 @@ fn man_pages_are_written_where_asked() {
     let found = std::fs::read_dir(&scratch.0).expect("listable").count();
     assert_eq!(text(&output.stdout).lines().count(), found);
     assert!(text(&output.stdout).contains("memgap-explain.1"));
+}
+
+#[test]
+fn an_endpoint_is_a_second_source() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/metrics", listener.local_addr().expect("bound"));
+    let server = std::thread::spawn(move || {
+        let bodies = ["jemalloc_allocated_bytes 1.048576e+06\n", "jemalloc_allocated_bytes NaN\n"];
+        for body in bodies {
+            let (mut peer, _) = listener.accept().expect("a connection");
+            let mut request = Vec::new();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") && peer.read(&mut byte).expect("sent") == 1 {
+                request.push(byte[0]);
+            }
+            write!(peer, "HTTP/1.1 200 OK\r\n\r\n{body}").expect("received");
+        }
+    });
+    let args = ["explain", "self", "--json", "--endpoint", &url];
+    let document = json(memgap(&args));
+    let runtime = &document["runtimes"][0];
+    let second = &runtime["second_source"];
+    assert_eq!((&second["name"], &second["in_use"]), (&Value::from(&*url), &Value::from(1 << 20)));
+    let books = runtime["in_use"].as_i64().expect("known");
+    assert_eq!(second["differs_by"], Value::from((1 << 20) - books));
+
+    let document = json(memgap(&args));
+    assert!(document["runtimes"][0]["second_source"].is_null());
+    let absent = document["absent"].as_array().expect("array");
+    let why = absent.iter().find(|a| a["what"] == "runtime").expect("told")["why"].to_string();
+    assert!(why.contains(&url) && why.contains("NaN"), "{why}");
+    server.join().expect("it ends");
+
+    for args in [["host", "--endpoint", &url], ["self", "--endpoint", "http://example.org/"]] {
+        let output = run(memgap(&[&["explain"][..], &args].concat()));
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    }
 }

@@ -25,6 +25,7 @@ pub mod members;
 pub mod process;
 pub mod runtime;
 pub mod sample;
+pub mod second;
 pub mod size;
 mod split;
 
@@ -42,4 +43,5 @@ pub use ledger::{Entry, Ledger};
 pub use machine::Machine;
 pub use process::ProcessLedger;
 pub use runtime::Runtime;
+pub use second::{SecondSource, Told};
 pub use split::InUse;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::second::SecondSource;
+
 /// A runtime or allocator in a process, in the words of its own books.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Runtime {
@@ -26,6 +28,8 @@ pub struct Runtime {
     pub evidence: Vec<String>,
     /// Its garbage collector, if it has one.
     pub gc: Option<Gc>,
+    /// What the program's own endpoint says, where it was asked too.
+    pub second_source: Option<SecondSource>,
 }
 
 /// What a garbage collector says of itself; `None` is what it does not tell.
@@ -61,6 +65,7 @@ impl Runtime {
             stacks: None,
             evidence: Vec::new(),
             gc: None,
+            second_source: None,
         }
     }
 }

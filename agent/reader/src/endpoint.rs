@@ -12,11 +12,12 @@ mod series;
 use std::io::{self, BufRead, BufReader};
 
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
-use memgap_ledger::{Account, Fact};
+use memgap_ledger::runtime::{Gc, Runtime};
+use memgap_ledger::{Account, Fact, Told};
 
 use crate::source::http::{self, Endpoint, Limits, Response, malformed};
 use crate::source::{exposition, expvar, pprof};
-use series::{Row, Told};
+use series::{Row, Values};
 
 /// What one endpoint told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,8 +65,8 @@ fn understand<S: BufRead>(response: Response<S>) -> io::Result<Answer> {
     } else if begin.starts_with(&[0x1f, 0x8b]) {
         return Err(malformed("it answered in a compressed form: add ?debug=1 to a heap profile"));
     } else {
-        let told = series(text, content_type.starts_with("application/openmetrics-text"))?;
-        let (figures, resident) = of_series(&told)?;
+        let values = series(text, content_type.starts_with("application/openmetrics-text"))?;
+        let (figures, resident) = of_series(&values)?;
         return answer("exposition", figures, resident);
     };
     answer(form, figures.into_iter().collect(), resident)
@@ -80,23 +81,47 @@ fn answer(form: &'static str, figures: Vec<Figures>, resident: Option<u64>) -> i
 
 const RESIDENT: Row = Row::single("process_resident_memory_bytes");
 
-fn series(text: impl BufRead, open_metrics: bool) -> io::Result<Told> {
-    let mut told = Told::of(&[go::ROWS, jvm::ROWS, jemalloc::ROWS, &[RESIDENT]]);
-    exposition::parse(text, open_metrics, |series| told.add(series))?;
-    Ok(told)
+fn series(text: impl BufRead, open_metrics: bool) -> io::Result<Values> {
+    let mut values = Values::of(&[go::ROWS, jvm::ROWS, jemalloc::ROWS, &[RESIDENT]]);
+    exposition::parse(text, open_metrics, |series| values.add(series))?;
+    Ok(values)
 }
 
-fn of_series(told: &Told) -> io::Result<(Vec<Figures>, Option<u64>)> {
-    let jemalloc = jemalloc::figures(told)?;
+fn of_series(values: &Values) -> io::Result<(Vec<Figures>, Option<u64>)> {
+    let jemalloc = jemalloc::figures(values)?;
     // An exporter beside the server: what it says of Go is of itself.
-    if jemalloc::is_of_another(told) {
+    if jemalloc::is_of_another(values) {
         return Ok((jemalloc.into_iter().collect(), None));
     }
-    let all = [go::of_series(told)?, jvm::figures(told)?, jemalloc];
-    Ok((all.into_iter().flatten().collect(), told.one(RESIDENT.name)))
+    let all = [go::of_series(values)?, jvm::figures(values)?, jemalloc];
+    Ok((all.into_iter().flatten().collect(), values.one(RESIDENT.name)))
+}
+
+impl Answer {
+    /// The answer as the ledger hears it.
+    pub fn told(&self, endpoint: &Endpoint) -> Told {
+        let evidence = vec![format!("told by {endpoint} ({})", self.form)];
+        let books = |figures: &Figures| (figures.runtime(evidence.clone()), figures.claims());
+        Told {
+            source: endpoint.to_string(),
+            resident: self.resident,
+            books: self.figures.iter().map(books).collect(),
+        }
+    }
 }
 
 impl Figures {
+    fn runtime(&self, evidence: Vec<String>) -> Runtime {
+        let gc = self.cycles.map(|cycles| Gc { cycles: Some(cycles), ..Gc::default() });
+        Runtime {
+            version: self.version.clone(),
+            in_use: Some(self.in_use),
+            evidence,
+            gc,
+            ..Runtime::named(self.runtime)
+        }
+    }
+
     /// The figures as claims: amounts, whose addresses are not told.
     pub fn claims(&self) -> Vec<Claim> {
         let heap = Part { account: Account::HeapInUse, bytes: self.in_use };

@@ -7,9 +7,9 @@ use memgap_ledger::size::iec;
 use memgap_ledger::{CgroupLedger, Figure, HostLedger, ProcessLedger, gap};
 
 use super::headline::{self, label};
-use super::reason;
 use super::terminal::{Ink, Style, pad};
 use super::waterfall::{self, Chart, between};
+use super::{reason, second};
 
 /// The whole page. `others` are processes of the same name.
 pub fn page(subject: Subject<'_>, others: &[u32], style: &Style) -> String {
@@ -17,6 +17,7 @@ pub fn page(subject: Subject<'_>, others: &[u32], style: &Style) -> String {
         title(subject, others, style),
         figures(subject, style),
         chart(subject, style),
+        second::sources(subject, style),
         gaps(subject, style),
         findings(&finding::findings(subject), style),
         unknown(subject, style),

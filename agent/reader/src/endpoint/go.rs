@@ -5,7 +5,7 @@ use std::io;
 
 use memgap_ledger::Account;
 
-use super::series::{Row, Told};
+use super::series::{Row, Values};
 use super::{Figures, parts, rest};
 use crate::source::memstats::MemStats;
 
@@ -38,19 +38,19 @@ pub(super) const ROWS: &[Row] = &[
 const INFO: &str = "go_info";
 
 /// The books of an exposition, by whichever names it tells them.
-pub(super) fn of_series(told: &Told) -> io::Result<Option<Figures>> {
-    let mut stats = memstats(told);
+pub(super) fn of_series(values: &Values) -> io::Result<Option<Figures>> {
+    let mut stats = memstats(values);
     if stats.heap_inuse.is_none() {
-        stats = classes(told);
+        stats = classes(values);
     }
-    stats.num_gc = told.one("go_gc_duration_seconds_count");
-    let version = told.all(INFO).next().and_then(|(labels, _)| labels.first().cloned());
+    stats.num_gc = values.one("go_gc_duration_seconds_count");
+    let version = values.all(INFO).next().and_then(|(labels, _)| labels.first().cloned());
     // Go's own word is `go1.26.8`.
     figures(&stats, version.map(|v| v.trim_start_matches("go").to_owned()))
 }
 
-fn memstats(told: &Told) -> MemStats {
-    let one = |name: &str| told.one(&format!("go_memstats_{name}_bytes"));
+fn memstats(values: &Values) -> MemStats {
+    let one = |name: &str| values.one(&format!("go_memstats_{name}_bytes"));
     MemStats {
         heap_inuse: one("heap_inuse"),
         heap_idle: one("heap_idle"),
@@ -66,8 +66,8 @@ fn memstats(told: &Told) -> MemStats {
 }
 
 /// As runtime/mstats.go makes `MemStats` of the same counters.
-fn classes(told: &Told) -> MemStats {
-    let one = |name: &str| told.one(&format!("go_memory_classes_{name}_bytes"));
+fn classes(values: &Values) -> MemStats {
+    let one = |name: &str| values.one(&format!("go_memory_classes_{name}_bytes"));
     let sum = |a: &str, b: &str| Some(one(a)?.saturating_add(one(b)?));
     MemStats {
         heap_inuse: sum("heap_objects", "heap_unused"),

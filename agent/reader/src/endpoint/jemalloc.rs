@@ -4,7 +4,7 @@ use std::io;
 
 use memgap_ledger::Account;
 
-use super::series::{Row, Told};
+use super::series::{Row, Values};
 use super::{Figures, parts, rest};
 
 /// The name of the books.
@@ -73,18 +73,18 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// Whether the endpoint speaks for another process than its own.
-pub(super) fn is_of_another(told: &Told) -> bool {
-    told.one(REDIS.allocated).is_some()
+pub(super) fn is_of_another(values: &Values) -> bool {
+    values.one(REDIS.allocated).is_some()
 }
 
-pub(super) fn figures(told: &Told) -> io::Result<Option<Figures>> {
-    if let Some(names) = NAMED.iter().find(|names| told.one(names.allocated).is_some()) {
+pub(super) fn figures(values: &Values) -> io::Result<Option<Figures>> {
+    if let Some(names) = NAMED.iter().find(|names| values.one(names.allocated).is_some()) {
         let [allocated, active, metadata, resident] =
-            [names.allocated, names.active, names.metadata, names.resident].map(|n| told.one(n));
+            [names.allocated, names.active, names.metadata, names.resident].map(|n| values.one(n));
         return of(allocated, active, metadata, resident);
     }
     for name in LABELLED {
-        let one = |stat: &str| told.sum(name, |labels| labels.iter().any(|label| label == stat));
+        let one = |stat: &str| values.sum(name, |labels| labels.iter().any(|label| label == stat));
         if one("allocated").is_some() {
             return of(one("allocated"), one("active"), one("metadata"), one("resident"));
         }

@@ -5,7 +5,7 @@ use std::io;
 
 use memgap_ledger::Account;
 
-use super::series::{Row, Told};
+use super::series::{Row, Values};
 use super::{Figures, parts, rest};
 
 /// Which area (`heap`, `nonheap`), then which pool, by each library's labels.
@@ -47,13 +47,13 @@ pub(super) const ROWS: &[Row] = &[
     row(OLD.pools),
 ];
 
-pub(super) fn figures(told: &Told) -> io::Result<Option<Figures>> {
-    let names = if told.one(NEW.used).is_some() { NEW } else { OLD };
-    let Some(in_use) = told.sum(names.used, is_heap) else { return Ok(None) };
-    let committed = told.sum(names.committed, is_heap);
+pub(super) fn figures(values: &Values) -> io::Result<Option<Figures>> {
+    let names = if values.one(NEW.used).is_some() { NEW } else { OLD };
+    let Some(in_use) = values.sum(names.used, is_heap) else { return Ok(None) };
+    let committed = values.sum(names.committed, is_heap);
     let pool = |wanted: fn(&str) -> bool| {
         let by_pool = |labels: &[String]| labels.iter().any(|label| wanted(label));
-        told.sum(names.pools, by_pool).or_else(|| told.sum(names.committed, by_pool))
+        values.sum(names.pools, by_pool).or_else(|| values.sum(names.committed, by_pool))
     };
     let others = [
         // The pool holds the compressed class space, which has one beside it.
@@ -62,12 +62,12 @@ pub(super) fn figures(told: &Told) -> io::Result<Option<Figures>> {
     ];
     Ok(Some(Figures {
         runtime: "hotspot",
-        version: told.all(INFO).next().and_then(|(labels, _)| labels.first().cloned()),
+        version: values.all(INFO).next().and_then(|(labels, _)| labels.first().cloned()),
         in_use,
         free: rest(committed, Some(in_use), "more used than committed heap")?,
         released: None,
         others: parts(&others),
-        cycles: told.sum(COLLECTIONS, |_| true),
+        cycles: values.sum(COLLECTIONS, |_| true),
     }))
 }
 

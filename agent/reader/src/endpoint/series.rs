@@ -26,12 +26,12 @@ impl Row {
 
 /// What was told of the metrics that are of use.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Values {
     rows: Vec<Row>,
     values: BTreeMap<(&'static str, Vec<String>), u64>,
 }
 
-impl Told {
+impl Values {
     pub fn of(rows: &[&[Row]]) -> Self {
         Self { rows: rows.concat(), values: BTreeMap::new() }
     }

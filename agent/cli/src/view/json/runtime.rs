@@ -1,5 +1,6 @@
 //! The runtimes and allocators whose books were read.
 
+use memgap_ledger::SecondSource;
 use memgap_ledger::finding::Subject;
 use memgap_ledger::runtime::{Gc, Runtime};
 use serde::Serialize;
@@ -23,6 +24,15 @@ struct OfProcess {
     stacks: Option<u64>,
     gc: Option<GcJson>,
     evidence: Vec<String>,
+    second_source: Option<SecondJson>,
+}
+
+/// Beside the books, what the program's endpoint says.
+#[derive(Debug, Serialize)]
+struct SecondJson {
+    name: String,
+    in_use: u64,
+    differs_by: i64,
 }
 
 #[derive(Debug, Serialize)]
@@ -62,8 +72,13 @@ fn of_process(runtime: &Runtime) -> RuntimeJson {
             stacks: runtime.stacks,
             gc: runtime.gc.as_ref().map(of_gc),
             evidence: runtime.evidence.clone(),
+            second_source: runtime.second_source.as_ref().map(of_second),
         }),
     }
+}
+
+fn of_second(second: &SecondSource) -> SecondJson {
+    SecondJson { name: second.name.clone(), in_use: second.in_use, differs_by: second.differs_by }
 }
 
 fn of_gc(gc: &Gc) -> GcJson {

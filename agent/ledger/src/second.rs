@@ -1,0 +1,84 @@
+//! A second source: what a program's endpoint tells of the books that a probe reads.
+//!
+//! A probe's word goes first, because it has addresses and needs nobody's
+//! cooperation. An endpoint's counts where no probe answered, and is compared
+//! where one did.
+
+use crate::claim::Claim;
+use crate::fact::{Fact, Missing, MissingKind};
+use crate::figure::{difference, signed};
+use crate::runtime::Runtime;
+use crate::sample::ProcessSample;
+use crate::size::iec;
+
+/// What an endpoint told of one process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Its address.
+    pub source: String,
+    /// What it takes for the resident memory of its process, in bytes.
+    pub resident: Option<u64>,
+    /// Runtimes and allocators, each with its claims.
+    pub books: Vec<(Runtime, Vec<Claim>)>,
+}
+
+/// What a second source says is in use, where the first was a probe.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SecondSource {
+    /// The endpoint's address.
+    pub name: String,
+    /// Bytes in use by its word.
+    pub in_use: u64,
+    /// Its word less the probe's: what changed between the two readings, at best.
+    pub differs_by: i64,
+}
+
+impl ProcessSample {
+    /// Adds what an endpoint told, or why it told nothing.
+    pub fn hear(&mut self, told: Fact<Told>) {
+        match told.and_then(|told| self.own(told)) {
+            Err(missing) => self.runtimes.push(Err(missing)),
+            Ok(told) => {
+                for (runtime, claims) in told.books {
+                    self.hear_one(&told.source, runtime, claims);
+                }
+            }
+        }
+    }
+
+    /// Refuses the word of what must be another process: one whose resident memory
+    /// is more than twice as large, or as small.
+    fn own(&self, told: Told) -> Fact<Told> {
+        let rss = self.counters.as_ref().ok().map(|counters| counters.rss);
+        let (Some(rss), Some(resident)) = (rss, told.resident) else { return Ok(told) };
+        if rss.min(resident) >= rss.max(resident) / 2 {
+            return Ok(told);
+        }
+        let why = format!(
+            "{}: it tells of a process with {} resident, and process {} has {}: name its own endpoint",
+            told.source,
+            iec(signed(resident)),
+            self.pid,
+            iec(signed(rss)),
+        );
+        Err(Missing::new(MissingKind::Refused, why))
+    }
+
+    fn hear_one(&mut self, source: &str, runtime: Runtime, claims: Vec<Claim>) {
+        let Some(in_use) = runtime.in_use else { return };
+        let same = self.runtimes.iter_mut().flatten().filter(|known| known.name == runtime.name);
+        let probed = same.filter_map(|known| known.in_use.map(|probed| (probed, known)));
+        // Of several by that name, the one that it most likely speaks of.
+        match probed.min_by_key(|(probed, _)| probed.abs_diff(in_use)) {
+            Some((probed, known)) => {
+                let differs_by = difference(in_use, probed);
+                let name = source.to_owned();
+                known.second_source = Some(SecondSource { name, in_use, differs_by });
+            }
+            None => {
+                self.claims.extend(claims);
+                self.runtimes.push(Ok(runtime));
+            }
+        }
+    }
+}
