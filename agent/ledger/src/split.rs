@@ -58,7 +58,8 @@ const TOLD: &[Account] = &[
 pub(crate) fn of_walk(walk: &Walk, claims: &[Claim], counters: Option<&Counters>) -> Split {
     let roles = roles(&walk.areas, counters.and_then(|c| c.threads));
     let known = walk.resident.is_some();
-    let pool = |(area, role): (&Area, &Role)| Pool::of(area, *role == Role::Heap, known);
+    let is_heap = |role| matches!(role, Role::Heap | Role::BesideData);
+    let pool = |(area, role): (&Area, &Role)| Pool::of(area, is_heap(*role), known);
     let mut pools: Vec<Pool> = walk.areas.iter().zip(&roles).map(pool).collect();
     let mut split = Split { source: "smaps", ..Split::default() };
     let pages = Pages(walk.resident.as_deref().unwrap_or_default());
@@ -70,14 +71,20 @@ pub(crate) fn of_walk(walk: &Walk, claims: &[Claim], counters: Option<&Counters>
     }
     for ((area, pool), role) in walk.areas.iter().zip(&pools).zip(roles) {
         let live = signed(pool.live());
-        let (account, figure) = match role {
-            Role::MainStack => (Account::Stack, Figure::Exact(live)),
-            Role::ThreadStack => (Account::Stack, Figure::interval(0, live, live)),
-            Role::Data => (Account::ElfData, Figure::Exact(live)),
-            Role::Heap => (rest, Figure::Exact(live)),
+        let (likely, perhaps) = match role {
+            Role::MainStack => (Account::Stack, None),
+            Role::ThreadStack => (Account::Stack, Some(rest)),
+            Role::Data => (Account::ElfData, None),
+            Role::Bss => (Account::ElfData, Some(rest)),
+            Role::BesideData => (rest, Some(Account::ElfData)),
+            Role::Heap => (rest, None),
         };
-        split.add(account, figure, signed(pool.charged()));
-        split.add(Account::LazyFree, Figure::exact(pool.lazy), 0);
+        let low = if perhaps.is_some() { 0 } else { live };
+        split.add(likely, Figure::interval(low, live, live), signed(pool.charged()));
+        if let Some(perhaps) = perhaps {
+            split.add(perhaps, Figure::interval(0, 0, live), 0);
+        }
+        split.add(Account::LazyFree, Figure::exact(pool.lazy), signed(pool.lazy_charged));
         split.add(backing(area.kind), Figure::exact(pool.backed()), 0);
     }
     if let Some(counters) = counters.filter(|_| !walk.age.is_zero()) {
@@ -153,8 +160,13 @@ fn backing(kind: AreaKind) -> Account {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     MainStack,
+    /// By its guard: likely.
     ThreadStack,
     Data,
+    /// By its place, and little enough: likely.
+    Bss,
+    /// In the place of a `.bss`, and more than most hold.
+    BesideData,
     Heap,
 }
 
@@ -163,6 +175,9 @@ enum Role {
 const GUARD: u64 = 64 << 10;
 /// The largest area that is taken for a thread's stack.
 const STACK: u64 = 64 << 20;
+/// The most written memory that is taken for a `.bss`. The kernel puts heap memory
+/// right behind a library's data too, and merges it with the `.bss`.
+const BSS: u64 = 1 << 20;
 
 /// What the anonymous pages of each mapping are, told by the mapping's kind and
 /// by what stands directly below it.
@@ -181,11 +196,8 @@ fn roles(areas: &[Area], threads: Option<u64>) -> Vec<Role> {
                     stacks -= 1;
                     Role::ThreadStack
                 }
-                // The loader puts .bss right behind the written data.
-                AreaKind::Anonymous
-                    if touching.is_some_and(|b| b.kind == AreaKind::File && b.writable) =>
-                {
-                    Role::Data
+                AreaKind::Anonymous if touching.is_some_and(is_written_data) => {
+                    if area.anonymous <= BSS { Role::Bss } else { Role::BesideData }
                 }
                 _ => Role::Heap,
             }
@@ -198,4 +210,10 @@ fn is_thread_stack(area: &Area, touching: Option<&Area>) -> bool {
         && area.size() <= STACK
         && touching
             .is_some_and(|b| !b.accessible && b.kind == AreaKind::Anonymous && b.size() <= GUARD)
+}
+
+/// The loader puts `.bss` right behind data, whose last page it writes. A shared
+/// mapping of a file has no pages of its own.
+fn is_written_data(area: &Area) -> bool {
+    area.kind == AreaKind::File && area.writable && area.anonymous.saturating_add(area.swap) > 0
 }

@@ -229,3 +229,32 @@ fn what_came_since_a_dated_walk_is_heap() {
     let made = cgroup::ledger(&cgroup_sample(lists(150 * MIB, 0)), Ok(&[&member]));
     assert_eq!(made.ledger.booked(Account::MovedCharges), 0);
 }
+
+#[test]
+fn what_stands_behind_a_librarys_data_is_likely_its_bss() {
+    let data = Area { kind: AreaKind::File, ..area(0x10_0000, MIB, 4 << 10) };
+    let behind = |size: u64| area(data.end, size, size);
+    let of = |below: &Area, size| {
+        let made = explain(vec![below.clone(), behind(size)], Vec::new());
+        [Account::ElfData, Account::HeapUnprobed].map(|account| made.ledger.figure(account))
+    };
+    let (page, size) = (4 << 10, 64 << 10);
+    let bss = [Figure::interval(page, page + size, page + size), Figure::interval(0, 0, size)];
+    assert_eq!(of(&data, 64 << 10), bss);
+    // The kernel merges heap memory with the .bss below it.
+    let merged = [Figure::interval(page, page, page + mib(8)), Figure::interval(0, mib(8), mib(8))];
+    assert_eq!(of(&data, 8 * MIB), merged);
+    // Behind a file that is shared, and so without pages of its own, is no .bss.
+    let shared = Area { anonymous: 0, private: 0, ..data.clone() };
+    assert_eq!(of(&shared, 64 << 10), [Figure::Exact(0), Figure::Exact(size)]);
+}
+
+#[test]
+fn memory_that_may_be_a_stack_may_be_heap() {
+    let guard = Area { accessible: false, writable: false, ..area(0x10_0000, 4 << 10, 0) };
+    let stack = area(guard.end, 8 * MIB, 40 << 10);
+    let made = explain(vec![guard, stack], Vec::new());
+    let likely = 40 << 10;
+    assert_eq!(made.ledger.figure(Account::Stack), Figure::interval(0, likely, likely));
+    assert_eq!(made.ledger.figure(Account::HeapUnprobed), Figure::interval(0, 0, likely));
+}
