@@ -21,6 +21,8 @@ pub(crate) struct Pool {
     backed: Taken,
     /// The part of `live` that a cgroup is charged for this process.
     charged: Taken,
+    /// The part of `lazy` that a cgroup is charged for this process.
+    pub lazy_charged: u64,
     swap: u64,
     /// Whether an amount without addresses may lie here.
     heap: bool,
@@ -65,7 +67,8 @@ impl Pool {
         let lazy = area.lazy_free.min(anonymous);
         let live = anonymous - lazy;
         // LazyFree is not split by sharing: taken in proportion.
-        let charged = scale(area.pss_anonymous().min(anonymous), live, anonymous);
+        let both = area.pss_anonymous().min(anonymous);
+        let charged = scale(both, live, anonymous);
         Self {
             start: area.start,
             end: area.end.max(area.start),
@@ -73,6 +76,7 @@ impl Pool {
             live: Taken::of(live),
             backed: Taken::of(area.rss - anonymous),
             charged: Taken::of(charged),
+            lazy_charged: both - charged,
             swap: area.swap,
             heap,
             shared: area.kind == AreaKind::Shmem,
@@ -90,6 +94,7 @@ impl Pool {
             live: Taken::of(anonymous),
             backed: Taken::default(),
             charged: Taken::of(anonymous),
+            lazy_charged: 0,
             swap: 0,
             heap: true,
             shared: false,

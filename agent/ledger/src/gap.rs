@@ -42,8 +42,8 @@ pub fn of_process(process: &ProcessLedger) -> Vec<Gap> {
     let mut gaps = Vec::new();
     gaps.extend(gap("vsz", h.vsz, "rss", h.rss, |_| parts(&vsz, |a| ledger.booked(a))));
     gaps.extend(gap("rss", h.rss, "in_use", h.in_use, |_| parts(&rss, |a| ledger.booked(a))));
-    gaps.extend(gap("rss", h.rss, "pss", h.pss, |bytes| {
-        format!("{} of it is shared with other processes, which carry their part", iec(bytes))
+    gaps.extend(gap("rss", h.rss, "pss", h.pss, |_| {
+        "other processes map some of its pages too and carry their part of them".to_owned()
     }));
     gaps
 }

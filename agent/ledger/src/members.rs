@@ -98,7 +98,8 @@ impl Seen {
         for member in users(members) {
             match member.walk_age {
                 Some(age) => {
-                    seen.lazy = seen.lazy.saturating_add(member.ledger.booked(Account::LazyFree));
+                    let lazy = charged(member, Account::LazyFree).unwrap_or(0);
+                    seen.lazy = seen.lazy.saturating_add(lazy);
                     seen.oldest = seen.oldest.max(age);
                 }
                 None => {
@@ -130,11 +131,11 @@ fn held_by(
     let (mut told, mut count) = (0, 0);
     for member in users(members) {
         count += 1;
-        if let Some((_, charged)) = member.charged.iter().find(|(a, _)| *a == account) {
+        if let Some(charged) = charged(member, account) {
             let is_lump = member.walk_age.is_none() && account.is_residual();
-            let lazy = if is_lump { (*lumped).min(*charged).max(0) } else { 0 };
+            let lazy = if is_lump { (*lumped).min(charged).max(0) } else { 0 };
             *lumped -= lazy;
-            sum = sum.plus(charge(member.ledger.figure(account), *charged, lazy));
+            sum = sum.plus(charge(member.ledger.figure(account), charged, lazy));
             told += 1;
         }
     }
@@ -147,6 +148,11 @@ fn held_by(
             Figure::interval(0, point, signed(stat.anon))
         }
     }
+}
+
+/// What a cgroup is charged for a member on one account.
+fn charged(member: &ProcessLedger, account: Account) -> Option<i64> {
+    member.charged.iter().find(|(a, _)| *a == account).map(|(_, bytes)| *bytes)
 }
 
 /// A member's figure in the measure of what is charged for it: its bounds keep

@@ -32,8 +32,8 @@ pub struct ProcessLedger {
     pub runtimes: Vec<Runtime>,
     /// What claims said twice, or beyond the mappings.
     pub cut: u64,
-    /// The anonymous accounts as a cgroup is charged for them: shared pages
-    /// divided among their mappers, lazily freed memory left out.
+    /// The anonymous accounts and lazily freed memory as a cgroup is charged for
+    /// them: shared pages divided among their mappers.
     pub charged: Vec<(Account, i64)>,
     /// How old the walk behind it is; `None` without one.
     pub walk_age: Option<Duration>,
@@ -96,6 +96,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         cut: split.cut,
         charged: ANONYMOUS
             .iter()
+            .chain(&[Account::LazyFree])
             .filter_map(|a| split.charged.get(a).map(|bytes| (*a, *bytes)))
             .collect(),
         walk_age: walk.map(|w| w.age),
@@ -217,6 +218,7 @@ fn absences(sample: &ProcessSample, ledger: &Ledger) -> Vec<Absence> {
     let mut absent = Vec::new();
     absence::note(&mut absent, "counters", &sample.counters);
     if sample.kind != ProcessKind::User {
+        absent.push(Absence::new("in_use", &Missing::absent("it has no heap")));
         return absent;
     }
     absence::note(&mut absent, "walk", &sample.walk);

@@ -258,3 +258,20 @@ fn memory_that_may_be_a_stack_may_be_heap() {
     assert_eq!(made.ledger.figure(Account::Stack), Figure::interval(0, likely, likely));
     assert_eq!(made.ledger.figure(Account::HeapUnprobed), Figure::interval(0, 0, likely));
 }
+
+#[test]
+fn lazily_freed_pages_that_a_fork_shares_are_charged_once() {
+    let shared = Area {
+        pss: 50 * MIB,
+        private: 0,
+        lazy_free: 60 * MIB,
+        ..area(0x10_0000, 100 * MIB, 100 * MIB)
+    };
+    let parent = explain(vec![shared.clone()], Vec::new());
+    let child = explain(vec![shared], Vec::new());
+    let group = cgroup_sample(lists(100 * MIB, 60 * MIB));
+    let made = cgroup::ledger(&group, Ok(&[&parent, &child]));
+    assert_eq!(made.ledger.figure(Account::LazyFree), Figure::Exact(mib(60)));
+    assert_eq!(made.ledger.figure(Account::HeapUnprobed), Figure::Exact(mib(40)));
+    assert_eq!(made.ledger.figure(Account::MovedCharges), Figure::Exact(0));
+}
