@@ -162,7 +162,12 @@ fn explain(
         }
         .into()),
         Found::Cgroup { path } => show(Subject::Cgroup(&read_cgroup(reader, &path, depth)?), &[]),
-        Found::Host => show(Subject::Host(&host::ledger(&reader.host())), &[]),
+        Found::Host => {
+            let sample = reader.host();
+            // Nothing at all is known of a host without it.
+            sample.meminfo.as_ref().map_err(Missing::clone)?;
+            show(Subject::Host(&host::ledger(&sample)), &[])
+        }
     }
 }
 

@@ -124,6 +124,14 @@ fn failures_have_their_code_and_one_line() {
 }
 
 #[test]
+fn a_tree_that_tells_nothing_of_a_host_is_no_answer() {
+    let nothing = env!("CARGO_MANIFEST_DIR");
+    let output = run(memgap(&["host", "--path.procfs", nothing]));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("meminfo does not exist"));
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);

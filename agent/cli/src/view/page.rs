@@ -43,15 +43,13 @@ fn title(subject: Subject<'_>, others: &[u32], style: &Style) -> String {
 }
 
 fn of_process(process: &ProcessLedger, others: &[u32]) -> Vec<String> {
-    let mut line = format!("process {}", process.pid);
-    match process.kind {
-        ProcessKind::User => {}
-        ProcessKind::Kernel => line += ", a kernel thread: it has no memory of its own",
-        ProcessKind::Zombie => line += ", a zombie: it has ended and its memory is given back",
-    }
-    if let Some(cgroup) = &process.cgroup {
-        line += &format!(" in cgroup {cgroup}");
-    }
+    let (kind, note) = match process.kind {
+        ProcessKind::User => ("", ""),
+        ProcessKind::Kernel => (", a kernel thread", ": it has no memory of its own"),
+        ProcessKind::Zombie => (", a zombie", ": it has ended and its memory is given back"),
+    };
+    let cgroup = process.cgroup.as_ref().map_or(String::new(), |path| format!(" in cgroup {path}"));
+    let line = format!("process {}{kind}{cgroup}{note}", process.pid);
     let mut notes = vec![line];
     if !others.is_empty() {
         let shown: Vec<String> = others.iter().take(8).map(u32::to_string).collect();

@@ -134,7 +134,9 @@ impl Chart {
     pub fn line(&self, row: &Row) -> String {
         let style = &self.style;
         let (mark, bounds) = match row.figure {
-            Figure::Interval { low, high, .. } if row.bounds => ("~", between(low, high)),
+            Figure::Interval { low, high, .. } if row.bounds && self.is_wide(low, high) => {
+                ("~", between(low, high))
+            }
             Figure::Interval { .. } => ("~", String::new()),
             _ => ("", String::new()),
         };
@@ -162,6 +164,11 @@ impl Chart {
             format!("{head}{:blank$}{bar}\n{:BEFORE$}{faint}", "", "")
         };
         line.trim_end().to_owned() + "\n"
+    }
+
+    /// Whether bounds are far enough apart to be worth words.
+    fn is_wide(&self, low: i64, high: i64) -> bool {
+        high.saturating_sub(low) >= self.whole / 100
     }
 
     /// A line across the chart.
