@@ -1,11 +1,14 @@
 //! The parsers of kernel text, over what a Kubernetes node on Linux 6.12 printed.
 
 use std::hint::black_box;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use memgap_ledger::sample::CgroupVersion;
 use memgap_reader::source::{exposition, meminfo, memory_stat, smaps, statm, status};
+use memgap_reader::{Limits, read_endpoint};
 
 const PAGE: u64 = 4096;
 
@@ -51,5 +54,30 @@ fn parsers(c: &mut Criterion) {
     bench(c, "memory.stat", &stat, |text| memory_stat::parse(text, CgroupVersion::V2));
 }
 
-criterion_group!(benches, parsers);
+/// An endpoint that answers with the same text, over loopback, connection and all.
+fn endpoint(c: &mut Criterion) {
+    let mut text = exposition();
+    text.extend(b"go_memstats_heap_inuse_bytes 1.073741824e+09\n");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let endpoint = format!("http://{address}/metrics").parse().expect("an address");
+    let length = text.len() as u64;
+    std::thread::spawn(move || {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        for mut peer in listener.incoming().flatten() {
+            // The whole request is in one packet.
+            let _ = peer.read(&mut [0; 1024]);
+            let _ = peer.write_all(head.as_bytes()).and_then(|()| peer.write_all(&text));
+        }
+    });
+    let mut group = c.benchmark_group("ask");
+    group.throughput(Throughput::Bytes(length));
+    let limits = Limits::default();
+    group.bench_function("exposition", |b| {
+        b.iter(|| read_endpoint(&endpoint, &limits).expect("it answers"));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, parsers, endpoint);
 criterion_main!(benches);

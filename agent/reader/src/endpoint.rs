@@ -39,7 +39,7 @@ pub struct Figures {
     pub version: Option<String>,
     /// Bytes in use, resident or not.
     pub in_use: u64,
-    /// Bytes that were freed and are kept; `None` where it is not told.
+    /// Bytes that were freed and are kept, less `released`; `None` where it is not told.
     pub free: Option<u64>,
     /// Bytes of the heap's addresses that were given back to the kernel.
     pub released: Option<u64>,
@@ -116,6 +116,9 @@ impl Figures {
         Runtime {
             version: self.version.clone(),
             in_use: Some(self.in_use),
+            free: self.free.map(|free| free.saturating_add(self.released.unwrap_or(0))),
+            released: self.released,
+            stacks: self.others.iter().find(|p| p.account == Account::Stack).map(|p| p.bytes),
             evidence,
             gc,
             ..Runtime::named(self.runtime)

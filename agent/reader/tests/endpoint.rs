@@ -310,6 +310,13 @@ fn each_runtime_is_understood() {
     let go = &answer.figures[0];
     assert_eq!((go.in_use, go.free, go.released), (8192, Some(100), Some(900)));
 
+    // The ledger's runtime counts free memory that was given back, too; its claim does not.
+    let endpoint = "http://127.0.0.1:1/".parse().expect("an address");
+    let (runtime, claims) = answer.told(&endpoint).books.remove(0);
+    assert_eq!((runtime.free, runtime.released), (Some(1000), Some(900)));
+    let claimed: Vec<_> = claims[0].parts.iter().map(|p| (p.account, p.bytes)).collect();
+    assert_eq!(claimed, [(Account::AllocatorFree, 100), (Account::HeapInUse, 8192)]);
+
     let text = "go_memstats_heap_inuse_bytes 1\nprocess_resident_memory_bytes 1\n\
         redis_allocator_allocated_bytes{a=\"b\"} 10\nredis_allocator_active_bytes 15\n\
         redis_allocator_resident_bytes 40\n";
