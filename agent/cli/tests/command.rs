@@ -124,11 +124,13 @@ fn failures_have_their_code_and_one_line() {
 }
 
 #[test]
-fn a_tree_that_tells_nothing_of_a_host_is_no_answer() {
+fn a_tree_that_tells_nothing_is_no_answer() {
     let nothing = env!("CARGO_MANIFEST_DIR");
-    let output = run(memgap(&["host", "--path.procfs", nothing]));
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("meminfo does not exist"));
+    for (command, why) in [("host", "meminfo does not exist"), ("ps", "lists no process")] {
+        let output = run(memgap(&[command, "--path.procfs", nothing]));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(why));
+    }
 }
 
 #[test]

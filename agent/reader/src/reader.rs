@@ -57,7 +57,12 @@ impl Reader {
     pub fn machine(&self, depth: Depth) -> Result<MachineSample, Missing> {
         let mut buf = Buf::default();
         let mut processes = Vec::new();
-        for pid in self.pids()? {
+        let pids = self.pids()?;
+        if pids.is_empty() {
+            let why = format!("{} lists no process: it is no procfs", self.procfs().display());
+            return Err(Missing::absent(why));
+        }
+        for pid in pids {
             processes.extend(self.present(pid, depth, &mut buf));
         }
         Ok(MachineSample { host: self.host(), cgroups: self.cgroups(), processes })

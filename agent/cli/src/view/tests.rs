@@ -84,6 +84,24 @@ fn a_container_is_one_waterfall_with_cuts() {
 }
 
 #[test]
+fn a_legend_explains_what_is_to_be_seen() {
+    let mut small = samples::container();
+    if let Ok(stat) = &mut small.stat {
+        // All that can be taken back is too little to be drawn.
+        (stat.active_file, stat.inactive_file, stat.file) = (0, 0, stat.shmem);
+        stat.slab_reclaimable = Some(1 << 10);
+    }
+    let mut made = cgroups();
+    made.push(of_container(&small, &[]));
+    for cgroup in &made {
+        let text = page::page(Subject::Cgroup(cgroup), &[], &PAGE);
+        for glyph in ['▒', '▓', '·'] {
+            assert_ne!(text.matches(glyph).count(), 1, "{text}");
+        }
+    }
+}
+
+#[test]
 fn without_processes_a_container_still_closes() {
     let ledger = cgroup::ledger(&samples::container(), Err(&gone()));
     insta::assert_snapshot!(page::page(Subject::Cgroup(&ledger), &[], &ASCII));

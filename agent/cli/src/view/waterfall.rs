@@ -178,20 +178,21 @@ impl Chart {
         format!("  {}\n", self.style.paint(Ink::Faint, &line))
     }
 
-    /// What the fills mean that occur in the rows.
+    /// What the fills mean that are to be seen in the rows.
     pub fn legend(&self, rows: &[Row]) -> String {
         let fills = [
             (Fill::Likely, "between the low bound and the figure"),
             (Fill::Hidden, "hidden: live, not in the working set"),
             (Fill::Out, "left out of the cut"),
         ];
-        let drawn = |fill| {
-            let mut spans = rows.iter().flat_map(|r| &r.spans);
-            spans.any(|s| s.fill == fill && self.cells(&[*s]).iter().any(Option::is_some))
-        };
+        let drawn: String = rows
+            .iter()
+            .flat_map(|row| self.cells(&row.spans))
+            .map(|cell| self.column(cell))
+            .collect();
         let known: Vec<String> = fills
             .into_iter()
-            .filter(|(fill, _)| drawn(*fill))
+            .filter(|(fill, _)| drawn.contains(self.glyph(*fill)))
             .map(|(fill, means)| format!("{} {means}", self.glyph(fill)))
             .collect();
         if known.is_empty() {
