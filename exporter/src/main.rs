@@ -94,9 +94,12 @@ fn read(collector: &mut Collector) -> Option<MachineSample> {
 }
 
 fn record(stats: &CollectionStats) {
-    for (stage, spent) in
-        [(Stage::Tier0, stats.tier0), (Stage::Cgroups, stats.cgroups), (Stage::Walk, stats.tier1)]
-    {
+    for (stage, spent) in [
+        (Stage::Tier0, stats.tier0),
+        (Stage::Cgroups, stats.cgroups),
+        (Stage::Walk, stats.tier1),
+        (Stage::Books, stats.tier2),
+    ] {
         stage.took(spent.wall, spent.cpu);
     }
     telemetry::walks(&stats.walks);

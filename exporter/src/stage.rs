@@ -17,6 +17,8 @@ pub enum Stage {
     Cgroups,
     /// Walks over processes' mappings.
     Walk,
+    /// The books of runtimes and allocators.
+    Books,
     /// Making ledgers of what was read.
     Ledger,
     /// Writing them as text.
@@ -42,7 +44,8 @@ static CPU: [AtomicU64; Stage::ALL.len()] = [const { AtomicU64::new(0) }; Stage:
 
 impl Stage {
     /// Every stage, in the order in which a collection goes through them.
-    pub const ALL: [Self; 5] = [Self::Tier0, Self::Cgroups, Self::Walk, Self::Ledger, Self::Encode];
+    pub const ALL: [Self; 6] =
+        [Self::Tier0, Self::Cgroups, Self::Walk, Self::Books, Self::Ledger, Self::Encode];
 
     /// The stable word for labels.
     pub const fn name(self) -> &'static str {
@@ -50,6 +53,7 @@ impl Stage {
             Self::Tier0 => "tier0",
             Self::Cgroups => "cgroups",
             Self::Walk => "walk",
+            Self::Books => "books",
             Self::Ledger => "ledger",
             Self::Encode => "encode",
         }

@@ -1,7 +1,9 @@
 //! Collections, one after the other, each as cheap as it can be: tier 0 reads the
 //! counters of every process through handles that stay open, and every cgroup's
-//! `memory.stat`; tier 1 walks few processes, within a cap and a budget.
+//! `memory.stat`; tier 1 walks few processes, within a cap and a budget; tier 2 reads
+//! the counters of runtimes.
 
+mod taps;
 mod tracked;
 mod walks;
 
@@ -52,6 +54,8 @@ pub struct CollectionStats {
     pub cgroups: Spent,
     /// Tier 1: the walks.
     pub tier1: Spent,
+    /// Tier 2: the books of runtimes and allocators.
+    pub tier2: Spent,
     /// How long each walk took.
     pub walks: Vec<Duration>,
     /// Walks that were due, but whose predicted cost is over the cap.
@@ -127,6 +131,10 @@ impl Collector {
         self.walk(&lazy, &mut stats);
         stats.tier1 = clock.spent();
 
+        let clock = Clock::start();
+        self.tap(&mut stats);
+        stats.tier2 = clock.spent();
+
         let now = Instant::now();
         let processes: Vec<_> = self.tracked.values().map(|tracked| tracked.sample(now)).collect();
         stats.processes = processes.len();
@@ -135,7 +143,7 @@ impl Collector {
     }
 
     fn handles(&self) -> usize {
-        self.tracked.values().filter(|tracked| tracked.keeps_handle()).count()
+        self.tracked.values().map(Tracked::handles).sum()
     }
 
     /// Tier 0: brings every process's counters up to date.
@@ -154,7 +162,7 @@ impl Collector {
                     Ok(()) => continue,
                     Err(lack) => stats.note("statm", &lack),
                 }
-                handles -= usize::from(tracked.keeps_handle());
+                handles -= tracked.handles();
                 self.tracked.remove(&pid);
             }
             // New, or a new process of an old pid.

@@ -58,12 +58,13 @@ pub enum Detail {
 }
 
 /// Adds what was read of a process's runtimes to its sample.
-pub(crate) fn add(sample: &mut ProcessSample, books: Vec<Fact<Books>>) {
+pub(crate) fn add(sample: &mut ProcessSample, books: &[Fact<Books>]) {
     for one in books {
-        sample.runtimes.push(one.map(|books| {
-            sample.claims.extend(books.claims);
-            books.runtime
-        }));
+        let runtime = one.as_ref().map(|books| {
+            sample.claims.extend_from_slice(&books.claims);
+            books.runtime.clone()
+        });
+        sample.runtimes.push(runtime.map_err(Clone::clone));
     }
 }
 

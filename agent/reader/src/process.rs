@@ -162,7 +162,7 @@ impl Process {
             runtimes: Vec::new(),
             cgroup,
         };
-        probe::add(&mut sample, books);
+        probe::add(&mut sample, &books);
         Ok(sample)
     }
 

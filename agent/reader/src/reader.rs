@@ -124,6 +124,11 @@ impl Reader {
         process.cgroup(&self.cgroups, buf)
     }
 
+    /// The probes, and what they know of files.
+    pub(crate) fn probes(&self) -> &Probes {
+        &self.probes
+    }
+
     /// Where the memory hierarchy is mounted, if it is.
     pub(crate) fn cgroup_mount(&self) -> Option<&Path> {
         self.cgroups.as_ref().ok().map(Cgroups::mount_point)

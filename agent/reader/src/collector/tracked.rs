@@ -8,8 +8,11 @@ use std::time::Instant;
 use memgap_ledger::sample::{Area, Counters, ProcessKind, ProcessSample, Walk};
 use memgap_ledger::{Fact, Missing, MissingKind};
 
+use super::taps::{self, Tap};
 use super::thread_cpu;
 use crate::file::{Buf, missing};
+use crate::memory::Live;
+use crate::probe;
 use crate::process::{Process, gone, name_of, no_memory};
 use crate::reader::Reader;
 use crate::source::{stat, statm};
@@ -32,6 +35,8 @@ pub(super) struct Tracked {
     /// `statm`, kept open: a handle that never comes to mean another process.
     statm: Option<File>,
     pub counters: Counters,
+    /// Its runtimes.
+    pub tap: Tap,
     /// The last collection that met it.
     pub seen: u64,
     /// The collection that reads its name and cgroup again.
@@ -92,6 +97,7 @@ impl Tracked {
             identity,
             cgroup,
             statm: keep.then_some(statm),
+            tap: Tap::default(),
             seen: round.number,
             due: round.number + 1,
             walk: None,
@@ -120,6 +126,7 @@ impl Tracked {
         *self = Self {
             statm: self.statm.take(),
             due: next + u64::from(self.pid).wrapping_sub(next) % REFRESH,
+            tap: std::mem::take(&mut self.tap),
             walk: self.walk.take(),
             cost: self.cost,
             no_walk: self.no_walk.clone(),
@@ -131,6 +138,26 @@ impl Tracked {
 
     pub fn keeps_handle(&self) -> bool {
         self.statm.is_some()
+    }
+
+    /// How many files are kept open for it.
+    pub fn handles(&self) -> usize {
+        usize::from(self.keeps_handle()) + self.tap.handles()
+    }
+
+    pub fn has_memory(&self) -> bool {
+        self.identity.kind == ProcessKind::User
+    }
+
+    /// Looks for its runtimes, and keeps its memory open where it has any.
+    pub fn look(&mut self, has_room: bool, round: &mut Round<'_>) -> Fact<()> {
+        let (process, identity) = open(self.pid, round)?;
+        if identity.start != self.identity.start {
+            return Err(gone(self.pid));
+        }
+        let found = round.reader.probes().attach(&process, round.buf);
+        let memory = || if has_room { Live::open(&process) } else { Err(taps::no_room()) };
+        self.tap.turn(found, memory, round.number)
     }
 
     pub fn is_in(&self, cgroups: &BTreeSet<&str>) -> bool {
@@ -173,7 +200,7 @@ impl Tracked {
             }
             (None, None) => Err(self.no_walk.clone()),
         };
-        ProcessSample {
+        let mut sample = ProcessSample {
             pid: self.pid,
             name: self.identity.name.clone(),
             kind: self.identity.kind,
@@ -182,7 +209,9 @@ impl Tracked {
             claims: Vec::new(),
             runtimes: Vec::new(),
             cgroup: self.cgroup.clone(),
-        }
+        };
+        probe::add(&mut sample, &self.tap.books);
+        sample
     }
 }
 

@@ -3,17 +3,18 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use memgap_ledger::{Fact, Missing};
 
-use super::image::{self, FileId};
+use super::image::{self, FileId, Part, Stamp};
 use super::{Books, Detail, Image, Layout, Mapped, PROBES, Probe};
 use crate::elf::Elf;
 use crate::file::Buf;
 use crate::memory::{Bounds, Live, Space};
 use crate::process::Process;
-use crate::source::maps::{self, Mapping};
+use crate::source::maps;
 
 /// Files that are remembered; beyond it those that no process of this round maps
 /// are looked at again each time.
@@ -26,11 +27,15 @@ const MAX_TRIES: u8 = 16;
 #[derive(Debug, Default)]
 pub struct Probes {
     files: Mutex<HashMap<FileId, Arc<Known>>>,
+    round: AtomicU64,
 }
 
 /// What is known of one file.
 #[derive(Debug)]
 struct Known {
+    stamp: Option<Stamp>,
+    /// The last round in which it was asked for.
+    used: AtomicU64,
     elf: Elf,
     candidates: Vec<Candidate>,
 }
@@ -79,16 +84,16 @@ impl Probes {
         let mappings = maps::read(process, &mut text)?;
         let mut memory = None;
         let mut found = Vec::new();
-        for mapping in programs(&mappings) {
-            let Some(known) = self.known(process, mapping, buf) else { continue };
+        for part in image::parts(process, &mappings) {
+            let Some(known) = self.known(process, part, buf) else { continue };
             for candidate in &known.candidates {
-                let Some(mapped) = Mapped::of(mapping, &known.elf) else { continue };
+                let Some(mapped) = Mapped::of(part.mapping, &known.elf) else { continue };
                 let mut resolve = || {
                     let live = match &memory {
                         Some(live) => live,
                         None => memory.insert(Live::open(process)?),
                     };
-                    let file = image::open(process, mapping, buf)?;
+                    let file = image::open(process, part, buf)?;
                     let image = Image { file, elf: &known.elf, mapped: mapped.clone() };
                     candidate.probe.resolve(&image, &Space::new(live, Bounds::RESOLVE))
                 };
@@ -123,20 +128,26 @@ impl Probes {
         attached.into_iter().map(|one| one.and_then(read)).collect()
     }
 
-    /// Forgets files that no process mapped since the last time: their inodes may
-    /// come to name other files.
-    pub fn forget_unused(&self, used: impl Fn(&FileId) -> bool) {
-        self.lock().retain(|id, _| used(id));
+    /// Ends a round; files that no look met in the last `rounds` are forgotten.
+    pub fn forget_unused(&self, rounds: u64) {
+        let now = self.round.fetch_add(1, Ordering::Relaxed);
+        let is_used = |known: &Known| known.used.load(Ordering::Relaxed) + rounds >= now;
+        self.lock().retain(|_, known| is_used(known));
     }
 
-    fn known(&self, process: &Process, mapping: &Mapping<'_>, buf: &mut Buf) -> Option<Arc<Known>> {
-        let id = (mapping.device, mapping.inode);
-        if let Some(known) = self.lock().get(&id) {
-            return Some(Arc::clone(known));
+    fn known(&self, process: &Process, part: Part<'_>, buf: &mut Buf) -> Option<Arc<Known>> {
+        let id = (part.mapping.device, part.mapping.inode);
+        let round = self.round.load(Ordering::Relaxed);
+        let known = self.lock().get(&id).map(Arc::clone);
+        if let Some(known) = known
+            && is_still(process, part, known.stamp)
+        {
+            known.used.store(round, Ordering::Relaxed);
+            return Some(known);
         }
-        // Not remembered: another process may be let look where this one is not.
-        let file = image::open(process, mapping, buf).ok()?;
-        let known = Arc::new(Known::of(&file, mapping.name));
+        // Not remembered where it fails: another process may show the file.
+        let file = image::open(process, part, buf).ok()?;
+        let known = Arc::new(Known { used: round.into(), ..Known::of(&file, part.mapping.name) });
         let mut files = self.lock();
         if files.len() < MAX_FILES {
             files.insert(id, Arc::clone(&known));
@@ -144,7 +155,7 @@ impl Probes {
         Some(known)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<FileId, Arc<Known>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<FileId, Arc<Known>>> {
         // What a panic left is whole: each entry is put there in one go.
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -152,19 +163,21 @@ impl Probes {
 
 impl Known {
     fn of(file: &File, name: &[u8]) -> Self {
-        let Ok(elf) = Elf::read(file) else { return Self::nothing() };
+        let stamp = Stamp::of(file);
+        let nothing = Self::nothing(stamp);
+        let Ok(elf) = Elf::read(file) else { return nothing };
         let candidates: Vec<Candidate> = PROBES
             .iter()
             .filter(|probe| probe.detect(&elf, name))
             .map(|probe| Candidate { probe: *probe, state: Mutex::new(State::Untried) })
             .collect();
-        if candidates.is_empty() { Self::nothing() } else { Self { elf, candidates } }
+        if candidates.is_empty() { nothing } else { Self { elf, candidates, ..nothing } }
     }
 
     /// A file of no interest keeps no headers.
-    fn nothing() -> Self {
+    fn nothing(stamp: Option<Stamp>) -> Self {
         let elf = Elf { machine: 0, segments: Vec::new(), sections: Vec::new() };
-        Self { elf, candidates: Vec::new() }
+        Self { stamp, used: AtomicU64::new(0), elf, candidates: Vec::new() }
     }
 }
 
@@ -191,21 +204,9 @@ impl Candidate {
     }
 }
 
-/// The lowest mapping of each file that has code mapped: programs and libraries.
-fn programs<'m>(mappings: &'m [Mapping<'m>]) -> Vec<&'m Mapping<'m>> {
-    let is_file = |m: &&Mapping<'_>| m.inode != 0 && m.name.starts_with(b"/");
-    let id = |m: &Mapping<'_>| (m.device, m.inode);
-    let mut found: Vec<&Mapping<'_>> = Vec::new();
-    let mut lowest: Option<&Mapping<'_>> = None;
-    for mapping in mappings.iter().filter(is_file) {
-        // The parts of a file lie side by side.
-        if lowest.is_none_or(|low| id(low) != id(mapping)) {
-            lowest = Some(mapping);
-        }
-        let is_new = |low: &&Mapping<'_>| !found.iter().any(|m| id(m) == id(low));
-        if mapping.access[2] == b'x' {
-            found.extend(lowest.filter(is_new));
-        }
-    }
-    found
+/// Whether a program's file is the one that was looked at: an inode that is free
+/// again may name a new build of it. Libraries are replaced, not written anew.
+fn is_still(process: &Process, part: Part<'_>, stamp: Option<Stamp>) -> bool {
+    let place = if part.is_program { image::of_exe(process) } else { None };
+    place.is_none_or(|place| Stamp::of(&place) == stamp)
 }

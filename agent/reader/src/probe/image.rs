@@ -19,6 +19,52 @@ use crate::text;
 /// A file on a machine for as long as a process maps it: device and inode.
 pub(super) type FileId = (Device, u64);
 
+/// What tells a file from a later one of the same inode: size and change time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    size: i64,
+    changed: (i64, u64),
+}
+
+impl Stamp {
+    pub fn of(place: &File) -> Option<Self> {
+        let stat = rustix::fs::fstat(place).ok()?;
+        let changed = (stat.st_ctime, stat.st_ctime_nsec);
+        Some(Self { size: stat.st_size, changed })
+    }
+}
+
+/// The lowest part of a file that a process maps.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part<'m> {
+    pub mapping: &'m Mapping<'m>,
+    /// Whether it is the program itself, and no library.
+    pub is_program: bool,
+}
+
+/// The lowest parts of the files that have code mapped: programs and libraries.
+pub(super) fn parts<'m>(process: &Process, mappings: &'m [Mapping<'m>]) -> Vec<Part<'m>> {
+    let program = process.program().unwrap_or_default();
+    let is_file = |m: &&Mapping<'_>| m.inode != 0 && m.name.starts_with(b"/");
+    let id = |m: &Mapping<'_>| (m.device, m.inode);
+    let mut parts: Vec<Part<'_>> = Vec::new();
+    let mut lowest: Option<&Mapping<'_>> = None;
+    for mapping in mappings.iter().filter(is_file) {
+        // The parts of a file lie side by side.
+        if lowest.is_none_or(|low| id(low) != id(mapping)) {
+            lowest = Some(mapping);
+        }
+        let is_new = |low: &&Mapping<'_>| !parts.iter().any(|part| id(part.mapping) == id(low));
+        if mapping.access[2] == b'x'
+            && let Some(mapping) = lowest.filter(is_new)
+        {
+            let is_program = program.as_os_str().as_bytes() == mapping.name;
+            parts.push(Part { mapping, is_program });
+        }
+    }
+    parts
+}
+
 /// Characters of a path that are shown.
 const SHOWN: usize = 256;
 
@@ -52,15 +98,19 @@ impl Mapped {
 
 /// Opens a mapped file, be it deleted or replaced since. Nothing is opened but a
 /// regular file, and none whose file system is a program that may never answer.
-pub(super) fn open(process: &Process, mapping: &Mapping<'_>, buf: &mut Buf) -> Fact<File> {
+pub(super) fn open(
+    process: &Process,
+    Part { mapping, is_program }: Part<'_>,
+    buf: &mut Buf,
+) -> Fact<File> {
     let shown = || text::printable(mapping.name, SHOWN);
     if is_served_by_a_program(process, mapping.device, buf) {
         let why = format!("{} is on a FUSE file system, whose program may never answer", shown());
         return Err(Missing::new(MissingKind::Refused, why));
     }
-    let found = of_exe(process, mapping)
-        .or_else(|| of_map_files(process, mapping))
-        .or_else(|| of_root(process, mapping));
+    let found = if is_program { of_exe(process) } else { None };
+    let found =
+        found.or_else(|| of_map_files(process, mapping)).or_else(|| of_root(process, mapping));
     let Some(place) = found else {
         let why = format!(
             "{} can not be opened as the process maps it: run as root, or with CAP_SYS_PTRACE",
@@ -77,11 +127,7 @@ pub(super) fn open(process: &Process, mapping: &Mapping<'_>, buf: &mut Buf) -> F
 }
 
 /// The program's own file: readable with fewer rights than the others.
-fn of_exe(process: &Process, mapping: &Mapping<'_>) -> Option<File> {
-    let name = process.program()?;
-    if name.as_os_str().as_bytes() != mapping.name {
-        return None;
-    }
+pub(super) fn of_exe(process: &Process) -> Option<File> {
     process.place("exe").filter(is_regular)
 }
 

@@ -58,7 +58,7 @@ pub fn resident(
 
 /// Whether every page of `start..end` is in memory. For few pages.
 pub fn is_resident(file: &File, start: u64, end: u64) -> io::Result<bool> {
-    const FEW: usize = 512;
+    const FEW: usize = 64;
     let page = rustix::param::page_size() as u64;
     let (first, last) = (start / page, end.div_ceil(page));
     let mut buf = [0; FEW * 8];
