@@ -81,7 +81,7 @@ pub fn of_cgroup(cgroup: &CgroupLedger) -> Vec<Gap> {
         }
     }));
     gaps.extend(gap("working_set", h.working_set, "required", h.required, |_| {
-        "the working set counts active page cache and kernel caches, which can be taken back"
+        "the working set counts memory that can be taken back: what is not on inactive_file"
             .to_owned()
     }));
     gaps

@@ -103,7 +103,12 @@ fn book(ledger: &mut Ledger, m: &Meminfo, sample: &HostSample, lru_lazy: Figure)
         ),
         (Account::Vmalloc, Figure::exact(m.vmalloc_used), "meminfo"),
         (Account::Percpu, m.percpu.map_or(absent, Figure::exact), "meminfo"),
-        (Account::Sock, sock.map_or(absent, Figure::exact), "sockstat"),
+        // sockstat counts what a buffer costs (truesize), part of which is slab.
+        (
+            Account::Sock,
+            sock.map_or(absent, |s| Figure::interval(0, signed(s), signed(s))),
+            "sockstat",
+        ),
         (Account::Hugetlb, m.hugetlb.map_or(absent, Figure::exact), "meminfo"),
         (Account::MemFree, Figure::exact(m.mem_free), "meminfo"),
         (Account::PcpFree, pcp.map_or(absent, Figure::exact), "zoneinfo"),

@@ -2,8 +2,8 @@
 //! count in it, though the kernel can take them back.
 
 use super::{Confidence, Finding, Severity, Subject, matters};
-use crate::Figure;
 use crate::size::iec;
+use crate::{Account, Figure, Ledger};
 
 pub const ID: &str = "reclaimable-working-set";
 
@@ -20,15 +20,28 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
         bytes: Figure::Exact(bytes),
         severity: if near { Severity::Warning } else { Severity::Info },
         confidence: Confidence::Certain,
-        summary: format!(
-            "{} of the working set can be taken back: active page cache and kernel caches",
-            iec(bytes)
-        ),
-        evidence: vec![format!(
-            "working set {}, required at most {}",
-            iec(working_set),
-            iec(required)
-        )],
+        summary: format!("{} of the working set can be taken back", iec(bytes)),
+        evidence: vec![
+            format!("working set {}, required at most {}", iec(working_set), iec(required)),
+            format!("what can be taken back, in all: {}", reclaimable(&cgroup.ledger)),
+        ],
         remedy: "alert on required: the working set near its limit is no danger here",
     })
+}
+
+/// What of the cgroup the kernel can take back; which part of it the working set
+/// counts depends on the lists that it stands on.
+fn reclaimable(ledger: &Ledger) -> String {
+    let parts = [
+        (Account::PageCache, "page cache"),
+        (Account::LazyFree, "lazily freed"),
+        (Account::SlabReclaimable, "kernel caches"),
+    ];
+    let held: Vec<String> = parts
+        .into_iter()
+        .map(|(account, name)| (ledger.booked(account), name))
+        .filter(|(bytes, _)| *bytes > 0)
+        .map(|(bytes, name)| format!("{} {name}", iec(bytes)))
+        .collect();
+    held.join(", ")
 }
