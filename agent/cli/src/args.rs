@@ -77,6 +77,12 @@ pub enum Command {
     Ps(Ps),
     /// List every account that memory can stand on
     Accounts,
+    /// List the runtimes and allocators that can be read, and those of a target
+    Probes {
+        /// Whose to list; `host` is every process
+        #[arg(value_name = "TARGET")]
+        target: Option<String>,
+    },
     /// Explain programs with known memory: the kernel's figures beside the truth
     Demo(DemoArgs),
     /// Be a program of the demo

@@ -15,6 +15,7 @@ use anyhow::anyhow;
 use memgap_ledger::finding::Subject;
 use memgap_ledger::sample::CgroupSample;
 use memgap_ledger::{CgroupLedger, Missing, MissingKind, ProcessLedger, cgroup, host, process};
+use memgap_reader::probe::PROBES;
 use memgap_reader::{Depth, Endpoint, Error, Found, Limits, Reader, Roots, Target, read_endpoint};
 use serde::Serialize;
 
@@ -97,6 +98,8 @@ fn run(global: &Global, command: &Command) -> anyhow::Result<Answer> {
         Command::Ps(ps) if ps.cgroups => list_cgroups(&open(global)?, ps, &output),
         Command::Ps(ps) => list_processes(&open(global)?, ps, &output),
         Command::Capture(capture) => save(&open(global)?, capture, &output),
+        Command::Probes { target: None } => list_probes(&[], &output),
+        Command::Probes { target: Some(target) } => find_runtimes(&open(global)?, target, &output),
         Command::Accounts => output.text(json::accounts, table::accounts).map(Answer::whole),
         Command::Demo(args) => play(&open(global)?, args, &output),
         Command::DemoTarget { program } => {
@@ -171,6 +174,26 @@ fn explain(
     }
 }
 
+/// What the probes read in the processes of a target.
+fn find_runtimes(reader: &Reader, target: &str, output: &Output) -> anyhow::Result<Answer> {
+    let samples = match reader.find(&target.parse()?)? {
+        Found::Process { pid, .. } => vec![reader.process(pid, Depth::Runtimes)?],
+        Found::Cgroup { path } => reader.members(&path, Depth::Runtimes)?,
+        Found::Host => reader.machine(Depth::Runtimes)?.processes,
+    };
+    let found: Vec<ProcessLedger> =
+        samples.iter().filter(|s| !s.runtimes.is_empty()).map(process::ledger).collect();
+    list_probes(&found, output)
+}
+
+fn list_probes(found: &[ProcessLedger], output: &Output) -> anyhow::Result<Answer> {
+    let probes: Vec<(&str, &str)> = PROBES.iter().map(|p| (p.name(), p.about())).collect();
+    let in_part = found.iter().any(ProcessLedger::is_denied);
+    let document = || json::probes(&probes, found);
+    let text = output.text(document, |style| table::probes(&probes, found, style))?;
+    Ok(Answer::of(text, in_part))
+}
+
 /// A cgroup with the ledgers of its processes.
 fn read_cgroup(reader: &Reader, path: &str, depth: Depth) -> Result<CgroupLedger, Missing> {
     let sample = reader.cgroup(path)?;
@@ -183,7 +206,7 @@ fn read_cgroup(reader: &Reader, path: &str, depth: Depth) -> Result<CgroupLedger
 }
 
 fn list_processes(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> {
-    let samples = reader.machine(Depth::Counters)?.processes;
+    let samples = reader.machine(Depth::Runtimes)?.processes;
     let ledgers = samples.iter().map(process::ledger).collect();
     let listed = commands::ps::processes(ledgers, ps);
     let in_part = listed.iter().any(|p| p.headline.rss.point().is_none() && p.is_denied());

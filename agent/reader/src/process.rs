@@ -32,16 +32,33 @@ const NAME_LEN: usize = 63;
 const MAX_RANGES: usize = 1 << 20;
 
 /// How much is read of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
     /// The kernel's counters only: free of cost to the process.
     Counters,
-    /// Also a walk over its mappings, which holds its `mmap_lock` for reading.
+    /// Also the counters in the books of its runtimes and allocators.
+    Runtimes,
+    /// The kernel's counters, and a walk over its mappings, which holds its `mmap_lock` for reading.
     Walk,
-    /// Also the books of its runtimes and allocators: their counters.
+    /// All of these.
     Books,
-    /// Also what those books, and the kernel, say of every page.
+    /// Also what books and kernel say of every page.
     Pages,
+}
+
+impl Depth {
+    fn walks(self) -> bool {
+        matches!(self, Self::Walk | Self::Books | Self::Pages)
+    }
+
+    /// How much is read of books, if any.
+    fn detail(self) -> Option<Detail> {
+        match self {
+            Self::Counters | Self::Walk => None,
+            Self::Runtimes | Self::Books => Some(Detail::Counters),
+            Self::Pages => Some(Detail::Pages),
+        }
+    }
 }
 
 /// A process, by a handle that never comes to mean another one.
@@ -146,11 +163,9 @@ impl Process {
         if let Err(Missing { kind: MissingKind::Gone, .. }) = &walk {
             return Err(self.gone());
         }
-        let books = match depth {
-            Depth::Counters | Depth::Walk => Vec::new(),
-            _ if kind != ProcessKind::User => Vec::new(),
-            Depth::Books => probes.books(memory, Detail::Counters, buf),
-            Depth::Pages => probes.books(memory, Detail::Pages, buf),
+        let books = match depth.detail() {
+            Some(detail) if kind == ProcessKind::User => probes.books(memory, detail, buf),
+            _ => Vec::new(),
         };
         let mut sample = ProcessSample {
             pid: self.pid,
@@ -186,15 +201,13 @@ impl Process {
     }
 
     fn walk(&self, depth: Depth, buf: &mut Buf) -> Fact<Walk> {
-        match depth {
-            Depth::Counters => Err(Missing::new(MissingKind::Refused, "a walk was not asked for")),
-            _ => {
-                let areas: Arc<[Area]> = self.areas(smaps::MAX_AREAS, buf)?.into();
-                // Without them the ledger's figures are wider, and as true.
-                let resident = (depth >= Depth::Pages).then(|| self.pages(&areas).ok()).flatten();
-                Ok(Walk { areas, age: Duration::ZERO, resident })
-            }
+        if !depth.walks() {
+            return Err(Missing::new(MissingKind::Refused, "a walk was not asked for"));
         }
+        let areas: Arc<[Area]> = self.areas(smaps::MAX_AREAS, buf)?.into();
+        // Without them the ledger's figures are wider, and as true.
+        let resident = (depth == Depth::Pages).then(|| self.pages(&areas).ok()).flatten();
+        Ok(Walk { areas, age: Duration::ZERO, resident })
     }
 
     /// The resident pages of its private anonymous mappings.

@@ -17,6 +17,7 @@ use super::time::rfc3339;
 use explanation::{AbsentJson, absent, lacking};
 pub use explanation::{axis, explanation};
 use headline::{Headline, headline_of};
+use runtime::{RuntimeJson, runtimes};
 use scope::{ScopeJson, scope};
 
 /// The version of every document. Members are added under it, none changes.
@@ -79,6 +80,27 @@ struct AccountHelp {
     help: &'static str,
 }
 
+/// `memgap probes`.
+#[derive(Debug, Serialize)]
+pub struct Probes {
+    probes: Vec<ProbeHelp>,
+    found: Vec<FoundIn>,
+}
+
+#[derive(Debug, Serialize)]
+struct ProbeHelp {
+    name: String,
+    about: String,
+}
+
+/// The runtimes of one process.
+#[derive(Debug, Serialize)]
+struct FoundIn {
+    scope: ScopeJson,
+    runtimes: Vec<RuntimeJson>,
+    absent: Vec<AbsentJson>,
+}
+
 /// What a command wrote: files, or a text for another program.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -125,6 +147,21 @@ pub fn processes(processes: &[ProcessLedger]) -> Processes {
 /// The cgroups of `memgap ps --cgroups`, in the order given.
 pub fn cgroups(cgroups: &[CgroupLedger]) -> Cgroups {
     Cgroups { cgroups: cgroups.iter().map(|c| line(Subject::Cgroup(c))).collect() }
+}
+
+/// The probes by name, and the processes in which they found something.
+pub fn probes(probes: &[(&str, &str)], found: &[ProcessLedger]) -> Probes {
+    let help = |(name, about): &(&str, &str)| ProbeHelp {
+        name: (*name).to_owned(),
+        about: (*about).to_owned(),
+    };
+    let one = |process: &ProcessLedger| {
+        let subject = Subject::Process(process);
+        let mut lacks = reason::reasons(subject);
+        lacks.retain(|lack| lack.what == "runtime");
+        FoundIn { scope: scope(subject, &[]), runtimes: runtimes(subject), absent: absent(lacks) }
+    };
+    Probes { probes: probes.iter().map(help).collect(), found: found.iter().map(one).collect() }
 }
 
 /// Every account of every scope.

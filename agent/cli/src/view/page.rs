@@ -7,6 +7,7 @@ use memgap_ledger::size::iec;
 use memgap_ledger::{CgroupLedger, Figure, HostLedger, ProcessLedger, gap};
 
 use super::headline::{self, label};
+use super::table::runtime_line;
 use super::terminal::{Ink, Style, pad};
 use super::waterfall::{self, Chart, between};
 use super::{reason, second};
@@ -16,6 +17,7 @@ pub fn page(subject: Subject<'_>, others: &[u32], style: &Style) -> String {
     let sections = [
         title(subject, others, style),
         figures(subject, style),
+        runtimes(subject, style),
         chart(subject, style),
         second::sources(subject, style),
         gaps(subject, style),
@@ -102,6 +104,13 @@ fn figures(subject: Subject<'_>, style: &Style) -> String {
             &format!("{}   {}\n", style.paint(Ink::Strong, &head), style.paint(Ink::Faint, &means));
     }
     text
+}
+
+/// Whose books were read, and what they tell beside the accounts.
+fn runtimes(subject: Subject<'_>, style: &Style) -> String {
+    let Subject::Process(process) = subject else { return String::new() };
+    let line = |runtime| format!("  {}\n", style.wrap(&runtime_line(runtime), 2, 4));
+    process.runtimes.iter().map(line).collect()
 }
 
 fn mark(figure: Figure) -> &'static str {

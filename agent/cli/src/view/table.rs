@@ -1,7 +1,7 @@
 //! Tables: processes, cgroups, accounts.
 
 use memgap_ledger::size::iec;
-use memgap_ledger::{CgroupLedger, Figure, Identity, Missing, ProcessLedger, Scope};
+use memgap_ledger::{CgroupLedger, Figure, Identity, Missing, ProcessLedger, Runtime, Scope};
 
 use super::headline::cgroup_name;
 use super::json::{Counts, axis};
@@ -86,6 +86,53 @@ pub fn accounts(style: &Style) -> String {
         sections.push(text);
     }
     sections.join("\n")
+}
+
+/// The probes, and what each found in a process.
+pub fn probes(probes: &[(&str, &str)], found: &[ProcessLedger], style: &Style) -> String {
+    let mut text = String::new();
+    for (name, about) in probes {
+        let name = style.paint(Ink::Strong, &pad(name, 11));
+        text += &format!("{name} {}\n", style.wrap(about, 12, 12));
+    }
+    for process in found {
+        let title = format!("{} {}", process.pid, process.name);
+        text += &format!("\n{}\n", style.paint(Ink::Strong, &style.fit(&title, style.width)));
+        for runtime in &process.runtimes {
+            text += &format!("  {}\n", style.wrap(&runtime_line(runtime), 2, 4));
+            text += &format!("    {}\n", style.wrap(&style.safe(&runtime.file), 4, 6));
+            for evidence in &runtime.evidence {
+                text += &style.paint(Ink::Faint, &format!("    {}\n", style.wrap(evidence, 4, 6)));
+            }
+        }
+        for lack in process.absent.iter().filter(|a| a.what == "runtime") {
+            text += &format!("  {}\n", style.wrap(&format!("not read: {}", lack.missing), 2, 4));
+        }
+    }
+    text
+}
+
+/// A runtime and what it says of itself, in one line.
+pub fn runtime_line(runtime: &Runtime) -> String {
+    let bytes = |bytes: u64| iec(i64::try_from(bytes).unwrap_or(i64::MAX));
+    let mut line = runtime.name.clone();
+    if let Some(version) = &runtime.version {
+        line += &format!(" {version}");
+    }
+    let mut facts = Vec::new();
+    facts.extend(runtime.in_use.map(|b| format!("{} in use", bytes(b))));
+    facts.extend(runtime.free.filter(|b| *b > 0).map(|b| format!("{} free", bytes(b))));
+    facts.extend(
+        runtime.released.filter(|b| *b > 0).map(|b| format!("{} of it given back", bytes(b))),
+    );
+    if let Some(gc) = &runtime.gc {
+        facts.extend(gc.name.clone());
+        facts.extend(gc.cycles.map(|n| format!("{n} collections")));
+        facts.extend(gc.paused.map(|p| format!("paused for {:.1} ms", p.as_secs_f64() * 1e3)));
+        facts.extend(gc.live.map(|b| format!("{} live at the last one", bytes(b))));
+        facts.extend(gc.limit.map(|b| format!("limit {}", bytes(b))));
+    }
+    if facts.is_empty() { line } else { format!("{line}: {}", facts.join(", ")) }
 }
 
 /// What a capture holds and lacks, and how it is explained.

@@ -234,7 +234,7 @@ fn evidence(variables: &Variables, read: &Read) -> Vec<String> {
             "gcController and mheap_ found by the rules they keep, as of Go {}",
             variables.shape.minors
         ),
-        format!("the heap is {} ranges of whole pages", read.ranges.len()),
+        format!("the heap lies in {} stretches of whole pages", read.ranges.len()),
     ];
     evidence.push(if read.stats.is_some() {
         "memstats and gcController agree to the byte".to_owned()
