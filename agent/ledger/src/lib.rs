@@ -22,6 +22,7 @@ pub mod ledger;
 mod lru;
 pub mod machine;
 pub mod members;
+mod pool;
 pub mod process;
 pub mod runtime;
 pub mod sample;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::Account;
 use crate::claim::{Claim, Extent};
-use crate::claims::{self, Pages, Pool};
+use crate::claims;
 use crate::fact::{Missing, MissingKind};
 use crate::figure::{Figure, difference, signed};
+use crate::pool::{Pages, Pool};
 use crate::sample::{Area, AreaKind, Counters, Walk};
 
 /// The resident memory of one walk by account, and the anonymous part of it in

@@ -1,0 +1,224 @@
+//! What of a mapping is still to be booked, and what a claim takes of it.
+
+use crate::sample::{Area, AreaKind};
+
+/// What of a mapping is still to be booked.
+#[derive(Debug, Clone)]
+pub(crate) struct Pool {
+    start: u64,
+    end: u64,
+    /// Lazily freed: booked by the walk, never by a claim.
+    pub lazy: u64,
+    /// Anonymous, less what is lazily freed, and what claims took of it.
+    live: Taken,
+    /// Shared memory counts as claimable: some heaps live there.
+    backed: Taken,
+    /// The part of `live` that a cgroup is charged for this process.
+    charged: Taken,
+    /// The part of `lazy` that a cgroup is charged for this process.
+    pub lazy_charged: u64,
+    swap: u64,
+    /// Whether an amount without addresses may lie here.
+    heap: bool,
+    shared: bool,
+    /// Whether the pages of the process that are known to be resident tell which
+    /// of these are: no page of a file stands between them.
+    paged: bool,
+    /// Bytes of address space that claims took.
+    covered: u64,
+}
+
+/// An amount, and how much of it is gone.
+#[derive(Debug, Clone, Copy, Default)]
+struct Taken {
+    all: u64,
+    taken: u64,
+}
+
+impl Taken {
+    fn of(all: u64) -> Self {
+        Self { all, taken: 0 }
+    }
+
+    fn left(self) -> u64 {
+        self.all - self.taken
+    }
+
+    /// Takes the share that `part` is of `whole`, and all that is left once
+    /// nothing of the whole remains.
+    fn take(&mut self, part: u64, whole: u64, last: bool) -> u64 {
+        let share = if last { self.left() } else { scale(self.all, part, whole).min(self.left()) };
+        self.taken += share;
+        share
+    }
+}
+
+impl Pool {
+    /// `heap` tells whether an amount without addresses may lie here, `paged` whether
+    /// resident pages are known one by one.
+    pub(crate) fn of(area: &Area, heap: bool, paged: bool) -> Self {
+        let anonymous = area.anonymous.min(area.rss);
+        let lazy = area.lazy_free.min(anonymous);
+        let live = anonymous - lazy;
+        // LazyFree is not split by sharing: taken in proportion.
+        let both = area.pss_anonymous().min(anonymous);
+        let charged = scale(both, live, anonymous);
+        Self {
+            start: area.start,
+            end: area.end.max(area.start),
+            lazy,
+            live: Taken::of(live),
+            backed: Taken::of(area.rss - anonymous),
+            charged: Taken::of(charged),
+            lazy_charged: both - charged,
+            swap: area.swap,
+            heap,
+            shared: area.kind == AreaKind::Shmem,
+            paged: paged && matches!(area.kind, AreaKind::Heap | AreaKind::Anonymous),
+            covered: 0,
+        }
+    }
+
+    /// Anonymous memory of which no addresses are known.
+    pub(crate) fn lump(anonymous: u64) -> Self {
+        Self {
+            start: 0,
+            end: u64::MAX,
+            lazy: 0,
+            live: Taken::of(anonymous),
+            backed: Taken::default(),
+            charged: Taken::of(anonymous),
+            lazy_charged: 0,
+            swap: 0,
+            heap: true,
+            shared: false,
+            paged: false,
+            covered: 0,
+        }
+    }
+
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub(crate) fn live(&self) -> u64 {
+        self.live.left()
+    }
+
+    pub(crate) fn charged(&self) -> u64 {
+        self.charged.left()
+    }
+
+    pub(crate) fn backed(&self) -> u64 {
+        self.backed.left()
+    }
+
+    /// Takes at most `wanted` of what an amount without addresses may be.
+    pub(crate) fn take_some(&mut self, wanted: u64) -> Found {
+        let part = if self.heap { wanted.min(self.live.left()) } else { 0 };
+        if part == 0 {
+            return Found::default();
+        }
+        let last = part == self.live.left();
+        let charged = self.charged.take(part, self.live.all, last);
+        self.live.taken += part;
+        Found { resident: part, charged, swap: self.swap, lazy: self.lazy, ..Found::default() }
+    }
+
+    /// Takes what lies in `start..end`, which no earlier claim holds. `pages` are
+    /// those that are resident, where that is known.
+    pub(crate) fn take(&mut self, start: u64, end: u64, pages: &Pages<'_>) -> Found {
+        let (start, end) = (start.max(self.start), end.min(self.end));
+        let mut found = Found { space: end.saturating_sub(start), ..Found::default() };
+        if found.space == 0 {
+            return found;
+        }
+        if self.paged {
+            return self.take_pages(found, pages.within(start, end));
+        }
+        let whole = self.end - self.start;
+        self.covered += found.space;
+        let last = self.covered == whole;
+        let resident = self.live.all + if self.shared { self.backed.all } else { 0 };
+        found.low = resident.saturating_sub(whole - found.space);
+        found.high = resident.min(found.space);
+        found.charged = self.charged.take(found.space, whole, last);
+        found.resident = self.live.take(found.space, whole, last);
+        if self.shared {
+            found.resident += self.backed.take(found.space, whole, last);
+        }
+        found.swap = scale(self.swap, found.space, whole);
+        found.lazy = scale(self.lazy, found.space, whole);
+        found
+    }
+
+    /// Takes a part of which `resident` bytes are. Nothing tells which of them are
+    /// lazily freed: what is claimed first has the others.
+    fn take_pages(&mut self, mut found: Found, resident: u64) -> Found {
+        let whole = self.end - self.start;
+        self.covered += found.space;
+        let live = resident.min(self.live.left());
+        self.live.taken += live;
+        found.resident = live;
+        found.low = resident.saturating_sub(self.lazy).min(live);
+        found.high = resident.min(self.live.all);
+        found.charged = self.charged.take(live, self.live.all, self.live.left() == 0);
+        found.swap = scale(self.swap, found.space, whole);
+        found.lazy = self.lazy.min(resident);
+        found
+    }
+}
+
+/// The resident pages of a process: ranges in order and apart from one another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pages<'w>(pub &'w [(u64, u64)]);
+
+impl Pages<'_> {
+    /// The resident bytes of `start..end`.
+    fn within(&self, start: u64, end: u64) -> u64 {
+        let first = self.0.partition_point(|(_, to)| *to <= start);
+        let ranges = self.0[first..].iter().take_while(|(from, _)| *from < end);
+        ranges.fold(0, |sum: u64, (from, to)| {
+            sum.saturating_add(to.min(&end).saturating_sub(*from.max(&start)))
+        })
+    }
+}
+
+/// What a claim's ranges met in the mappings.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Found {
+    /// Bytes that the ranges name, mapped and unclaimed or not.
+    pub asked: u64,
+    pub space: u64,
+    pub resident: u64,
+    pub low: u64,
+    pub high: u64,
+    pub charged: u64,
+    pub swap: u64,
+    pub lazy: u64,
+}
+
+impl Found {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.space = self.space.saturating_add(other.space);
+        self.resident = self.resident.saturating_add(other.resident);
+        self.low = self.low.saturating_add(other.low);
+        self.high = self.high.saturating_add(other.high);
+        self.charged = self.charged.saturating_add(other.charged);
+        self.swap = self.swap.saturating_add(other.swap);
+        self.lazy = self.lazy.saturating_add(other.lazy);
+    }
+}
+
+/// `amount * part / whole`, rounded down, without overflow; 0 of nothing.
+pub(crate) fn scale(amount: u64, part: u64, whole: u64) -> u64 {
+    if whole == 0 {
+        return 0;
+    }
+    let scaled = u128::from(amount) * u128::from(part.min(whole)) / u128::from(whole);
+    u64::try_from(scaled).unwrap_or(u64::MAX)
+}
