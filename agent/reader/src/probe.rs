@@ -6,6 +6,7 @@
 
 mod cache;
 mod go;
+mod hotspot;
 mod image;
 
 use std::fmt::Debug;
@@ -22,7 +23,7 @@ use crate::elf::Elf;
 use crate::memory::Space;
 
 /// Every probe. Flags, help, docs and tests derive from this list.
-pub const PROBES: &[&dyn Probe] = &[&go::Go];
+pub const PROBES: &[&dyn Probe] = &[&go::Go, &hotspot::HotSpot];
 
 /// Reads the books of one runtime or allocator.
 pub trait Probe: Sync + Debug {
