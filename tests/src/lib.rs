@@ -3,5 +3,6 @@
 pub mod cgroup;
 pub mod frozen;
 pub mod golang;
+pub mod java;
 pub mod service;
 pub mod target;

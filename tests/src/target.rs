@@ -44,7 +44,8 @@ impl Target {
         Self::spawn(Command::new(program).envs(environment.iter().copied()))
     }
 
-    fn spawn(command: &mut Command) -> Result<Self> {
+    /// As `run`, by a command with arguments.
+    pub fn spawn(command: &mut Command) -> Result<Self> {
         let mut child = command
             .current_dir(directory()?)
             .stdin(Stdio::piped())

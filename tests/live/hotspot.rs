@@ -1,0 +1,207 @@
+//! Java programs against their virtual machine's own words, frozen after it said
+//! them.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use memgap_ledger::account::{self, Account};
+use memgap_ledger::claim::Extent;
+use memgap_ledger::sample::ProcessSample;
+use memgap_ledger::{ProcessLedger, Runtime, process};
+use memgap_reader::{Depth, Reader, Roots};
+use memgap_tests::frozen::Frozen;
+use memgap_tests::java::{Machine, machines};
+use memgap_tests::target::Target;
+
+/// Blocks of 100,000 bytes that the target holds.
+const BLOCKS: u32 = 2000;
+/// Bytes of a region of G1, as the flags below ask.
+const REGION: u64 = 1 << 20;
+
+/// The flags of a collector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Collector {
+    name: &'static str,
+    flags: &'static [&'static str],
+    /// Releases that know the flags.
+    releases: (u32, u32),
+}
+
+const COLLECTORS: [Collector; 5] = [
+    Collector { name: "Serial", flags: &["-XX:+UseSerialGC"], releases: (11, 25) },
+    Collector { name: "Parallel", flags: &["-XX:+UseParallelGC"], releases: (11, 25) },
+    Collector {
+        name: "G1",
+        flags: &["-XX:+UseG1GC", "-XX:G1HeapRegionSize=1m"],
+        releases: (11, 25),
+    },
+    Collector {
+        name: "ZGC",
+        flags: &["-XX:+UnlockExperimentalVMOptions", "-XX:+UseZGC"],
+        releases: (11, 25),
+    },
+    Collector { name: "ZGC", flags: &["-XX:+UseZGC", "-XX:+ZGenerational"], releases: (21, 23) },
+];
+
+/// Starts the target by a collector and hands it over after each of its two words.
+fn each_step(
+    machine: &Machine,
+    collector: &Collector,
+    flags: &[&str],
+    mut check: impl FnMut(&Target, &ProcessSample, u64) -> Result<()>,
+) -> Result<()> {
+    let flags = [collector.flags, &["-Xmx1g"], flags].concat();
+    let mut target = Target::spawn(&mut machine.command(&flags, BLOCKS)?)?;
+    for step in 0..2 {
+        let frozen = Frozen::stop(target.pid())?;
+        let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Pages)?;
+        let what = format!("{} {} step {step}", machine.version, collector.name);
+        check(&target, &sample, step).context(what)?;
+        drop(frozen);
+        if step == 0 {
+            target.step()?;
+        }
+    }
+    assert!(target.end()?.success());
+    Ok(())
+}
+
+fn hotspot(sample: &ProcessSample) -> Result<&Runtime> {
+    let found = sample.runtimes.iter().flatten().find(|runtime| runtime.name == "hotspot");
+    found.with_context(|| format!("no hotspot: {:?}", sample.runtimes))
+}
+
+/// Bytes that the virtual machine claims on an account.
+fn claimed(sample: &ProcessSample, account: Account) -> u64 {
+    let parts = sample.claims.iter().filter(|c| c.owner == "hotspot").flat_map(|c| &c.parts);
+    parts.filter(|part| part.account == account).map(|part| part.bytes).sum()
+}
+
+/// What the virtual machine says is in use.
+fn in_use(target: &Target, collector: &Collector) -> Result<u64> {
+    // G1's bean tells the state after the last collection.
+    target.holds(if collector.name == "G1" { "info" } else { "used" })
+}
+
+fn assert_in_use(runtime: &Runtime, said: u64, machine: &Machine, collector: &Collector) {
+    let read = runtime.in_use.expect("a heap that was found");
+    let allowed = match (collector.name, machine.release()) {
+        // 11 leaves out the regions that were being filled when a collection came.
+        ("G1", 11) => 2 * REGION,
+        ("G1", _) => REGION,
+        _ => 0,
+    };
+    assert!(read.abs_diff(said) <= allowed, "{} {collector:?}: {read} {said}", machine.version);
+}
+
+#[test]
+fn heaps_are_as_the_virtual_machine_says() -> Result<()> {
+    for machine in machines()? {
+        let known = |c: &&Collector| (c.releases.0..=c.releases.1).contains(&machine.release());
+        for collector in COLLECTORS.iter().filter(known) {
+            each_step(&machine, collector, &[], |target, sample, step| {
+                let runtime = hotspot(sample)?;
+                assert_in_use(runtime, in_use(target, collector)?, &machine, collector);
+                let version = runtime.version.as_deref().context("no version")?;
+                assert_eq!(version.split('.').next(), machine.version.split('.').next());
+                let gc = runtime.gc.as_ref().context("no collector")?;
+                assert_eq!(gc.name.as_deref(), Some(collector.name));
+                if collector.name != "ZGC" {
+                    assert_eq!(gc.cycles, Some(target.holds("collections")?));
+                }
+                assert_eq!(claimed(sample, Account::JitCode), target.holds("code")?);
+                // Brought up to date by collections only.
+                if step == 1 {
+                    assert_eq!(claimed(sample, Account::Metaspace), target.holds("metaspace")?);
+                }
+                Ok(())
+            })?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_heap_that_was_emptied_is_free_and_resident() -> Result<()> {
+    for machine in machines()? {
+        // ZGC's heap is shared memory, of which nothing tells what is in use.
+        for collector in COLLECTORS.iter().filter(|c| c.name != "ZGC") {
+            // What is given back to the kernel meanwhile is nobody's.
+            let flags = ["-Xms1g", "-Xmn256m"];
+            each_step(&machine, collector, &flags, |target, sample, step| {
+                let made: ProcessLedger = process::ledger(sample);
+                assert_eq!(Some(made.ledger.sum(account::RSS)), made.headline.rss.point());
+                let used = i64::try_from(in_use(target, collector)?)?;
+                let resident = made.ledger.booked(Account::HeapInUse);
+                // The ends of G1's regions are in use by a mark that says so.
+                assert!((used - resident).abs() <= used / 16, "{used} in use, {resident} resident");
+                assert_eq!(made.cut, 0);
+                let free = made.ledger.booked(Account::AllocatorFree);
+                assert!(step == 0 || free > 100 << 20, "{free}");
+                let rest = made.ledger.booked(Account::Unexplained);
+                println!(
+                    "{} {} step {step}: in use {used}, free {free}, unexplained {rest}",
+                    machine.version, collector.name
+                );
+                Ok(())
+            })?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn counters_are_read_where_no_file_holds_them() -> Result<()> {
+    for machine in machines()? {
+        let [serial, ..] = &COLLECTORS;
+        each_step(&machine, serial, &["-XX:+PerfDisableSharedMem"], |target, sample, _| {
+            let runtime = hotspot(sample)?;
+            assert_in_use(runtime, target.holds("used")?, &machine, serial);
+            assert!(runtime.gc.as_ref().is_some_and(|gc| gc.paused.is_some()));
+            Ok(())
+        })?;
+        each_step(&machine, serial, &["-XX:-UsePerfData"], |target, sample, _| {
+            let runtime = hotspot(sample)?;
+            assert_in_use(runtime, target.holds("used")?, &machine, serial);
+            assert!(runtime.gc.as_ref().is_some_and(|gc| gc.paused.is_none()));
+            assert!(runtime.evidence.iter().any(|e| e.contains("-XX:-UsePerfData")));
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_collector_that_is_not_read_is_refused_by_name() -> Result<()> {
+    let machines = machines()?;
+    let machine = machines.iter().find(|m| m.release() == 17).context("no 17")?;
+    let flags = ["-XX:+UseShenandoahGC"];
+    let target = Target::spawn(&mut machine.command(&flags, 10)?)?;
+    let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Books)?;
+    let refused: Vec<_> = sample.runtimes.iter().filter_map(|r| r.as_ref().err()).collect();
+    match refused[..] {
+        [lack] if lack.why.contains("Shenandoah") => Ok(()),
+        _ => bail!("{:?}", sample.runtimes),
+    }
+}
+
+#[test]
+fn other_namespaces_are_looked_into() -> Result<()> {
+    for machine in machines()? {
+        let [serial, ..] = &COLLECTORS;
+        let inner = machine.command(serial.flags, BLOCKS)?;
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc"]);
+        command.args(["--kill-child"]).arg(inner.get_program()).args(inner.get_args());
+        let target = Target::spawn(&mut command)?;
+        let family = Frozen::family(target.pid())?;
+        let [_, java] = &family[..] else { bail!("not one child: {family:?}") };
+        let sample = Reader::open(Roots::default())?.process(java.pid(), Depth::Pages)?;
+        let runtime = hotspot(&sample)?;
+        assert_in_use(runtime, target.holds("used")?, &machine, serial);
+        assert!(runtime.gc.as_ref().is_some_and(|gc| gc.paused.is_some()));
+        let in_heap = |c: &&memgap_ledger::claim::Claim| matches!(c.extent, Extent::Ranges(_));
+        assert!(sample.claims.iter().any(|c| in_heap(&c)));
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+import java.io.FileDescriptor;
+import java.io.FileInputStream;
+import java.io.FileOutputStream;
+import java.lang.management.GarbageCollectorMXBean;
+import java.lang.management.ManagementFactory;
+import java.lang.management.MemoryPoolMXBean;
+import java.lang.ref.PhantomReference;
+import java.lang.ref.Reference;
+import java.lang.ref.ReferenceQueue;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import javax.management.ObjectName;
+
+/// A Java heap of known size: filled, then 70 % dropped and collected. It tells
+/// what the virtual machine says of itself, in the protocol of target.h.
+public class Heap {
+    static final int BLOCK = 100_000;
+    /// Without a buffer, so that they take no memory.
+    static final FileInputStream IN = new FileInputStream(FileDescriptor.in);
+    static final FileOutputStream OUT = new FileOutputStream(FileDescriptor.out);
+
+    public static void main(String[] arguments) throws Exception {
+        byte[][] blocks = new byte[Integer.parseInt(arguments[0])][];
+        for (int i = 0; i < blocks.length; i++) {
+            blocks[i] = new byte[BLOCK];
+        }
+        collect();
+        tell();
+        for (int i = 0; i < blocks.length; i++) {
+            if (i % 10 < 7) {
+                blocks[i] = null;
+            }
+        }
+        collect();
+        tell();
+        Reference.reachabilityFence(blocks);
+    }
+
+    /// Collects what is not used, and what the threads that hear of it use then.
+    static void collect() throws InterruptedException {
+        ReferenceQueue<Object> told = new ReferenceQueue<>();
+        Reference<Object> dead = new PhantomReference<>(new Object(), told);
+        System.gc();
+        told.remove();
+        Reference.reachabilityFence(dead);
+        System.gc();
+    }
+
+    /// Says the word once it stays true while it is said: that takes memory too.
+    static void tell() throws Exception {
+        byte[] line;
+        long used;
+        do {
+            used = used();
+            line = word(used).getBytes("US-ASCII");
+        } while (used() != used);
+        OUT.write(line);
+        while (IN.read() != '\n') {
+        }
+    }
+
+    static long used() {
+        return ManagementFactory.getMemoryMXBean().getHeapMemoryUsage().getUsed();
+    }
+
+    static String word(long used) throws Exception {
+        long metaspace = 0;
+        long code = 0;
+        for (MemoryPoolMXBean pool : ManagementFactory.getMemoryPoolMXBeans()) {
+            String name = pool.getName();
+            if (name.equals("Metaspace")) {
+                metaspace = pool.getUsage().getCommitted();
+            } else if (name.startsWith("Code")) {
+                code += pool.getUsage().getCommitted();
+            }
+        }
+        long collections = 0;
+        for (GarbageCollectorMXBean one : ManagementFactory.getGarbageCollectorMXBeans()) {
+            collections += one.getCollectionCount();
+        }
+        String said = " collections=" + collections + " metaspace=" + metaspace + " code=" + code;
+        return "ready used=" + used + " info=" + info() + said + "\n";
+    }
+
+    /// The bytes in use by `GC.heap_info`.
+    static long info() throws Exception {
+        ObjectName name = new ObjectName("com.sun.management:type=DiagnosticCommand");
+        String text = (String) ManagementFactory.getPlatformMBeanServer().invoke(
+            name, "gcHeapInfo", null, null);
+        Matcher figure = Pattern.compile("used (\\d+)([KM])").matcher(text);
+        long used = 0;
+        while (figure.find()) {
+            used += Long.parseLong(figure.group(1)) << (figure.group(2).equals("M") ? 20 : 10);
+            if (text.contains("garbage-first") || text.contains("ZHeap")) {
+                break;
+            }
+        }
+        return used;
+    }
+}
