@@ -1,9 +1,12 @@
 //! Go programs against their runtime's own words, frozen after it said them.
 
+use std::collections::BTreeMap;
+use std::fs;
+
 use anyhow::{Context, Result, bail};
 use memgap_ledger::account::{self, Account};
 use memgap_ledger::{ProcessLedger, Runtime, process};
-use memgap_reader::{Depth, Reader, Roots};
+use memgap_reader::{Collector, Depth, Reader, Roots, WalkPolicy};
 use memgap_tests::frozen::Frozen;
 use memgap_tests::golang::{Build, Toolchain, toolchains};
 use memgap_tests::target::Target;
@@ -112,6 +115,114 @@ fn released_memory_that_is_resident_is_lazily_freed() -> Result<()> {
         println!("Go {}: lazy {lazy}, booked {booked}, free beside it {free}", toolchain.version);
         assert!((booked - lazy).abs() + free <= 1 << 19, "{lazy} {booked} {free}");
     }
+    Ok(())
+}
+
+/// Where it began: MADV_FREE was the default of Go 1.12 to 1.15.
+#[test]
+fn of_go_1_15_rss_stays_after_a_free_and_lazy_free_holds_the_difference() -> Result<()> {
+    let all = toolchains()?;
+    let toolchain = all.iter().find(|t| t.minor() == 15).context("no Go 1.15")?;
+    let (target, frozen, made) = explain(toolchain, Build::Plain, "drop free", "")?;
+    let runtime = go(&made)?;
+    assert_eq!(runtime.in_use, Some(target.holds("heap_in_use")?));
+    assert_eq!(runtime.free, Some(target.holds("heap_idle")?));
+    assert_eq!(runtime.released, Some(target.holds("heap_released")?));
+    let gc = runtime.gc.as_ref().context("no collector")?;
+    assert_eq!(gc.cycles, Some(target.holds("num_gc")?));
+    let kernel = frozen.kernel()?;
+    assert!(kernel.rss > 380 << 20 && kernel.lazy_free > 350 << 20, "{kernel:?}");
+    let booked = |account| made.ledger.booked(account);
+    assert_eq!(booked(Account::LazyFree), i64::try_from(kernel.lazy_free)?);
+    let rest = i64::try_from(kernel.rss - kernel.lazy_free)?;
+    println!("{:?} of {rest} in use, unexplained {}", runtime.in_use, booked(Account::Unexplained));
+    assert!(booked(Account::HeapInUse) > 24 << 20 && booked(Account::Unexplained) < 4 << 20);
+    Ok(())
+}
+
+#[test]
+fn collections_carry_the_books_until_the_process_ends() -> Result<()> {
+    let toolchain = without_symbols()?.pop().context("no toolchain")?;
+    let program = toolchain.build(Build::Stripped)?;
+    let run = || Target::run(&program, &[("STEPS", "steady free")]);
+    let (one, other) = (run()?, run()?);
+    let policy = WalkPolicy { budget_share: 0.0, ..WalkPolicy::default() };
+    let mut collector = Collector::new(Reader::open(Roots::default())?, policy);
+    let mut in_use = |target: &Target| -> Result<Option<u64>> {
+        let (machine, _) = collector.collect()?;
+        let sample = machine.processes.iter().find(|p| p.pid == target.pid());
+        let runtimes = sample.map(|s| s.runtimes.as_slice()).unwrap_or_default();
+        Ok(runtimes.iter().flatten().find(|r| r.name == "go").and_then(|r| r.in_use))
+    };
+    for target in [&one, &other] {
+        // Where many processes start at once some wait for the next collection.
+        let found = (0..20).find_map(|_| in_use(target).transpose()).transpose()?;
+        assert_eq!(found, Some(target.holds("heap_in_use")?));
+    }
+    drop(one);
+    assert_eq!(in_use(&other)?, Some(other.holds("heap_in_use")?));
+    Ok(())
+}
+
+/// What the kernel says of a process: RSS, page tables, swap, lazily freed memory,
+/// and what was referenced since it was last told to forget that.
+fn traces(pid: u32) -> Result<BTreeMap<String, u64>> {
+    let mut traces = BTreeMap::new();
+    for (file, keys) in [
+        ("status", &["VmRSS", "VmPTE", "VmSwap"][..]),
+        ("smaps_rollup", &["Rss", "LazyFree", "Referenced", "Private_Dirty"]),
+    ] {
+        let text = fs::read_to_string(format!("/proc/{pid}/{file}"))?;
+        for line in text.lines() {
+            let Some((key, value)) = line.split_once(':') else { continue };
+            if keys.contains(&key) {
+                let number = value.split_whitespace().next().context("no figure")?;
+                traces.insert(key.to_owned(), number.parse::<u64>()? * 1024);
+            }
+        }
+    }
+    Ok(traces)
+}
+
+#[test]
+fn a_thousand_probes_leave_no_trace() -> Result<()> {
+    // The pages that hold the counters, which the program writes all the time.
+    const COUNTERS: u64 = 64 << 10;
+    // Lazily freed pages that still waited in the batches of each processor.
+    const BATCHES: u64 = 256 << 10;
+    let toolchain = without_symbols()?.pop().context("no toolchain")?;
+    let program = toolchain.build(Build::Plain)?;
+    let environment = [("STEPS", "drop free"), ("GODEBUG", "madvdontneed=0")];
+    let target = Target::run(&program, &environment)?;
+    let _frozen = Frozen::stop(target.pid())?;
+    let reader = Reader::open(Roots::default())?;
+    // Found already: that is once for each program.
+    reader.process(target.pid(), Depth::Runtimes)?;
+    fs::write(format!("/proc/{}/clear_refs", target.pid()), "1")?;
+    let before = traces(target.pid())?;
+    for _ in 0..1000 {
+        let sample = reader.process(target.pid(), Depth::Runtimes)?;
+        assert!(sample.runtimes.iter().all(Result::is_ok));
+    }
+    let mut after = traces(target.pid())?;
+    for (key, allowed) in [("Referenced", COUNTERS), ("LazyFree", BATCHES)] {
+        let was = before[key];
+        let more = after.insert(key.to_owned(), was).context("no figure")?.checked_sub(was);
+        println!("{key}: {more:?} bytes more than {was}");
+        assert!(more.is_some_and(|more| more <= allowed), "{key}: {more:?} more than {was}");
+    }
+    assert_eq!(before, after);
+    Ok(())
+}
+
+#[test]
+fn a_stripped_go_1_15_is_refused_by_name() -> Result<()> {
+    let all = toolchains()?;
+    let toolchain = all.iter().find(|t| t.minor() == 15).context("no Go 1.15")?;
+    let (_target, _frozen, made) = explain(toolchain, Build::Stripped, "steady", "")?;
+    assert!(made.runtimes.is_empty());
+    let why = made.absent.iter().find(|a| a.what == "runtime").context("no reason")?;
+    assert!(why.missing.why.contains("Go 1.15.15 shows its books by symbol only"), "{why:?}");
     Ok(())
 }
 

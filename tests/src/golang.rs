@@ -77,7 +77,7 @@ impl Toolchain {
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("targets/go"))
             .env("CGO_ENABLED", if cgo { "1" } else { "0" })
             .env("GOCACHE", directory.join("go-cache"))
-            .envs([("GOFLAGS", ""), ("GOTOOLCHAIN", "local"), ("GOPROXY", "off")])
+            .envs([("GOENV", "off"), ("GOFLAGS", ""), ("GOTOOLCHAIN", "local"), ("GOPROXY", "off")])
             .env_remove("GOROOT")
             .output()
             .with_context(|| format!("failed to start {}", self.go.display()))?;

@@ -233,3 +233,73 @@ fn bytes(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
 fn malformed(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn file(content: &[u8]) -> File {
+        let fd = rustix::fs::memfd_create("elf", rustix::fs::MemfdFlags::CLOEXEC);
+        let mut file = File::from(fd.expect("memfd"));
+        file.write_all(content).expect("written");
+        file
+    }
+
+    fn own() -> File {
+        File::open("/proc/self/exe").expect("our own program")
+    }
+
+    #[test]
+    fn our_own_headers_and_symbols_are_read() {
+        let file = own();
+        let elf = Elf::read(&file).expect("a program");
+        assert!(elf.segments.iter().any(|s| s.writable) && elf.section(".text").is_some());
+        let names = ["main", "no such symbol"];
+        let [main, none] = elf.symbols(&file, ".symtab", names).expect("a table");
+        let text = elf.section(".text").expect("it runs");
+        let inside = |s: Symbol| (text.address..text.address + text.size).contains(&s.address);
+        assert!(main.is_some_and(inside) && none.is_none(), "{main:?}");
+    }
+
+    #[test]
+    fn what_is_no_elf_file_is_refused() {
+        for content in [&b""[..], b"\x7fELF", &[0; 64], b"#!/bin/sh\n"] {
+            assert!(Elf::read(&file(content)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_table_of_absurd_size_is_refused_before_it_is_read() {
+        let names = Section { name: b".strtab".to_vec(), address: 0, offset: 0, size: 8, link: 0 };
+        let table = Section { name: b".symtab".to_vec(), size: u64::MAX, ..names.clone() };
+        let elf = Elf { machine: 62, segments: Vec::new(), sections: vec![names, table] };
+        assert!(elf.symbols(&own(), ".symtab", ["main"]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn headers_of_any_kind_are_answered_or_refused(
+            mut content in prop::collection::vec(any::<u8>(), 64..4096),
+            tables in prop::array::uniform2(0u64..4096),
+            counts in prop::array::uniform4(any::<u16>()),
+        ) {
+            content[..6].copy_from_slice(b"\x7fELF\x02\x01");
+            content[32..40].copy_from_slice(&tables[0].to_le_bytes());
+            content[40..48].copy_from_slice(&tables[1].to_le_bytes());
+            for (count, at) in counts.iter().zip([56, 58, 60, 62]) {
+                content[at..at + 2].copy_from_slice(&(count % 64).to_le_bytes());
+            }
+            let file = file(&content);
+            if let Ok(elf) = Elf::read(&file) {
+                for table in [".symtab", ".dynsym", ""] {
+                    let _ = elf.symbols(&file, table, ["main"]);
+                }
+                let _ = elf.bias(0x40_0000, 0);
+            }
+        }
+    }
+}

@@ -1,11 +1,15 @@
-//! Go 1.19 and later, stripped or not: its runtime counts its heap in variables
-//! that tell themselves apart by the rules that they keep (runtime/mgcpacer.go,
+//! Go: from 1.19 on its runtime counts its heap in variables that tell themselves
+//! apart by the rules that they keep (runtime/mgcpacer.go,
 //! runtime/mstats.go, runtime/mheap.go, runtime/mpagealloc.go).
 
 mod books;
 mod locate;
+mod old;
 mod pages;
 mod shape;
+#[cfg(test)]
+mod tests;
+mod version;
 
 use std::sync::Arc;
 
@@ -26,7 +30,7 @@ impl Probe for Go {
     }
 
     fn about(&self) -> &'static str {
-        "Go 1.19 to 1.27 and later: stripped, PIE, cgo, c-shared"
+        "Go 1.19 to 1.27 and later: stripped, PIE, cgo, c-shared; 1.12 to 1.18 with symbols"
     }
 
     fn detect(&self, elf: &Elf, _: &[u8]) -> bool {
@@ -36,8 +40,14 @@ impl Probe for Go {
     }
 
     fn resolve(&self, image: &Image<'_>, space: &Space<'_>) -> Fact<Arc<dyn Layout>> {
+        let version = version::read(image);
+        if let Some(version) = &version
+            && let Some(minor) = old::minor(version)
+        {
+            return old::resolve(image, version, minor);
+        }
         let variables = locate::variables(image, space)?;
-        Ok(Arc::new(Variables { version: locate::version(image), ..variables }))
+        Ok(Arc::new(Variables { version, ..variables }))
     }
 }
 

@@ -17,9 +17,9 @@ use super::shape::{
 use crate::memory::{Space, u32_at, u64_at};
 
 /// The runtime's page, whatever the machine's.
-const PAGE: u64 = 8192;
+pub(super) const PAGE: u64 = 8192;
 /// Readings of counters that a running program changes meanwhile.
-const TRIES: usize = 20;
+pub(super) const TRIES: usize = 20;
 /// Ranges of the heap: an arena of 64 MiB or more each.
 const MAX_RANGES: u64 = 65_536;
 
@@ -282,7 +282,7 @@ fn claims(read: &Read, pages: Option<Pages>) -> Vec<Claim> {
     claims
 }
 
-fn claim(extent: Extent, parts: &[(Account, u64)]) -> Claim {
+pub(super) fn claim(extent: Extent, parts: &[(Account, u64)]) -> Claim {
     let parts = parts.iter().filter(|(_, bytes)| *bytes > 0);
     Claim {
         priority: Priority::Runtime,

@@ -33,8 +33,9 @@ pub(super) fn variables(image: &Image<'_>, space: &Space<'_>) -> Fact<Variables>
         EM_AARCH64 => Machine::Arm64,
         other => return Err(Missing::absent(format!("Go for machine {other} is not known"))),
     };
-    let mut why =
-        Missing::absent("gcController was not found: not started yet, or older than 1.19");
+    let mut why = Missing::absent(
+        "gcController was not found: the program has just started, or is older than 1.19",
+    );
     for &controller in &places.controllers {
         for &(at, heap, gc_misc_sys) in &places.own_pointers {
             for shape in SHAPES.iter().filter(|shape| at == heap.wrapping_add(shape.own_pointer)) {
@@ -146,23 +147,4 @@ fn is_controller(bytes: &[u8]) -> bool {
     // As Go computes it, in 64 bits that overflow.
     let product = |base: u64| base.wrapping_mul(i64::from(percent).cast_unsigned()) / 100;
     percent >= -1 && limit > 0 && [4 << 20, 512 << 10].map(product).contains(&minimum)
-}
-
-/// The version that the linker left: runtime/debug.BuildInfo, as debug/buildinfo
-/// of Go 1.18 and later reads it.
-pub(super) fn version(image: &Image<'_>) -> Option<String> {
-    use std::os::unix::fs::FileExt;
-    const MAGIC: &[u8] = b"\xff Go buildinf:";
-    const INLINE: u8 = 2;
-    let section = image.elf.section(".go.buildinfo")?;
-    let mut head = [0; 33 + 64];
-    image.file.read_at(&mut head, section.offset).ok()?;
-    if !head.starts_with(MAGIC) || head[15] & INLINE == 0 {
-        return None;
-    }
-    // A version is shorter than what a length of one byte can tell.
-    let version = head.get(33..)?.get(..usize::from(head[32]))?;
-    let version = version.strip_prefix(b"go")?;
-    let is_one = version.iter().all(|b| b.is_ascii_graphic() || *b == b' ');
-    (is_one && !version.is_empty()).then(|| String::from_utf8_lossy(version).into_owned())
 }

@@ -1,0 +1,52 @@
+//! The version that the linker left: `.go.buildinfo`, as debug/buildinfo reads it.
+
+use std::os::unix::fs::FileExt;
+
+use super::super::Image;
+use crate::memory::u64_at;
+
+const MAGIC: &[u8] = b"\xff Go buildinf:";
+/// In the byte after the pointer's size: the strings follow (since 1.18).
+const INLINE: u8 = 2;
+const FLAGS: usize = 15;
+/// A pointer to the version, where it does not follow.
+const POINTER: usize = 16;
+/// The version's length, where it follows; longer ones than 127 have two bytes.
+const LENGTH: usize = 32;
+const LONGEST: usize = 127;
+
+/// The version without `go`: `1.27.3`.
+pub(super) fn read(image: &Image<'_>) -> Option<String> {
+    let section = image.elf.section(".go.buildinfo")?;
+    let mut head = [0; LENGTH + 1 + LONGEST];
+    let read = image.file.read_at(&mut head, section.offset).ok()?;
+    let head = &head[..read];
+    if !head.starts_with(MAGIC) {
+        return None;
+    }
+    if head.get(FLAGS)? & INLINE != 0 {
+        let len = usize::from(*head.get(LENGTH)?);
+        return shown(head.get(LENGTH + 1..)?.get(..len)?);
+    }
+    let header = place(image, u64_at(head, POINTER)?)?;
+    let mut string = [0; 16];
+    image.file.read_exact_at(&mut string, header).ok()?;
+    let len = usize::try_from(u64_at(&string, 8)?).ok().filter(|len| *len <= LONGEST)?;
+    let mut bytes = [0; LONGEST];
+    image.file.read_exact_at(&mut bytes[..len], place(image, u64_at(&string, 0)?)?).ok()?;
+    shown(&bytes[..len])
+}
+
+/// Where in the file an address is, before the bias.
+fn place(image: &Image<'_>, address: u64) -> Option<u64> {
+    let segments = &image.elf.segments;
+    let inside = |at: u64, len: u64| at < len;
+    let segment = segments.iter().find(|s| inside(address.wrapping_sub(s.address), s.file_size))?;
+    segment.offset.checked_add(address - segment.address)
+}
+
+fn shown(version: &[u8]) -> Option<String> {
+    let version = version.strip_prefix(b"go")?;
+    let is_one = version.iter().all(|b| b.is_ascii_graphic() || *b == b' ');
+    (is_one && !version.is_empty()).then(|| String::from_utf8_lossy(version).into_owned())
+}
