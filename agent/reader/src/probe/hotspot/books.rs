@@ -27,7 +27,7 @@ pub(super) fn read(
     let (pages, collector, heap) = loop {
         let pages = Pages::new(space, bias);
         let collector = variables.flags.collector(&pages)?;
-        match heap(variables, collector, &pages, space) {
+        match heap(variables, collector, &pages, space, detail) {
             Ok(heap) => break (pages, collector, heap),
             Err(Missing { kind: MissingKind::Malformed, .. }) if tries < TRIES => tries += 1,
             Err(lack) => return Err(lack),
@@ -64,6 +64,7 @@ fn heap(
     collector: Collector,
     pages: &Pages<'_, '_>,
     space: &Space<'_>,
+    detail: Detail,
 ) -> Fact<Heap> {
     let heap = match collector {
         Collector::Serial => told(&variables.serial)?.read(pages),
@@ -71,7 +72,7 @@ fn heap(
             Err(unknown("Parallel with UseNUMA"))
         }
         Collector::Parallel => told(&variables.parallel)?.read(pages),
-        Collector::G1 => told(&variables.g1)?.read(pages, space),
+        Collector::G1 => told(&variables.g1)?.read(pages, space, detail),
         Collector::Z => {
             let has_none = variables.flags.generational(pages)? == Some(false);
             told(if has_none { &variables.x } else { &variables.z })?.read(pages)
@@ -120,7 +121,7 @@ fn evidence(collector: Collector, heap: &Heap, counters: &Fact<Counters>) -> Vec
     ];
     if collector == Collector::G1 && heap.filled.is_empty() {
         evidence
-            .push("as G1 sums it, up to one region less: there are too many regions".to_owned());
+            .push("as G1 sums it: up to one region less, the one that is being filled".to_owned());
     }
     if let Err(lack) = counters {
         evidence.push(format!("no pauses, no metaspace: {lack}"));
