@@ -53,11 +53,20 @@ fn each_step(
     let flags = [collector.flags, &["-Xmx1g"], flags].concat();
     let mut target = Target::spawn(&mut machine.command(&flags, BLOCKS)?)?;
     for step in 0..2 {
-        let frozen = Frozen::stop(target.pid())?;
-        let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Pages)?;
-        let what = format!("{} {} step {step}", machine.version, collector.name);
-        check(&target, &sample, step).context(what)?;
-        drop(frozen);
+        // Its own threads may take memory between the word and the halt.
+        for attempt in 0.. {
+            let frozen = Frozen::stop(target.pid())?;
+            let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Pages)?;
+            let (read, said) = (hotspot(&sample)?.in_use, in_use(&target, collector)?);
+            if attempt < 5 && read.is_some_and(|read| read > said) {
+                drop(frozen);
+                target.again()?;
+                continue;
+            }
+            let what = format!("{} {} step {step}", machine.version, collector.name);
+            check(&target, &sample, step).context(what)?;
+            break;
+        }
         if step == 0 {
             target.step()?;
         }
@@ -100,8 +109,12 @@ fn heaps_are_as_the_virtual_machine_says() -> Result<()> {
         let known = |c: &&Collector| (c.releases.0..=c.releases.1).contains(&machine.release());
         for collector in COLLECTORS.iter().filter(known) {
             each_step(&machine, collector, &[], |target, sample, step| {
+                let said = in_use(target, collector)?;
+                let counted =
+                    Reader::open(Roots::default())?.process(target.pid(), Depth::Books)?;
+                assert_in_use(hotspot(&counted)?, said, &machine, collector);
                 let runtime = hotspot(sample)?;
-                assert_in_use(runtime, in_use(target, collector)?, &machine, collector);
+                assert_in_use(runtime, said, &machine, collector);
                 let version = runtime.version.as_deref().context("no version")?;
                 assert_eq!(version.split('.').next(), machine.version.split('.').next());
                 let gc = runtime.gc.as_ref().context("no collector")?;
@@ -198,10 +211,11 @@ fn other_namespaces_are_looked_into() -> Result<()> {
         let [_, java] = &family[..] else { bail!("not one child: {family:?}") };
         let sample = Reader::open(Roots::default())?.process(java.pid(), Depth::Pages)?;
         let runtime = hotspot(&sample)?;
-        assert_in_use(runtime, target.holds("used")?, &machine, serial);
+        let (read, said) = (runtime.in_use.context("no heap")?, target.holds("used")?);
+        // Its own threads may take memory between the word and the halt.
+        assert!((said..said + (4 << 20)).contains(&read), "{}: {read} {said}", machine.version);
         assert!(runtime.gc.as_ref().is_some_and(|gc| gc.paused.is_some()));
-        let in_heap = |c: &&memgap_ledger::claim::Claim| matches!(c.extent, Extent::Ranges(_));
-        assert!(sample.claims.iter().any(|c| in_heap(&c)));
+        assert!(sample.claims.iter().any(|claim| matches!(claim.extent, Extent::Ranges(_))));
     }
     Ok(())
 }

@@ -75,6 +75,12 @@ impl Target {
         self.listen()
     }
 
+    /// Lets it say again what it holds.
+    pub fn again(&mut self) -> Result<()> {
+        writeln!(self.input, "again").context("the target has ended")?;
+        self.listen()
+    }
+
     /// Lets it do its last step, and waits until it has ended.
     pub fn end(&mut self) -> Result<ExitStatus> {
         self.proceed()?;

@@ -46,8 +46,19 @@ public class Heap {
         System.gc();
     }
 
-    /// Says the word once it stays true while it is said: that takes memory too.
+    /// Says the word, and once more for each line that asks for it again.
     static void tell() throws Exception {
+        int first;
+        do {
+            say();
+            first = IN.read();
+            for (int next = first; next != '\n'; next = IN.read()) {
+            }
+        } while (first == 'a');
+    }
+
+    /// Says the word once it stays true while it is said: that takes memory too.
+    static void say() throws Exception {
         byte[] line;
         long used;
         do {
@@ -55,8 +66,6 @@ public class Heap {
             line = word(used).getBytes("US-ASCII");
         } while (used() != used);
         OUT.write(line);
-        while (IN.read() != '\n') {
-        }
     }
 
     static long used() {
