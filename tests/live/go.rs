@@ -141,6 +141,48 @@ fn of_go_1_15_rss_stays_after_a_free_and_lazy_free_holds_the_difference() -> Res
 }
 
 #[test]
+fn no_setting_of_the_collector_hides_the_books() -> Result<()> {
+    let toolchain = without_symbols()?.pop().context("no toolchain")?;
+    let program = toolchain.build(Build::Stripped)?;
+    for (percent, limit) in [("off", ""), ("0", ""), ("1", ""), ("1000", "1GiB"), ("", "64MiB")] {
+        let environment = [("STEPS", "steady free"), ("GOGC", percent), ("GOMEMLIMIT", limit)];
+        let target = Target::run(&program, &environment)?;
+        let _frozen = Frozen::stop(target.pid())?;
+        let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Runtimes)?;
+        let made = process::ledger(&sample);
+        let runtime = go(&made).with_context(|| format!("GOGC={percent} GOMEMLIMIT={limit}"))?;
+        assert_eq!(runtime.in_use, Some(target.holds("heap_in_use")?));
+        let gc = runtime.gc.as_ref().context("no collector")?;
+        assert_eq!(gc.percent, percent.parse().ok().or((percent.is_empty()).then_some(100)));
+        let bytes = [("", None), ("1GiB", Some(1 << 30)), ("64MiB", Some(64 << 20))];
+        assert!(bytes.contains(&(limit, gc.limit)), "{limit}: {gc:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_program_without_section_headers_is_read_all_the_same() -> Result<()> {
+    for toolchain in without_symbols()? {
+        let program = toolchain.build(Build::Stripped)?;
+        let mut bytes = fs::read(&program)?;
+        // e_shoff, e_shnum and e_shstrndx.
+        bytes[40..48].fill(0);
+        bytes[60..64].fill(0);
+        let cut = program.with_extension("cut");
+        fs::write(&cut, bytes)?;
+        fs::set_permissions(&cut, fs::metadata(&program)?.permissions())?;
+        let target = Target::run(&cut, &[("STEPS", "steady free")])?;
+        let _frozen = Frozen::stop(target.pid())?;
+        let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Runtimes)?;
+        let made = process::ledger(&sample);
+        let runtime = go(&made).context(toolchain.version.clone())?;
+        assert_eq!(runtime.in_use, Some(target.holds("heap_in_use")?));
+        assert!(runtime.version.as_deref().is_some_and(|v| v.starts_with(&toolchain.version)));
+    }
+    Ok(())
+}
+
+#[test]
 fn collections_carry_the_books_until_the_process_ends() -> Result<()> {
     let toolchain = without_symbols()?.pop().context("no toolchain")?;
     let program = toolchain.build(Build::Stripped)?;

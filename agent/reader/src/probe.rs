@@ -10,6 +10,7 @@ mod hotspot;
 mod image;
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::sync::Arc;
 
 use memgap_ledger::claim::Claim;
@@ -33,9 +34,10 @@ pub trait Probe: Sync + Debug {
     /// What it reads, in one line: which versions, which of their variants.
     fn about(&self) -> &'static str;
 
-    /// Whether a file may hold the runtime, by its headers and its name. Asked once
+    /// Whether a file may hold the runtime, by its headers and its name, and by what
+    /// it holds only where those were cut off. Asked once
     /// for each file on the machine, so a wrong yes costs more than it helps.
-    fn detect(&self, elf: &Elf, name: &[u8]) -> bool;
+    fn detect(&self, elf: &Elf, name: &[u8], file: &File) -> bool;
 
     /// Finds the runtime's variables in a process that maps the file. The answer
     /// serves every process that maps it.

@@ -168,7 +168,7 @@ impl Known {
         let Ok(elf) = Elf::read(file) else { return nothing };
         let candidates: Vec<Candidate> = PROBES
             .iter()
-            .filter(|probe| probe.detect(&elf, name))
+            .filter(|probe| probe.detect(&elf, name, file))
             .map(|probe| Candidate { probe: *probe, state: Mutex::new(State::Untried) })
             .collect();
         if candidates.is_empty() { nothing } else { Self { elf, candidates, ..nothing } }

@@ -3,6 +3,7 @@
 //! runtime/mstats.go, runtime/mheap.go, runtime/mpagealloc.go).
 
 mod books;
+mod calibrate;
 mod locate;
 mod old;
 mod pages;
@@ -11,6 +12,7 @@ mod shape;
 mod tests;
 mod version;
 
+use std::fs::File;
 use std::sync::Arc;
 
 use memgap_ledger::Fact;
@@ -33,10 +35,9 @@ impl Probe for Go {
         "Go 1.19 to 1.27 and later: stripped, PIE, cgo, c-shared; 1.12 to 1.18 with symbols"
     }
 
-    fn detect(&self, elf: &Elf, _: &[u8]) -> bool {
-        ["go.buildinfo", "gopclntab", "noptrbss"]
-            .iter()
-            .any(|name| elf.section(&format!(".{name}")).is_some())
+    fn detect(&self, elf: &Elf, _: &[u8], file: &File) -> bool {
+        let names = [".go.buildinfo", ".gopclntab", ".noptrbss"];
+        names.iter().any(|name| elf.section(name).is_some()) || version::place(elf, file).is_some()
     }
 
     fn resolve(&self, image: &Image<'_>, space: &Space<'_>) -> Fact<Arc<dyn Layout>> {

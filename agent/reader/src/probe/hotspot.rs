@@ -12,6 +12,7 @@ mod strings;
 mod vmstructs;
 mod zgc;
 
+use std::fs::File;
 use std::sync::Arc;
 
 use memgap_ledger::Fact;
@@ -41,7 +42,7 @@ impl Probe for HotSpot {
         "HotSpot (OpenJDK) 11 to 25: Serial, Parallel, G1, ZGC"
     }
 
-    fn detect(&self, elf: &Elf, name: &[u8]) -> bool {
+    fn detect(&self, elf: &Elf, name: &[u8], _: &File) -> bool {
         let name = name.strip_suffix(b" (deleted)").unwrap_or(name);
         name.ends_with(b"/libjvm.so") && elf.section(".dynsym").is_some()
     }

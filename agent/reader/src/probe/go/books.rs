@@ -54,14 +54,16 @@ pub(super) struct Stats {
 
 impl Controller {
     pub fn read(variables: &Variables, bias: u64, space: &Space<'_>) -> Fact<Self> {
-        let mut bytes = [0; GC_CONTROLLER];
-        space.read(variables.gc_controller.wrapping_add(bias), &mut bytes)?;
         let shape = &variables.shape;
-        let word = |at: u64| usize::try_from(at).ok().and_then(|at| u64_at(&bytes, at));
+        let mut bytes = [0; GC_CONTROLLER];
+        let end = usize::try_from(shape.in_use + 40).unwrap_or(GC_CONTROLLER);
+        let bytes = &mut bytes[..end.min(GC_CONTROLLER)];
+        space.read(variables.gc_controller.wrapping_add(bias), bytes)?;
+        let word = |at: u64| usize::try_from(at).ok().and_then(|at| u64_at(bytes, at));
         let of = || {
             Some(Self {
-                percent: u32_at(&bytes, GC_PERCENT)?.cast_signed(),
-                limit: u64_at(&bytes, MEMORY_LIMIT)?,
+                percent: u32_at(bytes, GC_PERCENT)?.cast_signed(),
+                limit: u64_at(bytes, MEMORY_LIMIT)?,
                 in_use: word(shape.in_use)?,
                 released: word(shape.in_use + 8)?,
                 free: word(shape.in_use + 16)?,
@@ -234,7 +236,7 @@ fn evidence(variables: &Variables, read: &Read) -> Vec<String> {
             "gcController and mheap_ found by the rules they keep, as of Go {}",
             variables.shape.minors
         ),
-        format!("the heap lies in {} stretches of whole pages", read.ranges.len()),
+        format!("address ranges of the heap, of whole pages and in order: {}", read.ranges.len()),
     ];
     evidence.push(if read.stats.is_some() {
         "memstats and gcController agree to the byte".to_owned()

@@ -4,12 +4,12 @@ use memgap_ledger::{Fact, Missing};
 
 use super::super::Image;
 use super::shape::{GC_MISC_SYS, GC_PERCENT, HEAP_MINIMUM, MEMORY_LIMIT, SHAPES, Shape};
-use super::{Machine, Variables, books};
+use super::{Machine, Variables, books, calibrate};
 use crate::memory::{Space, WINDOW, u32_at, u64_at};
 
 /// Places that look like one of the variables; a program that shows more is
 /// made to.
-const MAX_PLACES: usize = 256;
+const MAX_PLACES: usize = 2048;
 
 const EM_X86_64: u16 = 62;
 const EM_AARCH64: u16 = 183;
@@ -19,9 +19,19 @@ const EM_AARCH64: u16 = 183;
 struct Places {
     /// Of `gcController`.
     controllers: Vec<u64>,
-    /// Of `mheap_.pages.mheapLock`: its address, and the two words there, pointers
-    /// to `mheap_` and to `memstats.gcMiscSys`.
-    own_pointers: Vec<(u64, u64, u64)>,
+    /// Of one with `GOGC=0`: much else looks like it.
+    doubtful: Vec<u64>,
+    /// Of `mheap_.pages.mheapLock`.
+    own_pointers: Vec<OwnPointer>,
+}
+
+/// A word that points a little back, as `pages.mheapLock` does to `mheap_`, and the
+/// one that follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct OwnPointer {
+    at: u64,
+    heap: u64,
+    gc_misc_sys: u64,
 }
 
 /// Finds the variables in a process that maps the image.
@@ -36,35 +46,41 @@ pub(super) fn variables(image: &Image<'_>, space: &Space<'_>) -> Fact<Variables>
     let mut why = Missing::absent(
         "gcController was not found: the program has just started, or is older than 1.19",
     );
-    for &controller in &places.controllers {
-        for &(at, heap, gc_misc_sys) in &places.own_pointers {
-            for shape in SHAPES.iter().filter(|shape| at == heap.wrapping_add(shape.own_pointer)) {
-                let found = found(shape, controller, heap, gc_misc_sys, bias, machine);
-                match books::prove(&found, bias, space) {
-                    Ok(()) => return Ok(found),
-                    Err(lack) => why = lack,
-                }
-            }
+    let controllers = || places.controllers.iter().chain(&places.doubtful);
+    let pairs =
+        || controllers().flat_map(|c| places.own_pointers.iter().map(move |own| (*c, *own)));
+    let known = pairs().flat_map(|(controller, own)| {
+        let shapes = SHAPES.iter().filter(move |shape| own.distance() == shape.own_pointer);
+        shapes.map(move |shape| (controller, own, *shape))
+    });
+    let unknown = pairs().flat_map(|(controller, own)| {
+        let shapes = calibrate::shapes(controller, own.distance(), own.gc_misc_sys, space);
+        shapes.into_iter().map(move |shape| (controller, own, shape))
+    });
+    for (controller, own, shape) in known.chain(unknown) {
+        let found = found(shape, controller, own, bias, machine);
+        match books::prove(&found, bias, space) {
+            Ok(()) => return Ok(found),
+            Err(lack) => why = lack,
         }
     }
     Err(why)
 }
 
-fn found(
-    shape: &Shape,
-    controller: u64,
-    heap: u64,
-    gc_misc_sys: u64,
-    bias: u64,
-    machine: Machine,
-) -> Variables {
-    let memstats = gc_misc_sys.wrapping_sub(shape.after_deltas() + GC_MISC_SYS as u64);
+impl OwnPointer {
+    fn distance(self) -> u64 {
+        self.at.wrapping_sub(self.heap)
+    }
+}
+
+fn found(shape: Shape, controller: u64, own: OwnPointer, bias: u64, machine: Machine) -> Variables {
+    let memstats = own.gc_misc_sys.wrapping_sub(shape.after_deltas() + GC_MISC_SYS as u64);
     Variables {
         version: None,
         gc_controller: controller.wrapping_sub(bias),
         memstats: memstats.wrapping_sub(bias),
-        page_alloc: heap.wrapping_add(shape.page_alloc).wrapping_sub(bias),
-        shape: *shape,
+        page_alloc: own.heap.wrapping_add(shape.page_alloc).wrapping_sub(bias),
+        shape,
         machine,
     }
 }
@@ -114,22 +130,24 @@ impl Places {
         for (at, address) in
             (0..bytes.len().saturating_sub(23)).step_by(8).zip((start..).step_by(8))
         {
-            if is_controller(&bytes[at..]) && self.controllers.len() < MAX_PLACES {
-                push(&mut self.controllers, address);
+            if is_controller(&bytes[at..]) {
+                let is_doubtful = u32_at(bytes, at + GC_PERCENT) == Some(0);
+                push(if is_doubtful { &mut self.doubtful } else { &mut self.controllers }, address);
             }
             let (Some(word), Some(next)) = (u64_at(bytes, at), u64_at(bytes, at + 8)) else {
                 break;
             };
-            let is_own = SHAPES.iter().any(|shape| address == word.wrapping_add(shape.own_pointer));
-            if is_own && self.own_pointers.len() < MAX_PLACES {
-                push(&mut self.own_pointers, (address, word, next));
+            let own = OwnPointer { at: address, heap: word, gc_misc_sys: next };
+            if calibrate::OWN_POINTER.contains(&own.distance()) {
+                push(&mut self.own_pointers, own);
             }
         }
     }
 }
 
 fn push<T: PartialEq>(places: &mut Vec<T>, place: T) {
-    if !places.contains(&place) {
+    // Windows overlap: the last place may be met twice.
+    if places.len() < MAX_PLACES && places.last() != Some(&place) {
         places.push(place);
     }
 }

@@ -57,8 +57,8 @@ const SINCE_21: Shape = Shape {
 pub(super) const GC_PERCENT: usize = 0;
 pub(super) const MEMORY_LIMIT: usize = 8;
 pub(super) const HEAP_MINIMUM: usize = 16;
-/// Bytes of it that hold every field which is read.
-pub(super) const GC_CONTROLLER: usize = 304 + 40;
+/// More bytes than it has up to the last field that is read.
+pub(super) const GC_CONTROLLER: usize = 640;
 
 /// In `pageAlloc`: `chunks`, the first level of the bitmaps.
 pub(super) const CHUNKS: u64 = 120;

@@ -9,13 +9,13 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 use proptest::prelude::*;
 
 use super::shape::{RANGES, SHAPES};
-use super::{Machine, Variables, books};
+use super::{Machine, Variables, books, calibrate};
 use crate::memory::{Bounds, Memory, Space};
 use crate::probe::Detail;
 use crate::source::pagemap::Ranges;
 
 const BASE: u64 = 0x50_0000;
-const MEMSTATS: u64 = 0x1000;
+const MEMSTATS: u64 = 0x2000;
 const PAGES: u64 = 0x4000;
 const LIST: u64 = 0x2_0000;
 const SIZE: usize = 0x2_1000;
@@ -137,6 +137,18 @@ fn books_that_break_a_rule_are_refused_by_its_name() {
         let lack = prove(&captured).expect_err(rule);
         assert!(lack.why.contains(rule) || lack.why.contains("nothing at"), "{rule}: {lack}");
     }
+}
+
+#[test]
+fn an_unknown_version_is_found_by_agreement() {
+    let captured = Captured::new();
+    let space = Space::new(&captured, Bounds::COUNTERS);
+    let known = variables().shape;
+    let gc_misc_sys = BASE + MEMSTATS + known.after_deltas() + 32;
+    let shapes = calibrate::shapes(BASE, known.own_pointer, gc_misc_sys, &space);
+    let found = shapes.iter().find(|s| (s.in_use, s.delta) == (known.in_use, known.delta));
+    let found = Variables { shape: *found.expect("among the candidates"), ..variables() };
+    assert_eq!(books::prove(&found, 0, &space), Ok(()));
 }
 
 #[test]

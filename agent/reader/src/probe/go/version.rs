@@ -1,8 +1,10 @@
 //! The version that the linker left: `.go.buildinfo`, as debug/buildinfo reads it.
 
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use super::super::Image;
+use crate::elf::Elf;
 use crate::memory::u64_at;
 
 const MAGIC: &[u8] = b"\xff Go buildinf:";
@@ -17,9 +19,9 @@ const LONGEST: usize = 127;
 
 /// The version without `go`: `1.27.3`.
 pub(super) fn read(image: &Image<'_>) -> Option<String> {
-    let section = image.elf.section(".go.buildinfo")?;
+    let place = place(image.elf, &image.file)?;
     let mut head = [0; LENGTH + 1 + LONGEST];
-    let read = image.file.read_at(&mut head, section.offset).ok()?;
+    let read = image.file.read_at(&mut head, place).ok()?;
     let head = &head[..read];
     if !head.starts_with(MAGIC) {
         return None;
@@ -28,17 +30,36 @@ pub(super) fn read(image: &Image<'_>) -> Option<String> {
         let len = usize::from(*head.get(LENGTH)?);
         return shown(head.get(LENGTH + 1..)?.get(..len)?);
     }
-    let header = place(image, u64_at(head, POINTER)?)?;
+    let header = offset(image, u64_at(head, POINTER)?)?;
     let mut string = [0; 16];
     image.file.read_exact_at(&mut string, header).ok()?;
     let len = usize::try_from(u64_at(&string, 8)?).ok().filter(|len| *len <= LONGEST)?;
     let mut bytes = [0; LONGEST];
-    image.file.read_exact_at(&mut bytes[..len], place(image, u64_at(&string, 0)?)?).ok()?;
+    image.file.read_exact_at(&mut bytes[..len], offset(image, u64_at(&string, 0)?)?).ok()?;
     shown(&bytes[..len])
 }
 
+/// Where in the file it stands: in its section, or where those were cut off at the
+/// start of what is written.
+pub(super) fn place(elf: &Elf, file: &File) -> Option<u64> {
+    const START: usize = 64 << 10;
+    const ALIGNED: usize = 16;
+    if let Some(section) = elf.section(".go.buildinfo") {
+        return Some(section.offset);
+    }
+    if !elf.sections.is_empty() {
+        return None;
+    }
+    let mut start = vec![0; START];
+    elf.segments.iter().filter(|s| s.writable).find_map(|segment| {
+        let read = file.read_at(&mut start, segment.offset).ok()?;
+        let index = start[..read].chunks(ALIGNED).position(|place| place.starts_with(MAGIC))?;
+        segment.offset.checked_add((index * ALIGNED) as u64)
+    })
+}
+
 /// Where in the file an address is, before the bias.
-fn place(image: &Image<'_>, address: u64) -> Option<u64> {
+fn offset(image: &Image<'_>, address: u64) -> Option<u64> {
     let segments = &image.elf.segments;
     let inside = |at: u64, len: u64| at < len;
     let segment = segments.iter().find(|s| inside(address.wrapping_sub(s.address), s.file_size))?;
