@@ -11,7 +11,7 @@ use memgap_ledger::{ProcessLedger, Runtime, process};
 use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::frozen::Frozen;
 use memgap_tests::java::{Machine, machines};
-use memgap_tests::target::Target;
+use memgap_tests::target::{self, Target};
 
 /// Blocks of 100,000 bytes that the target holds.
 const BLOCKS: u32 = 2000;
@@ -217,5 +217,66 @@ fn other_namespaces_are_looked_into() -> Result<()> {
         assert!(runtime.gc.as_ref().is_some_and(|gc| gc.paused.is_some()));
         assert!(sample.claims.iter().any(|claim| matches!(claim.extent, Extent::Ranges(_))));
     }
+    Ok(())
+}
+
+/// Starts a program that is named as the virtual machine, and lies.
+fn liar(lie: &str) -> Result<Target> {
+    let program = target::compiled("fakejvm")?;
+    let directory = program.with_file_name(format!("fakejvm-{}-{lie}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    let library = directory.join("libjvm.so");
+    std::fs::hard_link(program, &library)?;
+    let target = Target::spawn(Command::new(&library).arg(lie))?;
+    std::fs::remove_dir_all(directory)?;
+    Ok(target)
+}
+
+#[test]
+fn books_that_can_not_be_are_refused_by_the_rule_they_break() -> Result<()> {
+    let lies = [
+        ("endless", "vmStructs do not end"),
+        ("no-stride", "entries of 0 bytes"),
+        ("stride", "entries of 18446744073709551615 bytes"),
+        ("offset", "has entries of"),
+        ("elsewhere", "no memory at"),
+        ("circle", "ContiguousSpace::_bottom"),
+        ("flags", "are no HotSpot's"),
+        ("flag-size", "are no HotSpot's"),
+        ("used", "is full to 0xffffffffffffffff"),
+        ("limit", "a limit of 1048576"),
+        ("null", "the program starts"),
+    ];
+    for (lie, why) in lies {
+        let target = liar(lie)?;
+        let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Books)?;
+        match &sample.runtimes[..] {
+            [Err(lack)] if lack.why.contains(why) => {}
+            other => bail!("{lie}: {other:?}"),
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_heap_that_changes_under_the_probe_is_true_or_refused() -> Result<()> {
+    let honest = liar("")?;
+    let sample = Reader::open(Roots::default())?.process(honest.pid(), Depth::Pages)?;
+    assert_eq!(hotspot(&sample)?.in_use, Some(honest.holds("used")?));
+
+    let target = liar("changing")?;
+    let reader = Reader::open(Roots::default())?;
+    let mut read = 0;
+    for _ in 0..500 {
+        let sample = reader.process(target.pid(), Depth::Pages)?;
+        let [one] = &sample.runtimes[..] else { bail!("{:?}", sample.runtimes) };
+        if let Ok(runtime) = one {
+            let (used, free) = (runtime.in_use.context("no heap")?, runtime.free.context("none")?);
+            assert!(used + free <= 4 << 20, "{runtime:?}");
+            read += 1;
+        }
+        process::ledger(&sample);
+    }
+    println!("{read} of 500 readings kept the rules");
     Ok(())
 }

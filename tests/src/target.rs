@@ -124,7 +124,8 @@ pub(crate) fn directory() -> Result<PathBuf> {
     Ok(directory)
 }
 
-fn compiled(name: &str) -> Result<PathBuf> {
+/// The program of `tests/targets/NAME.c`.
+pub fn compiled(name: &str) -> Result<PathBuf> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets");
     let source = sources.join(name).with_extension("c");
     let program = directory()?.join(name);
@@ -137,7 +138,7 @@ fn compiled(name: &str) -> Result<PathBuf> {
     let thread = std::thread::current().id();
     let own = directory()?.join(format!("{name}-{}-{thread:?}", std::process::id()));
     let output = Command::new("cc")
-        .args(["-std=gnu17", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"])
+        .args(["-std=gnu17", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-rdynamic", "-o"])
         .args([&own, &source])
         .output()
         .context("failed to start cc: run tests/install")?;
