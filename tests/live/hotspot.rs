@@ -1,6 +1,8 @@
 //! Java programs against their virtual machine's own words, frozen after it said
 //! them.
 
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -278,5 +280,54 @@ fn a_heap_that_changes_under_the_probe_is_true_or_refused() -> Result<()> {
         process::ledger(&sample);
     }
     println!("{read} of 500 readings kept the rules");
+    Ok(())
+}
+
+/// The file in which a virtual machine publishes its counters.
+fn published(pid: u32) -> Result<PathBuf> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    let named = maps.lines().find_map(|line| line.find("/tmp/hsperfdata_").map(|at| &line[at..]));
+    Ok(named.context("it publishes nothing")?.into())
+}
+
+#[test]
+fn the_published_file_is_never_opened() -> Result<()> {
+    let machines = machines()?;
+    let machine = machines.iter().find(|m| m.release() == 17).context("no 17")?;
+    let [serial, ..] = &COLLECTORS;
+    let replace: [fn(&Path) -> std::io::Result<()>; 3] = [
+        |path| Ok(rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RUSR)?),
+        |path| std::os::unix::fs::symlink("/etc/shadow", path),
+        |path| std::fs::File::create(path)?.set_len(10 << 30),
+    ];
+    for replace in replace {
+        let target = Target::spawn(&mut machine.command(serial.flags, 10)?)?;
+        let path = published(target.pid())?;
+        std::fs::remove_file(&path)?;
+        replace(&path)?;
+        let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Pages);
+        std::fs::remove_file(&path)?;
+        assert!(hotspot(&sample?)?.gc.as_ref().is_some_and(|gc| gc.paused.is_some()));
+    }
+    Ok(())
+}
+
+#[test]
+fn published_counters_that_can_not_be_are_refused_and_the_heap_is_not() -> Result<()> {
+    let machines = machines()?;
+    let machine = machines.iter().find(|m| m.release() == 17).context("no 17")?;
+    let [serial, ..] = &COLLECTORS;
+    let first = 32;
+    for len in [0, u32::MAX] {
+        let target = Target::spawn(&mut machine.command(serial.flags, 10)?)?;
+        let file = std::fs::File::options().write(true).open(published(target.pid())?)?;
+        // What is written to the file, the virtual machine has in its memory.
+        file.write_all_at(&len.to_ne_bytes(), first)?;
+        let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Pages)?;
+        let runtime = hotspot(&sample)?;
+        assert!(runtime.in_use.is_some());
+        assert!(runtime.gc.as_ref().is_some_and(|gc| gc.paused.is_none() && gc.live.is_none()));
+        assert!(runtime.evidence.iter().any(|e| e.contains("impossible length")), "{runtime:?}");
+    }
     Ok(())
 }
