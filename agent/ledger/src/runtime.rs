@@ -22,6 +22,11 @@ pub struct Runtime {
     pub free: Option<u64>,
     /// Of that, what it gave back to the kernel.
     pub released: Option<u64>,
+    /// Of what it gave back, what the kernel may take when it needs it (`MADV_FREE`):
+    /// still resident where it has not, or where it was written again.
+    pub lazily_freed: Option<u64>,
+    /// Of what is free and was not given back, what it could give back, in whole pages.
+    pub trimmable: Option<u64>,
     /// Stacks that it manages itself: of goroutines, of green threads.
     pub stacks: Option<u64>,
     /// What the answer rests on: how the books were found, which rules they keep.
@@ -62,6 +67,8 @@ impl Runtime {
             objects: None,
             free: None,
             released: None,
+            lazily_freed: None,
+            trimmable: None,
             stacks: None,
             evidence: Vec::new(),
             gc: None,

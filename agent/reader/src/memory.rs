@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use memgap_ledger::{Fact, Missing, MissingKind};
 use rustix::io::Errno;
 
+use crate::file::{Buf, Dir, missing};
 use crate::process::{Process, gone};
+use crate::source::maps;
 use crate::source::pagemap::{self, Ranges};
 
 /// Memory that can be looked into: a live process's, or a captured image.
@@ -20,21 +22,41 @@ pub trait Memory {
 
     /// The parts of `start..end` that are resident, in order: at most `limit`.
     fn resident(&self, start: u64, end: u64, limit: usize) -> Fact<Ranges>;
+
+    /// What is mapped, in address order.
+    fn areas(&self) -> Fact<Vec<Area>>;
+}
+
+/// A mapping, by what a probe asks of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Area {
+    /// First address.
+    pub start: u64,
+    /// First address after it.
+    pub end: u64,
+    /// Whether the program may write there.
+    pub is_writable: bool,
+    /// Whether it is private and no file lies behind it.
+    pub is_anonymous: bool,
 }
 
 /// The memory of a live process, by handles that never come to mean another one.
 #[derive(Debug)]
 pub struct Live {
     pid: u32,
+    dir: Dir,
     mem: File,
     pagemap: File,
 }
 
 impl Live {
+    /// Files that it keeps open.
+    pub const HANDLES: usize = 3;
+
     /// Opens the memory of a process for reading.
     pub fn open(process: &Process) -> Fact<Self> {
         let (mem, pagemap) = (process.file("mem")?, process.file(pagemap::NAME)?);
-        Ok(Self { pid: process.pid(), mem, pagemap })
+        Ok(Self { pid: process.pid(), dir: process.dir()?, mem, pagemap })
     }
 
     fn missing(&self, address: u64, error: &std::io::Error) -> Missing {
@@ -71,6 +93,24 @@ impl Memory for Live {
             Ok(()) => Ok(ranges),
             Err(error) => Err(self.missing(start, &error)),
         }
+    }
+
+    fn areas(&self) -> Fact<Vec<Area>> {
+        let mut buf = Buf::default();
+        let file = self.dir.file(maps::NAME)?;
+        let text = buf.fill(&file, maps::LIMIT);
+        let text = text.map_err(|e| missing(&self.dir.path().join(maps::NAME), &e))?;
+        let area = |m: &maps::Mapping<'_>| Area {
+            start: m.start,
+            end: m.end,
+            is_writable: m.access[1] == b'w',
+            is_anonymous: m.inode == 0 && m.access[3] == b'p',
+        };
+        let mappings = maps::parse(text).map_err(|what| {
+            let why = format!("{}: {what}", self.dir.path().join(maps::NAME).display());
+            Missing::new(MissingKind::Malformed, why)
+        })?;
+        Ok(mappings.iter().map(area).collect())
     }
 }
 
@@ -141,6 +181,12 @@ impl<'m> Space<'m> {
         const LIMIT: usize = 1 << 20;
         self.spend(0)?;
         self.memory.resident(start, end, LIMIT)
+    }
+
+    /// What is mapped, in address order.
+    pub fn areas(&self) -> Fact<Vec<Area>> {
+        self.spend(0)?;
+        self.memory.areas()
     }
 
     fn spend(&self, bytes: u64) -> Fact<()> {

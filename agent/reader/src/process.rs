@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::cgroups::Cgroups;
-use crate::file::{self, Buf, missing};
+use crate::file::{self, Buf, Dir, missing};
 use crate::memory::{Live, Memory};
 use crate::probe::{self, Detail, Probes};
 use crate::source::maps::Device;
@@ -101,6 +101,14 @@ impl Process {
     /// tell what that is and to open it.
     pub(crate) fn place(&self, name: &str) -> Option<File> {
         self.handle.open_relative_flags(name, OFlags::PATH | OFlags::CLOEXEC).ok()
+    }
+
+    /// A second handle of its directory.
+    pub(crate) fn dir(&self) -> Fact<Dir> {
+        match self.handle.open_relative_flags(".", OFlags::PATH | OFlags::CLOEXEC) {
+            Ok(dir) => Ok(Dir::from_fd(dir.into(), self.path.clone())),
+            Err(error) => Err(missing(&self.path, &io_error(error))),
+        }
     }
 
     /// The path of its program, as `maps` names it.

@@ -125,6 +125,10 @@ pub fn runtime_line(runtime: &Runtime) -> String {
     facts.extend(
         runtime.released.filter(|b| *b > 0).map(|b| format!("{} of it given back", bytes(b))),
     );
+    facts.extend(
+        runtime.lazily_freed.filter(|b| *b > 0).map(|b| format!("{} lazily freed", bytes(b))),
+    );
+    facts.extend(runtime.trimmable.filter(|b| *b > 0).map(|b| format!("{} trimmable", bytes(b))));
     if let Some(gc) = &runtime.gc {
         facts.extend(gc.name.clone());
         facts.extend(gc.cycles.map(|n| format!("{n} collections")));

@@ -19,9 +19,6 @@ const AGAIN: u64 = 16;
 /// And after one in which a runtime did not show its books: it may be starting.
 const SOON: u64 = 4;
 
-/// Handles that a tap holds: memory and pagemap.
-pub(super) const HANDLES: usize = 2;
-
 /// The runtimes of a process and their books at the last collection.
 #[derive(Debug, Default)]
 pub(super) struct Tap {
@@ -50,7 +47,7 @@ impl Collector {
         for tracked in self.tracked.values_mut().filter(|t| t.has_memory()) {
             if tracked.tap.due <= round.number && Instant::now() < end {
                 handles -= tracked.tap.handles();
-                let has_room = handles + HANDLES <= self.max_handles;
+                let has_room = handles + Live::HANDLES <= self.max_handles;
                 match tracked.look(has_room, &mut round) {
                     Err(lack) if lack.kind != MissingKind::Gone => stats.note("maps", &lack),
                     _ => {}
@@ -96,7 +93,7 @@ impl Tap {
     }
 
     pub fn handles(&self) -> usize {
-        if self.memory.is_some() { HANDLES } else { 0 }
+        if self.memory.is_some() { Live::HANDLES } else { 0 }
     }
 
     /// Reads the books anew.

@@ -11,7 +11,7 @@ use crate::text;
 pub const NAME: &str = "maps";
 
 /// Room for the default of 65,530 mappings with long names.
-const LIMIT: usize = 64 << 20;
+pub(crate) const LIMIT: usize = 64 << 20;
 
 /// A device number, major and minor.
 pub type Device = (u32, u32);

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::shape::{RANGES, SHAPES};
 use super::{Machine, Variables, books, calibrate};
-use crate::memory::{Bounds, Memory, Space};
+use crate::memory::{Area, Bounds, Memory, Space};
 use crate::probe::Detail;
 use crate::source::pagemap::Ranges;
 
@@ -83,6 +83,10 @@ impl Memory for Captured {
 
     fn resident(&self, start: u64, end: u64, _: usize) -> Fact<Ranges> {
         Ok(vec![(start, end)])
+    }
+
+    fn areas(&self) -> Fact<Vec<Area>> {
+        Ok(Vec::new())
     }
 }
 
