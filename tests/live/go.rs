@@ -13,6 +13,10 @@ use memgap_tests::target::Target;
 
 const MIB: f64 = 1_048_576.0;
 
+/// Lazily freed pages that wait in the batches of each processor: the kernel counts
+/// them as such once the batch is full.
+const BATCHES: u64 = 256 << 10;
+
 /// Toolchains whose books are read without symbols.
 fn without_symbols() -> Result<Vec<Toolchain>> {
     Ok(toolchains()?.into_iter().filter(|t| t.minor() >= 19).collect())
@@ -133,7 +137,8 @@ fn of_go_1_15_rss_stays_after_a_free_and_lazy_free_holds_the_difference() -> Res
     let kernel = frozen.kernel()?;
     assert!(kernel.rss > 380 << 20 && kernel.lazy_free > 350 << 20, "{kernel:?}");
     let booked = |account| made.ledger.booked(account);
-    assert_eq!(booked(Account::LazyFree), i64::try_from(kernel.lazy_free)?);
+    let lazy = u64::try_from(booked(Account::LazyFree))?;
+    assert!(lazy.abs_diff(kernel.lazy_free) <= BATCHES, "{lazy} of {kernel:?}");
     let rest = i64::try_from(kernel.rss - kernel.lazy_free)?;
     println!("{:?} of {rest} in use, unexplained {}", runtime.in_use, booked(Account::Unexplained));
     assert!(booked(Account::HeapInUse) > 24 << 20 && booked(Account::Unexplained) < 4 << 20);
@@ -240,11 +245,8 @@ fn traces(pid: u32) -> Result<BTreeMap<String, u64>> {
 
 #[test]
 fn a_thousand_probes_leave_no_trace() -> Result<()> {
-    // The pages that hold the counters (24 KiB), and what finding them reads, for a
-    // test beside this one may build the file anew: never the heap of 350 MiB.
-    const COUNTERS: u64 = 256 << 10;
-    // Lazily freed pages that still waited in the batches of each processor.
-    const BATCHES: u64 = 256 << 10;
+    // The pages that hold the counters: 24 KiB here.
+    const COUNTERS: u64 = 64 << 10;
     let toolchain = without_symbols()?.pop().context("no toolchain")?;
     let program = toolchain.build(Build::Plain)?;
     let environment = [("STEPS", "drop free"), ("GODEBUG", "madvdontneed=0")];
