@@ -28,6 +28,8 @@ pub struct Args {
     /// container/ID or pod/[NAMESPACE/]NAME
     #[arg(value_name = "TARGET")]
     pub target: Option<String>,
+    #[command(flatten)]
+    pub look: Look,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -56,6 +58,18 @@ pub struct Global {
     pub color: Color,
 }
 
+/// What is asked of a target beside the kernel's figures and the counters of runtimes.
+#[derive(Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct Look {
+    /// Say of every page what it is: exact, at the cost of a look at each
+    #[arg(long)]
+    pub deep: bool,
+    /// Also ask this endpoint of the process: its Prometheus text, Go's /debug/vars or
+    /// /debug/pprof/heap?debug=1; http://ADDRESS:PORT/path or unix:/path/of/socket
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -65,13 +79,8 @@ pub enum Command {
         /// pod/[NAMESPACE/]NAME
         #[arg(value_name = "TARGET")]
         target: String,
-        /// Say of every page what it is: exact, at the cost of a look at each
-        #[arg(long)]
-        deep: bool,
-        /// Also ask this endpoint of the process: its Prometheus text, Go's /debug/vars or
-        /// /debug/pprof/heap?debug=1; http://ADDRESS:PORT/path or unix:/path/of/socket
-        #[arg(long, value_name = "URL")]
-        endpoint: Option<String>,
+        #[command(flatten)]
+        look: Look,
     },
     /// List processes or cgroups, the widest gap first
     Ps(Ps),
@@ -142,16 +151,21 @@ pub struct Capture {
 impl Args {
     /// Reads the command line: what to do, or what to print instead.
     pub fn read() -> Result<(Global, Command), clap::Error> {
-        let args = Self::try_parse()?;
-        match (args.target, args.command) {
-            (None, Some(command)) => Ok((args.global, command)),
-            (Some(target), None) => {
-                Ok((args.global, Command::Explain { target, deep: false, endpoint: None }))
+        Self::try_parse()?.meaning()
+    }
+
+    fn meaning(self) -> Result<(Global, Command), clap::Error> {
+        let before = |what: String| {
+            let why = format!("unexpected {what} before the command");
+            Err(Self::command().error(ErrorKind::ArgumentConflict, why))
+        };
+        match (self.target, self.command) {
+            (Some(target), None) => Ok((self.global, Command::Explain { target, look: self.look })),
+            (Some(target), Some(_)) => before(format!("word '{target}'")),
+            (None, Some(_)) if self.look != Look::default() => {
+                before("--deep or --endpoint".to_owned())
             }
-            (Some(target), Some(_)) => Err(Self::command().error(
-                ErrorKind::ArgumentConflict,
-                format!("unexpected word '{target}' before the command"),
-            )),
+            (None, Some(command)) => Ok((self.global, command)),
             (None, None) => Err(Self::command().error(
                 ErrorKind::MissingRequiredArgument,
                 "name a target (a pid, a process name, host, ...) or a command",
@@ -200,6 +214,20 @@ mod tests {
         assert_eq!(read(&["memgap", "--json", "ps"]), (None, true, true));
         assert_eq!(read(&["memgap", "--", "ps"]), (Some("ps".into()), false, false));
         assert_eq!(read(&["memgap", "explain", "ps"]), (None, true, false));
+    }
+
+    #[test]
+    fn a_target_is_explained_with_or_without_the_command() {
+        let read = |words: &[&str]| Args::try_parse_from(words).and_then(Args::meaning);
+        for words in [&["memgap", "nginx", "--deep"][..], &["memgap", "explain", "nginx", "--deep"]]
+        {
+            let (_, command) = read(words).expect("valid");
+            let Command::Explain { target, look } = command else { panic!("{command:?}") };
+            assert_eq!((target.as_str(), look), ("nginx", Look { deep: true, endpoint: None }));
+        }
+        for words in [["memgap", "--deep", "ps"], ["memgap", "nginx", "ps"]] {
+            assert!(read(&words).is_err_and(|error| error.to_string().contains("before")));
+        }
     }
 
     #[test]

@@ -90,9 +90,9 @@ fn run(global: &Global, command: &Command) -> anyhow::Result<Answer> {
     let style = Style::detect(global.color);
     let output = Output { style, json: global.json, time: SystemTime::now() };
     match command {
-        Command::Explain { target, deep, endpoint } => {
-            let depth = if *deep { Depth::Pages } else { Depth::Books };
-            let endpoint = endpoint.as_deref().map(str::parse).transpose()?;
+        Command::Explain { target, look } => {
+            let depth = if look.deep { Depth::Pages } else { Depth::Books };
+            let endpoint = look.endpoint.as_deref().map(str::parse).transpose()?;
             explain(&open(global)?, target, depth, endpoint.as_ref(), &output)
         }
         Command::Ps(ps) if ps.cgroups => list_cgroups(&open(global)?, ps, &output),

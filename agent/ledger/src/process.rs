@@ -222,6 +222,9 @@ fn absences(sample: &ProcessSample, ledger: &Ledger) -> Vec<Absence> {
         return absent;
     }
     absence::note(&mut absent, "walk", &sample.walk);
+    if let Some(resident) = sample.walk.as_ref().ok().and_then(|walk| walk.resident.as_ref()) {
+        absence::note(&mut absent, "pages", resident);
+    }
     absence::note(&mut absent, "cgroup", &sample.cgroup);
     for refused in &sample.runtimes {
         absence::note(&mut absent, "runtime", refused);

@@ -73,10 +73,13 @@ pub struct Walk {
     pub areas: Arc<[Area]>,
     /// How long before the sample it was made.
     pub age: Duration,
-    /// The pages of private anonymous mappings that are in memory, as ranges in order
-    /// and apart from one another (`pagemap`); `None` where they were not asked for.
-    pub resident: Option<Arc<[(u64, u64)]>>,
+    /// The pages of private anonymous mappings that are in memory (`pagemap`); `None`
+    /// where they were not asked for.
+    pub resident: Option<Fact<Ranges>>,
 }
+
+/// Address ranges, `start..end`, in order and apart from one another.
+pub type Ranges = Arc<[(u64, u64)]>;
 
 /// One mapping, as `smaps` tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -58,12 +58,12 @@ const TOLD: &[Account] = &[
 /// came and went since a walk that is dated.
 pub(crate) fn of_walk(walk: &Walk, claims: &[Claim], counters: Option<&Counters>) -> Split {
     let roles = roles(&walk.areas, counters.and_then(|c| c.threads));
-    let known = walk.resident.is_some();
+    let resident = walk.resident.as_ref().and_then(|resident| resident.as_deref().ok());
     let is_heap = |role| matches!(role, Role::Heap | Role::BesideData);
-    let pool = |(area, role): (&Area, &Role)| Pool::of(area, is_heap(*role), known);
+    let pool = |(area, role): (&Area, &Role)| Pool::of(area, is_heap(*role), resident.is_some());
     let mut pools: Vec<Pool> = walk.areas.iter().zip(&roles).map(pool).collect();
     let mut split = Split { source: "smaps", ..Split::default() };
-    let pages = Pages(walk.resident.as_deref().unwrap_or_default());
+    let pages = Pages(resident.unwrap_or_default());
     claims::book(claims, &mut pools, &pages, &mut split);
 
     let rest = if claims.is_empty() { Account::HeapUnprobed } else { Account::Unexplained };

@@ -152,6 +152,18 @@ fn a_refused_walk_and_a_denied_one_are_told_apart() {
     }
 }
 
+#[test]
+fn a_look_at_every_page_that_failed_says_why() {
+    let mut sample = sample(vec![area(0x10_0000, 8 * MIB, 6 * MIB)], Vec::new());
+    let why = Missing::new(MissingKind::Denied, "/proc/1/pagemap may not be read");
+    let walk = sample.walk.as_mut().expect("walked");
+    walk.resident = Some(Err(why.clone()));
+    let made = process::ledger(&sample);
+    let pages = made.absent.iter().find(|a| a.what == "pages").map(|a| &a.missing);
+    assert_eq!(pages, Some(&why));
+    assert!(made.is_denied() && made.is_walked());
+}
+
 fn cgroup_sample(stat: MemoryStat) -> CgroupSample {
     CgroupSample {
         path: "/example".to_owned(),

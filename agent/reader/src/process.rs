@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use memgap_ledger::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Walk};
+use memgap_ledger::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Ranges, Walk};
 use memgap_ledger::{Fact, Missing, MissingKind};
 use procfs::ProcError;
 use rustix::fs::OFlags;
@@ -213,13 +213,13 @@ impl Process {
             return Err(Missing::new(MissingKind::Refused, "a walk was not asked for"));
         }
         let areas: Arc<[Area]> = self.areas(smaps::MAX_AREAS, buf)?.into();
-        // Without them the ledger's figures are wider, and as true.
-        let resident = (depth == Depth::Pages).then(|| self.pages(&areas).ok()).flatten();
+        // Where that fails the ledger's figures are wider, and as true.
+        let resident = (depth == Depth::Pages).then(|| self.pages(&areas));
         Ok(Walk { areas, age: Duration::ZERO, resident })
     }
 
     /// The resident pages of its private anonymous mappings.
-    fn pages(&self, areas: &[Area]) -> Fact<Arc<[(u64, u64)]>> {
+    fn pages(&self, areas: &[Area]) -> Fact<Ranges> {
         let memory = Live::open(self)?;
         let is_asked =
             |a: &&Area| a.rss > 0 && matches!(a.kind, AreaKind::Heap | AreaKind::Anonymous);

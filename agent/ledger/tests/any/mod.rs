@@ -148,7 +148,7 @@ fn walk(scale: Scale) -> impl Strategy<Value = Walk> {
                     area(start, at, kind, accessible, writable, f)
                 })
                 .collect();
-            let resident = resident.map(|r| apart(r).into());
+            let resident = resident.map(|r| Ok(apart(r).into()));
             Walk { areas: areas.into(), age: Duration::from_secs(age), resident }
         },
     )
