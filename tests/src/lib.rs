@@ -6,3 +6,4 @@ pub mod golang;
 pub mod java;
 pub mod service;
 pub mod target;
+pub mod traces;
