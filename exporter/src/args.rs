@@ -64,6 +64,11 @@ pub struct Args {
     #[arg(long = "walk.min-bytes", value_name = "BYTES", default_value_t = 16 << 20)]
     pub walk_min_bytes: u64,
 
+    /// Share of one CPU that reading the books of runtimes and allocators may take;
+    /// 0 reads none. Past it books are shown again until their turn comes.
+    #[arg(long = "probe.budget", value_name = "SHARE", default_value = "0.005", value_parser = share)]
+    pub probe_budget: f64,
+
     /// Least level to log: error, warn, info, debug.
     #[arg(long = "log.level", value_name = "LEVEL", default_value_t = Level::INFO)]
     pub log_level: Level,

@@ -50,7 +50,8 @@ async fn run(args: &Args, pipeline: Pipeline) -> anyhow::Result<()> {
         cgroupfs: args.cgroupfs.clone(),
         container_logs: args.container_logs.clone(),
     })?;
-    let mut collector = Collector::new(reader, walk_policy(args));
+    let mut collector =
+        Collector::new(reader, walk_policy(args)).with_probe_share(args.probe_budget);
     let (publish, published) = watch::channel(None);
     let interval = args.interval;
     thread::Builder::new()
@@ -106,6 +107,12 @@ fn record(stats: &CollectionStats) {
     telemetry::walks_left_out("over_cap", stats.refused);
     telemetry::walks_left_out("over_budget", stats.skipped);
     telemetry::walks_dropped(stats.dropped);
+    telemetry::probes_skipped(stats.taps_skipped);
+    telemetry::probes_reopened(stats.reopened);
+    telemetry::oldest_books(stats.oldest_books);
+    for ((probe, kind), count) in &stats.probe_errors {
+        telemetry::probe_errors(probe, *kind, *count);
+    }
     for ((source, kind), count) in &stats.errors {
         telemetry::errors(source, *kind, *count);
     }
@@ -113,11 +120,14 @@ fn record(stats: &CollectionStats) {
 
 #[cfg(test)]
 mod tests {
+    use memgap_reader::PROBE_SHARE;
+
     use super::*;
 
     #[test]
-    fn the_command_line_walks_as_the_reader_would_by_itself() {
+    fn the_command_line_spends_what_the_reader_would_by_itself() {
         let args = Args::parse_from(["memgap-exporter"]);
         assert_eq!(walk_policy(&args), WalkPolicy::default());
+        assert_eq!(args.probe_budget.to_bits(), PROBE_SHARE.to_bits());
     }
 }

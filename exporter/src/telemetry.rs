@@ -102,6 +102,27 @@ pub fn walks_dropped(count: u64) {
     counter!("memgap_exporter_walks_dropped_total").increment(count);
 }
 
+/// Counts processes whose books were due and left for a later collection.
+pub fn probes_skipped(count: u64) {
+    counter!("memgap_exporter_probes_skipped_total").increment(count);
+}
+
+/// Counts processes whose memory had to be opened anew.
+pub fn probes_reopened(count: u64) {
+    counter!("memgap_exporter_probes_reopened_total").increment(count);
+}
+
+/// Records how old the oldest books are that are exported.
+pub fn oldest_books(age: Duration) {
+    gauge!("memgap_exporter_books_oldest_seconds").set(age.as_secs_f64());
+}
+
+/// Counts books that could not be read.
+pub fn probe_errors(probe: &'static str, kind: MissingKind, count: u64) {
+    counter!("memgap_exporter_probe_errors_total", "probe" => probe, "kind" => kind.name())
+        .increment(count);
+}
+
 /// Counts readings that failed.
 pub fn errors(source: &'static str, kind: MissingKind, count: u64) {
     counter!("memgap_exporter_errors_total", "source" => source, "kind" => kind.name())
@@ -149,6 +170,22 @@ fn describe() {
     describe_counter!(
         "memgap_exporter_walks_dropped_total",
         "Walks that were made and are kept no longer: the oldest, where all have too many mappings."
+    );
+    describe_counter!(
+        "memgap_exporter_probes_skipped_total",
+        "Processes whose books were due and left for a later collection: the budget went to others."
+    );
+    describe_counter!(
+        "memgap_exporter_probes_reopened_total",
+        "Processes whose memory was opened anew for their books, for want of file descriptors."
+    );
+    describe_gauge!(
+        "memgap_exporter_books_oldest_seconds",
+        "Age of the oldest books of a runtime or allocator in the last collection but one."
+    );
+    describe_counter!(
+        "memgap_exporter_probe_errors_total",
+        "Books of runtimes and allocators that could not be read, by probe and how."
     );
     describe_counter!(
         "memgap_exporter_errors_total",

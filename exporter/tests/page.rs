@@ -54,7 +54,7 @@ they speak. A process or container that ended is gone from the next collection.
   `other` is part of it.
 - `class`, `account`: see [accounts.md](accounts.md). `finding`: see [findings](findings/); `severity` is `info`, `warning` or `critical`.
 - `stage` is a part of a collection: `tier0` reads every process's counters, `cgroups` every cgroup and the host, `walk` makes walks over
-  mappings, `ledger` sorts bytes onto accounts, `encode` writes them.
+  mappings, `books` reads the books of runtimes and allocators, `ledger` sorts bytes onto accounts, `encode` writes them.
 
 ## Limits
 
@@ -64,6 +64,7 @@ they speak. A process or container that ended is gone from the next collection.
 | process groups | `--process-groups`, 20 |
 | one walk | `--walk.cap`, 20 ms of CPU expected, and 16,384 mappings; else `memgap_exporter_walks_left_out_total{reason=\"over_cap\"}` |
 | all walks | `--walk.budget`, 0.5 % of one CPU; else `memgap_exporter_walks_left_out_total{reason=\"over_budget\"}` |
+| all probes | `--probe.budget`, 0.5 % of one CPU; past it books are shown again and counted in `memgap_exporter_probes_skipped_total` |
 | walks kept | 131,072 mappings in all, which take 12 MiB; the oldest are dropped and counted in `memgap_exporter_walks_dropped_total` |
 | HTTP | 64 connections at a time, of at most 5 minutes; 30 s and 16 KiB for the head of a request |
 
@@ -98,6 +99,7 @@ fn assert_whole(page: &str) {
         format!("| `--process-groups`, {} |", args.process_groups),
         format!("`--walk.cap`, {} ms", args.walk_cap.as_millis()),
         format!("`--walk.budget`, {} %", args.walk_budget * 100.0),
+        format!("`--probe.budget`, {} %", args.probe_budget * 100.0),
         format!("{MAX_CONNECTIONS} connections"),
     ] {
         assert!(page.contains(&bound), "the page does not say {bound:?}");
@@ -130,6 +132,10 @@ fn own() -> String {
     telemetry::walks(&[Duration::ZERO]);
     telemetry::walks_left_out("over_cap", 1);
     telemetry::walks_dropped(1);
+    telemetry::probes_skipped(1);
+    telemetry::probes_reopened(1);
+    telemetry::oldest_books(Duration::ZERO);
+    telemetry::probe_errors("go", MissingKind::Malformed, 1);
     telemetry::errors("smaps", MissingKind::Denied, 1);
     telemetry::encoded(1);
     telemetry::scrape(200);

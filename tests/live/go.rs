@@ -1,8 +1,12 @@
 //! Go programs against their runtime's own words, frozen after it said them.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use memgap_ledger::account::{self, Account};
 use memgap_ledger::{ProcessLedger, Runtime, process};
 use memgap_reader::{Collector, Depth, Reader, Roots, WalkPolicy};
@@ -208,6 +212,60 @@ fn collections_carry_the_books_until_the_process_ends() -> Result<()> {
     }
     drop(one);
     assert_eq!(in_use(&other)?, Some(other.holds("heap_in_use")?));
+    Ok(())
+}
+
+/// A procfs of some processes and nothing else.
+struct Procfs(PathBuf);
+
+impl Procfs {
+    fn of(targets: &[Target]) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("memgap-procfs-{}", std::process::id()));
+        fs::create_dir(&folder)?;
+        let made = Self(folder);
+        let names = targets.iter().map(|target| target.pid().to_string());
+        for name in names.chain(["meminfo", "self"].map(str::to_owned)) {
+            symlink(Path::new("/proc").join(&name), made.0.join(&name))?;
+        }
+        Ok(made)
+    }
+}
+
+impl Drop for Procfs {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn with_a_tiny_budget_the_books_of_every_process_come_round() -> Result<()> {
+    let toolchain = without_symbols()?.pop().context("no toolchain")?;
+    let program = toolchain.build(Build::Stripped)?;
+    let targets = [(); 3].map(|()| Target::run(&program, &[("STEPS", "steady free")]));
+    let targets = targets.into_iter().collect::<Result<Vec<_>>>()?;
+    let procfs = Procfs::of(&targets)?;
+    let roots = Roots { procfs: procfs.0.clone(), ..Roots::default() };
+    let policy = WalkPolicy { budget_share: 0.0, ..WalkPolicy::default() };
+    // What a minute grants, saved up at the start, is used up after some collections.
+    let mut collector = Collector::new(Reader::open(roots)?, policy).with_probe_share(1e-3);
+    while collector.collect()?.1.taps_skipped == 0 {}
+    // From now on every process is late again and again, and none for ever.
+    let mut renewed = BTreeMap::new();
+    let mut last = BTreeMap::new();
+    while renewed.values().filter(|times| **times >= 2).count() < targets.len() {
+        let (machine, stats) = collector.collect()?;
+        let mut oldest = Duration::ZERO;
+        for process in &machine.processes {
+            let runtime = process.runtimes.first().context("it was looked at")?;
+            let runtime = runtime.as_ref().map_err(|lack| anyhow!("{lack}"))?;
+            ensure!(runtime.in_use.is_some() && !process.claims.is_empty(), "books are kept");
+            oldest = oldest.max(runtime.age);
+            if last.insert(process.pid, runtime.age).is_some_and(|before| before > runtime.age) {
+                *renewed.entry(process.pid).or_insert(0) += 1;
+            }
+        }
+        assert_eq!(stats.oldest_books, oldest);
+    }
     Ok(())
 }
 

@@ -67,13 +67,17 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         (ProcessKind::Kernel | ProcessKind::Zombie, ..) => nothing(&mut ledger),
         (ProcessKind::User, Some(walk), _) => {
             split = split::of_walk(walk, &sample.claims, counters);
-            book_split(&mut ledger, &split, walk.age);
+            let books = books_age(sample);
+            if walk.age.abs_diff(books) > AT_ONCE {
+                split.in_use = split.in_use.map(InUse::of_two_times);
+            }
+            book_split(&mut ledger, &split, walk.age.max(books));
             book_address_space(&mut ledger, walk);
         }
         (ProcessKind::User, None, Some(counters)) => {
             let why = sample.walk.as_ref().err();
             split = split::of_counters(counters, &sample.claims, why);
-            book_split(&mut ledger, &split, Duration::ZERO);
+            book_split(&mut ledger, &split, books_age(sample));
             book_swap(&mut ledger, counters);
         }
         (ProcessKind::User, None, None) => {}
@@ -126,6 +130,14 @@ impl ProcessLedger {
     pub fn is_denied(&self) -> bool {
         self.absent.iter().any(|a| a.missing.kind == MissingKind::Denied)
     }
+}
+
+/// What is read of a process in one go takes less.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// Age of the oldest books of a process.
+fn books_age(sample: &ProcessSample) -> Duration {
+    sample.runtimes.iter().flatten().map(|runtime| runtime.age).max().unwrap_or_default()
 }
 
 /// A process without memory of its own: every account is a true 0.

@@ -13,6 +13,8 @@ pub struct Runtime {
     pub version: Option<String>,
     /// The file that holds it, made printable.
     pub file: String,
+    /// How long before the sample its books were read.
+    pub age: Duration,
     /// Heap memory in use, in bytes of address space; `None` where its books were
     /// found and tell no amount.
     pub in_use: Option<u64>,
@@ -63,6 +65,7 @@ impl Runtime {
             name: name.into(),
             version: None,
             file: String::new(),
+            age: Duration::ZERO,
             in_use: None,
             objects: None,
             free: None,

@@ -41,6 +41,24 @@ pub struct InUse {
     pub lazy: Figure,
 }
 
+impl InUse {
+    /// Books and a walk of different times tell likely places only: what looks
+    /// untouched may be memory that the books had before it was given back.
+    pub(crate) fn of_two_times(self) -> Self {
+        let likely = |place: Figure| match place.point() {
+            Some(point) => Figure::interval(0, point, signed(self.total)),
+            None => place,
+        };
+        Self {
+            total: self.total,
+            resident: likely(self.resident),
+            untouched: likely(self.untouched),
+            swapped: likely(self.swapped),
+            lazy: likely(self.lazy),
+        }
+    }
+}
+
 /// What a walk tells of itself, so that 0 is a measured 0.
 const TOLD: &[Account] = &[
     Account::Stack,

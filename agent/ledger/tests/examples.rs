@@ -8,7 +8,7 @@ use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, Counters, MemoryStat, ProcessKind, ProcessSample,
     Walk,
 };
-use memgap_ledger::{Figure, Missing, MissingKind, ProcessLedger, cgroup, process};
+use memgap_ledger::{Figure, Missing, MissingKind, ProcessLedger, Runtime, cgroup, process};
 
 const MIB: u64 = 1 << 20;
 
@@ -83,6 +83,24 @@ fn a_ballast_is_in_use_and_not_resident() {
     assert_eq!(made.ledger.booked(Account::Untouched), mib(1040));
     let in_use = made.in_use.expect("claimed");
     assert_eq!(in_use.untouched.point(), Some(mib(990)));
+}
+
+#[test]
+fn kept_books_claim_no_more_than_a_newer_walk_found_and_are_dated() {
+    // The walk saw what was given back since the books were read.
+    let heap = area(0x10_0000, 40 * MIB, 40 * MIB);
+    let then = (heap.start, heap.start + 100 * MIB);
+    let claims = vec![claim(Priority::Runtime, &[then], &[(Account::HeapInUse, 100 * MIB)])];
+    let age = Duration::from_mins(2);
+    let runtimes = vec![Ok(Runtime { age, ..Runtime::named("example") })];
+    let made = process::ledger(&ProcessSample { runtimes, ..sample(vec![heap], claims) });
+    assert_eq!(made.ledger.booked(Account::HeapInUse), mib(40));
+    assert_eq!((made.ledger.booked(Account::Skew), made.cut), (0, 60 * MIB));
+    let entry = made.ledger.entries().iter().find(|e| e.account == Account::HeapInUse);
+    assert_eq!(entry.expect("of the scope").age, age);
+    // What looks like a ballast need not be one.
+    let untouched = made.in_use.expect("claimed").untouched;
+    assert_eq!((untouched.point(), untouched.bounds()), (Some(mib(60)), Some((0, mib(100)))));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Collections, one after the other, each as cheap as it can be: tier 0 reads the
 //! counters of every process through handles that stay open, and every cgroup's
 //! `memory.stat`; tier 1 walks few processes, within a cap and a budget; tier 2 reads
-//! the counters of runtimes.
+//! the counters of runtimes, within a budget of its own.
 
 mod taps;
 mod tracked;
@@ -15,9 +15,11 @@ use memgap_ledger::{Missing, MissingKind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::budget::Budget;
 use crate::file::Buf;
 use crate::reader::Reader;
-use crate::walk::{Budget, Rate, WalkPolicy};
+use crate::walk::{Rate, WalkPolicy};
+pub use taps::PROBE_SHARE;
 use tracked::{Round, Tracked};
 
 /// Handles that are left to the rest of the program.
@@ -29,6 +31,7 @@ pub struct Collector {
     reader: Reader,
     policy: WalkPolicy,
     budget: Budget,
+    probe_budget: Budget,
     rate: Rate,
     page_size: u64,
     max_handles: usize,
@@ -64,8 +67,17 @@ pub struct CollectionStats {
     pub skipped: u64,
     /// Walks that were kept until now, dropped to make room for newer ones.
     pub dropped: u64,
+    /// Processes whose books, or a look for them, were due and not covered by the
+    /// budget of probes. Those that have books keep them.
+    pub taps_skipped: u64,
+    /// Processes whose memory was opened anew for their books, for want of handles.
+    pub reopened: u64,
+    /// Age of the oldest books in the sample.
+    pub oldest_books: Duration,
     /// Readings that failed, by file and kind.
     pub errors: BTreeMap<(&'static str, MissingKind), u64>,
+    /// Books that could not be read, by probe and kind.
+    pub probe_errors: BTreeMap<(&'static str, MissingKind), u64>,
 }
 
 /// Time that was spent on something.
@@ -92,7 +104,8 @@ impl Collector {
         Self {
             reader,
             policy,
-            budget: Budget::new(&policy),
+            budget: Budget::new(policy.budget_share, policy.cap),
+            probe_budget: Budget::new(PROBE_SHARE, Duration::ZERO),
             rate: Rate::default(),
             page_size: rustix::param::page_size() as u64,
             max_handles: usize::try_from(limit).unwrap_or(usize::MAX),
@@ -102,6 +115,13 @@ impl Collector {
             last: None,
             buf: Buf::default(),
         }
+    }
+
+    /// Lets reading the books of runtimes and allocators take that share of one CPU,
+    /// 0 to 1, instead of [`PROBE_SHARE`].
+    #[must_use]
+    pub fn with_probe_share(self, share: f64) -> Self {
+        Self { probe_budget: Budget::new(share, Duration::ZERO), ..self }
     }
 
     /// The reader, for what is asked between collections.
@@ -115,7 +135,9 @@ impl Collector {
         let mut stats = CollectionStats::default();
         let now = Instant::now();
         self.round += 1;
-        self.budget.earn(self.last.map_or(Duration::ZERO, |last| now - last));
+        let elapsed = self.last.map_or(Duration::ZERO, |last| now - last);
+        self.budget.earn(elapsed);
+        self.probe_budget.earn(elapsed);
         self.last = Some(now);
 
         let clock = Clock::start();
@@ -137,6 +159,8 @@ impl Collector {
 
         let now = Instant::now();
         let processes: Vec<_> = self.tracked.values().map(|tracked| tracked.sample(now)).collect();
+        let books = processes.iter().flat_map(|process| process.runtimes.iter().flatten());
+        stats.oldest_books = books.map(|runtime| runtime.age).max().unwrap_or_default();
         stats.processes = processes.len();
         stats.handles = self.handles();
         Ok((MachineSample { host, cgroups, processes }, stats))

@@ -5,6 +5,7 @@
 //! malformed apart. Files are read relative to directory handles, so that a pid
 //! that is used again is never mistaken for the process that was asked for.
 
+mod budget;
 mod capture;
 pub mod cgroups;
 mod collector;
@@ -28,7 +29,7 @@ mod walk;
 
 pub use capture::{Captured, capture};
 pub use cgroups::Cgroups;
-pub use collector::{CollectionStats, Collector, Spent};
+pub use collector::{CollectionStats, Collector, PROBE_SHARE, Spent};
 pub use endpoint::{Answer, Figures, read as read_endpoint};
 pub use error::Error;
 pub use file::{Buf, Dir};

@@ -12,12 +12,13 @@ mod image;
 use std::fmt::Debug;
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use memgap_ledger::claim::Claim;
 use memgap_ledger::sample::ProcessSample;
 use memgap_ledger::{Fact, Runtime};
 
-pub use cache::{Attached, Probes};
+pub use cache::{Attached, Probes, Refused};
 pub use image::{Image, Mapped};
 
 use crate::elf::Elf;
@@ -60,12 +61,12 @@ pub enum Detail {
     Pages,
 }
 
-/// Adds what was read of a process's runtimes to its sample.
-pub(crate) fn add(sample: &mut ProcessSample, books: &[Fact<Books>]) {
+/// Adds what was read of a process's runtimes, `age` before the sample, to it.
+pub(crate) fn add(sample: &mut ProcessSample, books: &[Fact<Books>], age: Duration) {
     for one in books {
         let runtime = one.as_ref().map(|books| {
             sample.claims.extend_from_slice(&books.claims);
-            books.runtime.clone()
+            Runtime { age, ..books.runtime.clone() }
         });
         sample.runtimes.push(runtime.map_err(Clone::clone));
     }

@@ -185,7 +185,7 @@ impl Process {
             runtimes: Vec::new(),
             cgroup,
         };
-        probe::add(&mut sample, &books);
+        probe::add(&mut sample, &books, Duration::ZERO);
         Ok(sample)
     }
 

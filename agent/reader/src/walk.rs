@@ -81,43 +81,6 @@ fn text_cost(areas: usize) -> Duration {
     PER_AREA.saturating_mul(u32::try_from(areas).unwrap_or(u32::MAX))
 }
 
-/// A token bucket of CPU seconds, which starts full.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Budget {
-    share: f64,
-    bound: f64,
-    seconds: f64,
-}
-
-/// The time whose share can be saved up.
-const SAVED: f64 = 60.0;
-
-impl Budget {
-    /// A bucket that one walk of the cap always fits into.
-    pub fn new(policy: &WalkPolicy) -> Self {
-        // A share that is no number grants nothing.
-        let share = policy.budget_share.clamp(0.0, 1.0);
-        let share = if share.is_nan() { 0.0 } else { share };
-        let bound = if share > 0.0 { (share * SAVED).max(policy.cap.as_secs_f64()) } else { 0.0 };
-        Self { share, bound, seconds: bound }
-    }
-
-    /// Adds what a span of time grants.
-    pub fn earn(&mut self, elapsed: Duration) {
-        self.seconds = (self.seconds + self.share * elapsed.as_secs_f64()).min(self.bound);
-    }
-
-    /// Whether a walk of that cost can be paid for.
-    pub fn affords(&self, cost: Duration) -> bool {
-        self.seconds > 0.0 && cost.as_secs_f64() <= self.seconds
-    }
-
-    /// Takes what a walk really cost, be it more than was saved.
-    pub fn spend(&mut self, cost: Duration) {
-        self.seconds -= cost.as_secs_f64();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,28 +102,5 @@ mod tests {
         }
         assert!(rate.predict(4 << 30, Some(0)) < Duration::from_millis(1));
         assert_eq!(Rate::of(1 << 20, 10, Duration::from_secs(1)), None);
-    }
-
-    #[test]
-    fn the_bucket_is_bounded_and_debts_are_paid_back() {
-        let policy = WalkPolicy::default();
-        let mut budget = Budget::new(&policy);
-        budget.earn(Duration::from_secs(1_000_000));
-        assert!(budget.affords(Duration::from_millis(300)));
-        assert!(!budget.affords(Duration::from_millis(301)));
-        budget.spend(Duration::from_millis(400));
-        budget.earn(Duration::from_secs(19));
-        assert!(!budget.affords(Duration::ZERO));
-        budget.earn(Duration::from_secs(2));
-        assert!(budget.affords(Duration::from_millis(4)));
-    }
-
-    #[test]
-    fn no_share_grants_nothing() {
-        for budget_share in [0.0, -1.0, f64::NAN] {
-            let mut budget = Budget::new(&WalkPolicy { budget_share, ..WalkPolicy::default() });
-            budget.earn(Duration::from_hours(1));
-            assert!(!budget.affords(Duration::ZERO), "{budget_share}");
-        }
     }
 }

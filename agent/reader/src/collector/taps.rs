@@ -1,17 +1,23 @@
-//! Tier 2: the books of runtimes and allocators, by their counters. A process is
-//! looked at for runtimes once in a while; the memory of one that has any stays open.
+//! Tier 2: the books of runtimes and allocators, by their counters, as far as the
+//! budget goes. A process is looked at for runtimes once in a while; the memory of
+//! one that has any stays open.
 
+use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
+use memgap_ledger::sample::ProcessSample;
 use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::tracked::{Round, Tracked};
-use super::{CollectionStats, Collector};
+use super::{CollectionStats, Collector, thread_cpu};
 use crate::memory::{Bounds, Live, Space};
-use crate::probe::{Attached, Books, Detail};
+use crate::probe::{self, Attached, Books, Detail, Refused};
 
-/// Time that a collection spends on looking for runtimes: on a machine that starts
-/// many processes at once some wait for the next one.
+/// Share of one CPU that reading books may take where nothing else is said, 0 to 1.
+pub const PROBE_SHARE: f64 = 0.005;
+
+/// Time by the clock that a collection spends on looking for runtimes: files that
+/// come from a slow disk cost it, and no CPU.
 const LOOKING: Duration = Duration::from_millis(100);
 
 /// Collections between two looks at a process: it may have loaded a library.
@@ -19,22 +25,40 @@ const AGAIN: u64 = 16;
 /// And after one in which a runtime did not show its books: it may be starting.
 const SOON: u64 = 4;
 
-/// The runtimes of a process and their books at the last collection.
-#[derive(Debug, Default)]
+/// What a process costs that was never looked at.
+const FIRST_GUESS: Duration = Duration::from_micros(100);
+
+/// The runtimes of a process and their books when they were read last.
+#[derive(Debug)]
 pub(super) struct Tap {
     /// How often it was looked at, and the collection that does so next.
     looks: u64,
-    due: u64,
-    /// Kept open where there is a runtime.
-    memory: Option<Live>,
+    look: u64,
+    /// The last collection that spent anything on it, and the CPU time that it took.
+    served: u64,
+    cost: Duration,
+    /// Kept open where there is a runtime, and room.
+    pub memory: Option<Live>,
     runtimes: Vec<Attached>,
     /// Those whose books were not found, and why.
-    refused: Vec<Missing>,
-    pub books: Vec<Fact<Books>>,
+    refused: Vec<Refused>,
+    /// All of one time, so that no two claim a byte that went from one to the other.
+    books: Vec<Fact<Books>>,
+    read: Instant,
+}
+
+/// A process that waits to be looked at, or for its books to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Due {
+    pid: u32,
+    /// Collections that it waits for, this one counted.
+    waits: u64,
+    cost: Duration,
 }
 
 impl Collector {
-    /// Reads the books of every process, and looks for runtimes where that is due.
+    /// Looks for runtimes and reads their books, as far as the budget allows. What
+    /// is left out keeps the books that it has, with their age.
     pub(super) fn tap(&mut self, stats: &mut CollectionStats) {
         let mut round = Round {
             reader: &self.reader,
@@ -42,53 +66,94 @@ impl Collector {
             page_size: self.page_size,
             buf: &mut self.buf,
         };
-        let end = Instant::now() + LOOKING;
+        let users = self.tracked.iter().filter(|(_, tracked)| tracked.has_memory());
+        let due = users.filter_map(|(pid, tracked)| tracked.tap.due(*pid, round.number)).collect();
         let mut handles: usize = self.tracked.values().map(Tracked::handles).sum();
-        for tracked in self.tracked.values_mut().filter(|t| t.has_memory()) {
-            if tracked.tap.due <= round.number && Instant::now() < end {
-                handles -= tracked.tap.handles();
-                let has_room = handles + Live::HANDLES <= self.max_handles;
-                match tracked.look(has_room, &mut round) {
-                    Err(lack) if lack.kind != MissingKind::Gone => stats.note("maps", &lack),
-                    _ => {}
-                }
-                handles += tracked.tap.handles();
+        let end = Instant::now() + LOOKING;
+        for Due { pid, .. } in in_order(due) {
+            let Some(tracked) = self.tracked.get_mut(&pid) else { continue };
+            let is_late = !tracked.tap.has_runtimes() && Instant::now() >= end;
+            if is_late || !self.probe_budget.has_any() {
+                stats.taps_skipped += 1;
+                tracked.tap.wait();
+                continue;
             }
-            tracked.tap.read(round.number);
-            for lack in tracked.tap.books.iter().filter_map(|books| books.as_ref().err()) {
-                stats.note("books", lack);
+            handles -= tracked.tap.handles();
+            let keep = handles + Live::HANDLES <= self.max_handles;
+            let before = thread_cpu();
+            if let Err(lack) = tracked.tap(Instant::now() < end, keep, &mut round)
+                && lack.kind != MissingKind::Gone
+            {
+                stats.note("maps", &lack);
             }
+            let cost = thread_cpu().saturating_sub(before);
+            self.probe_budget.spend(cost);
+            tracked.tap.serve(round.number, cost);
+            handles += tracked.tap.handles();
+            stats.reopened += u64::from(!keep && tracked.tap.has_runtimes());
+            tracked.tap.count(stats);
         }
         self.reader.probes().forget_unused(2 * AGAIN);
     }
 }
 
+/// The longest wait for the least cost first. With the wait squared the mean age of
+/// all books is least; and however dear one is, its turn comes.
+fn in_order(mut due: Vec<Due>) -> Vec<Due> {
+    let urgency = |one: &Due| {
+        let waits = u128::from(one.waits).pow(2);
+        waits.saturating_mul(1 << 40) / one.cost.as_nanos().max(1)
+    };
+    due.sort_unstable_by_key(|one| (Reverse(urgency(one)), one.pid));
+    due
+}
+
 impl Tap {
-    /// Takes what a look at a process found. `open` gives its memory.
-    pub fn turn(
-        &mut self,
-        found: Fact<Vec<Fact<Attached>>>,
-        open: impl FnOnce() -> Fact<Live>,
-        round: u64,
-    ) -> Fact<()> {
+    /// Of a process that is met in a collection for the first time.
+    pub fn new(round: u64) -> Self {
+        Self {
+            looks: 0,
+            look: round,
+            served: round,
+            cost: FIRST_GUESS,
+            memory: None,
+            runtimes: Vec::new(),
+            refused: Vec::new(),
+            books: Vec::new(),
+            read: Instant::now(),
+        }
+    }
+
+    fn due(&self, pid: u32, round: u64) -> Option<Due> {
+        let since = if self.has_runtimes() { self.served + 1 } else { self.look };
+        let waits = (round + 1).checked_sub(since).filter(|waits| *waits > 0)?;
+        Some(Due { pid, waits, cost: self.cost })
+    }
+
+    /// Whether it is time to look for runtimes.
+    pub fn wants_look(&self, round: u64) -> bool {
+        self.look <= round
+    }
+
+    pub fn has_runtimes(&self) -> bool {
+        !self.runtimes.is_empty()
+    }
+
+    /// Takes what a look at a process found.
+    pub fn turn(&mut self, found: Fact<Vec<Result<Attached, Refused>>>, round: u64) -> Fact<()> {
         // A new process may just be turning into its program.
         let wait = if self.looks == 0 { 1 } else { AGAIN };
-        *self = Self { looks: self.looks + 1, due: round + wait, ..Self::default() };
+        *self = Self { looks: self.looks + 1, look: round + wait, ..Self::new(round) };
         for one in found? {
             match one {
                 Ok(attached) => self.runtimes.push(attached),
-                Err(lack) => self.refused.push(lack),
+                Err(refused) => self.refused.push(refused),
             }
         }
         if !self.refused.is_empty() {
-            self.due = round + wait.min(SOON);
+            self.look = round + wait.min(SOON);
         }
-        if !self.runtimes.is_empty() {
-            match open() {
-                Ok(memory) => self.memory = Some(memory),
-                Err(lack) => self.refused.push(lack),
-            }
-        }
+        self.books = self.refused.iter().map(|refused| Err(refused.why.clone())).collect();
         Ok(())
     }
 
@@ -96,23 +161,121 @@ impl Tap {
         if self.memory.is_some() { Live::HANDLES } else { 0 }
     }
 
-    /// Reads the books anew.
-    fn read(&mut self, round: u64) {
-        self.books = self.refused.iter().cloned().map(Err).collect();
-        let Some(memory) = &self.memory else { return };
-        for runtime in &self.runtimes {
-            let books = runtime.read(&Space::new(memory, Bounds::COUNTERS), Detail::Counters);
-            if books.is_err() {
-                // Another program may run in the process by now.
-                self.due = round + 1;
-            }
-            self.books.push(books);
+    /// Reads the books anew, where the memory could be opened.
+    pub fn read(&mut self, memory: &Fact<Live>, round: u64) {
+        self.read = Instant::now();
+        let refused = self.refused.iter().map(|refused| Err(refused.why.clone()));
+        let read = self.runtimes.iter().map(|runtime| match memory {
+            Ok(memory) => runtime.read(&Space::new(memory, Bounds::COUNTERS), Detail::Counters),
+            Err(lack) => Err(lack.clone()),
+        });
+        self.books = refused.chain(read).collect();
+        if self.books[self.refused.len()..].iter().any(Result::is_err) {
+            // Another program may run in the process by now.
+            self.look = round + 1;
         }
+    }
+
+    /// Says of a process that was never looked at why it was not.
+    fn wait(&mut self) {
+        if self.looks == 0 {
+            let why = "it waits to be looked at for runtimes: the budget of probes goes to others";
+            self.books = vec![Err(Missing::new(MissingKind::Refused, why))];
+        }
+    }
+
+    fn serve(&mut self, round: u64, cost: Duration) {
+        (self.served, self.cost) = (round, cost);
+    }
+
+    /// Counts the books that could not be read.
+    fn count(&self, stats: &mut CollectionStats) {
+        let refused = self.refused.iter().map(|refused| refused.probe);
+        let probes = refused.chain(self.runtimes.iter().map(Attached::probe));
+        for (probe, books) in probes.zip(&self.books) {
+            if let Err(lack) = books {
+                *stats.probe_errors.entry((probe, lack.kind)).or_default() += 1;
+            }
+        }
+    }
+
+    /// Adds the books to a sample that is taken at `now`.
+    pub fn add_to(&self, sample: &mut ProcessSample, now: Instant) {
+        probe::add(sample, &self.books, now.saturating_duration_since(self.read));
     }
 }
 
-/// Why a process with a runtime is not read.
-pub(super) fn no_room() -> Missing {
-    let why = "the limit of open files is reached: raise it (`LimitNOFILE=`) to have in-use figures of more processes";
-    Missing::new(MissingKind::Refused, why)
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::budget::Budget;
+
+    const MICRO: Duration = Duration::from_micros(1);
+
+    fn pids(due: &[(u32, u64, Duration)]) -> Vec<u32> {
+        let due = due.iter().map(|&(pid, waits, cost)| Due { pid, waits, cost }).collect();
+        in_order(due).iter().map(|one| one.pid).collect()
+    }
+
+    #[test]
+    fn a_long_wait_and_a_low_cost_come_first() {
+        let equal = [(3, 1, MICRO), (1, 1, MICRO), (2, 1, MICRO)];
+        assert_eq!(pids(&equal), [1, 2, 3]);
+        assert_eq!(pids(&[(1, 1, 100 * MICRO), (2, 1, 10 * MICRO)]), [2, 1]);
+        assert_eq!(pids(&[(1, 4, 100 * MICRO), (2, 1, 10 * MICRO)]), [1, 2]);
+        // What costs nothing measurable is no exception.
+        assert_eq!(pids(&[(2, 1, Duration::ZERO), (1, u64::MAX, 100 * MICRO)]), [1, 2]);
+    }
+
+    /// Rounds of a policy over processes of such costs: how often each is read.
+    fn rounds(costs: &[Duration], grant: Duration, rounds: u64) -> Vec<u64> {
+        let mut taps: BTreeMap<u32, Tap> = BTreeMap::new();
+        for pid in 0u32..u32::try_from(costs.len()).expect("few") {
+            taps.insert(pid, Tap::new(0));
+        }
+        let mut budget = Budget::new(1.0, Duration::ZERO);
+        budget.spend(Duration::from_mins(1));
+        let mut reads = vec![0; costs.len()];
+        for round in 1..=rounds {
+            budget.earn(grant);
+            let due = taps.iter().filter_map(|(pid, tap)| tap.due(*pid, round)).collect();
+            for one in in_order(due) {
+                if budget.has_any() {
+                    let cost = costs[one.pid as usize];
+                    budget.spend(cost);
+                    let tap = taps.get_mut(&one.pid).expect("it is there");
+                    // As one whose books are read on every collection.
+                    tap.look = round + 1;
+                    tap.serve(round, cost);
+                    reads[one.pid as usize] += 1;
+                }
+            }
+        }
+        reads
+    }
+
+    #[test]
+    fn within_the_budget_all_are_read_each_time() {
+        let costs = [10 * MICRO; 50];
+        assert_eq!(rounds(&costs, 500 * MICRO, 100), [100; 50]);
+    }
+
+    #[test]
+    fn beyond_the_budget_nothing_starves_and_little_is_lost_to_what_is_dear() {
+        // A thousand cheap ones, and ten that would each take half of the grant.
+        let costs = [[10 * MICRO; 1000].as_slice(), &[5000 * MICRO; 10]].concat();
+        let reads = rounds(&costs, 10_000 * MICRO, 1000);
+        let (cheap, dear) = reads.split_at(1000);
+        let least = |reads: &[u64]| reads.iter().copied().min().expect("some");
+        assert!(least(cheap) >= 250, "{}", least(cheap));
+        assert!(least(dear) >= 25, "{}", least(dear));
+    }
+
+    #[test]
+    fn one_that_costs_more_than_can_be_saved_is_read_and_paid_back() {
+        let reads = rounds(&[Duration::from_mins(10)], Duration::from_mins(1), 100);
+        assert_eq!(reads, [10]);
+    }
 }

@@ -8,11 +8,10 @@ use std::time::Instant;
 use memgap_ledger::sample::{Area, Counters, ProcessKind, ProcessSample, Walk};
 use memgap_ledger::{Fact, Missing, MissingKind};
 
-use super::taps::{self, Tap};
+use super::taps::Tap;
 use super::thread_cpu;
 use crate::file::{Buf, missing};
 use crate::memory::Live;
-use crate::probe;
 use crate::process::{Process, gone, name_of, no_memory};
 use crate::reader::Reader;
 use crate::source::{stat, statm};
@@ -97,7 +96,7 @@ impl Tracked {
             identity,
             cgroup,
             statm: keep.then_some(statm),
-            tap: Tap::default(),
+            tap: Tap::new(round.number),
             seen: round.number,
             due: round.number + 1,
             walk: None,
@@ -121,12 +120,18 @@ impl Tracked {
         if fresh.identity.start != self.identity.start {
             return Err(gone(self.pid));
         }
+        // Another name may be another program's: its books are not these.
+        let tap = if fresh.identity.name == self.identity.name {
+            std::mem::replace(&mut self.tap, Tap::new(round.number))
+        } else {
+            Tap::new(round.number)
+        };
         // A sixteenth of all processes in each collection.
         let next = round.number + 1;
         *self = Self {
             statm: self.statm.take(),
             due: next + u64::from(self.pid).wrapping_sub(next) % REFRESH,
-            tap: std::mem::take(&mut self.tap),
+            tap,
             walk: self.walk.take(),
             cost: self.cost,
             no_walk: self.no_walk.clone(),
@@ -149,15 +154,33 @@ impl Tracked {
         self.identity.kind == ProcessKind::User
     }
 
-    /// Looks for its runtimes, and keeps its memory open where it has any.
-    pub fn look(&mut self, has_room: bool, round: &mut Round<'_>) -> Fact<()> {
+    /// Looks for its runtimes where that is due and may be, and reads their books;
+    /// `keep` tells whether its memory may stay open.
+    pub fn tap(&mut self, may_look: bool, keep: bool, round: &mut Round<'_>) -> Fact<()> {
+        let look = may_look && self.tap.wants_look(round.number);
+        let memory = match self.tap.memory.take() {
+            Some(memory) if !look => Ok(memory),
+            _ => {
+                let process = self.open(round)?;
+                if look {
+                    let found = round.reader.probes().attach(&process, round.buf);
+                    self.tap.turn(found, round.number)?;
+                }
+                if !self.tap.has_runtimes() {
+                    return Ok(());
+                }
+                Live::open(&process)
+            }
+        };
+        self.tap.read(&memory, round.number);
+        self.tap.memory = memory.ok().filter(|_| keep);
+        Ok(())
+    }
+
+    /// Opens it; an error where another process has its pid by now.
+    fn open(&self, round: &mut Round<'_>) -> Fact<Process> {
         let (process, identity) = open(self.pid, round)?;
-        if identity.start != self.identity.start {
-            return Err(gone(self.pid));
-        }
-        let found = round.reader.probes().attach(&process, round.buf);
-        let memory = || if has_room { Live::open(&process) } else { Err(taps::no_room()) };
-        self.tap.turn(found, memory, round.number)
+        if identity.start == self.identity.start { Ok(process) } else { Err(gone(self.pid)) }
     }
 
     pub fn is_in(&self, cgroups: &BTreeSet<&str>) -> bool {
@@ -167,12 +190,9 @@ impl Tracked {
     /// Walks its mappings, directly after its counters are read once more. One that
     /// has more than [`MAX_AREAS`] is not walked to its end.
     pub fn walk(&mut self, round: &mut Round<'_>) -> Fact<()> {
-        let (process, identity) = open(self.pid, round)?;
-        if identity.start != self.identity.start {
-            return Err(gone(self.pid));
-        }
+        let process = self.open(round)?;
         let statm = process.file(statm::NAME)?;
-        self.counters = count(&statm, self.pid, identity.kind, round)?;
+        self.counters = count(&statm, self.pid, self.identity.kind, round)?;
         let before = thread_cpu();
         let areas: Arc<[Area]> = match process.areas(MAX_AREAS, round.buf) {
             Ok(areas) => areas.into(),
@@ -210,7 +230,7 @@ impl Tracked {
             runtimes: Vec::new(),
             cgroup: self.cgroup.clone(),
         };
-        probe::add(&mut sample, &self.tap.books);
+        self.tap.add_to(&mut sample, now);
         sample
     }
 }

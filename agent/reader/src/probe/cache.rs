@@ -62,7 +62,21 @@ pub struct Attached {
     mapped: Mapped,
 }
 
+/// A runtime that is in a process, whose books were not found.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// The probe's name.
+    pub probe: &'static str,
+    /// Why they were not.
+    pub why: Missing,
+}
+
 impl Attached {
+    /// The probe's name.
+    pub fn probe(&self) -> &'static str {
+        self.probe.name()
+    }
+
     /// Reads the books.
     pub fn read(&self, space: &Space<'_>, detail: Detail) -> Fact<Books> {
         let named = |lack: Missing| {
@@ -77,9 +91,8 @@ impl Attached {
 }
 
 impl Probes {
-    /// The runtimes in a process; an error for each one that is there and whose
-    /// books were not found.
-    pub fn attach(&self, process: &Process, buf: &mut Buf) -> Fact<Vec<Fact<Attached>>> {
+    /// The runtimes in a process, those too whose books were not found.
+    pub fn attach(&self, process: &Process, buf: &mut Buf) -> Fact<Vec<Result<Attached, Refused>>> {
         let mut text = Buf::default();
         let mappings = maps::read(process, &mut text)?;
         let mut memory = None;
@@ -97,11 +110,11 @@ impl Probes {
                     let image = Image { file, elf: &known.elf, mapped: mapped.clone() };
                     candidate.probe.resolve(&image, &Space::new(live, Bounds::RESOLVE))
                 };
-                found.push(candidate.layout(&mut resolve).map(|layout| Attached {
-                    probe: candidate.probe,
-                    layout,
-                    mapped: mapped.clone(),
-                }));
+                let probe = candidate.probe;
+                found.push(match candidate.layout(&mut resolve) {
+                    Ok(layout) => Ok(Attached { probe, layout, mapped: mapped.clone() }),
+                    Err(why) => Err(Refused { probe: probe.name(), why }),
+                });
             }
         }
         Ok(found)
@@ -125,7 +138,7 @@ impl Probes {
             Detail::Pages => Bounds::PAGES,
         };
         let read = |one: Attached| one.read(&Space::new(&memory, bounds), detail);
-        attached.into_iter().map(|one| one.and_then(read)).collect()
+        attached.into_iter().map(|one| one.map_err(|refused| refused.why).and_then(read)).collect()
     }
 
     /// Ends a round; files that no look met in the last `rounds` are forgotten.
