@@ -87,7 +87,8 @@ impl Target {
         Ok(self.child.wait()?)
     }
 
-    fn proceed(&mut self) -> Result<()> {
+    /// Lets it do its next step, and does not wait.
+    pub fn proceed(&mut self) -> Result<()> {
         writeln!(self.input, "next").context("the target has ended")
     }
 

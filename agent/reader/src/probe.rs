@@ -5,6 +5,7 @@
 //! answers only where the runtime's own rules hold in what it read.
 
 mod cache;
+mod cpython;
 mod go;
 mod hotspot;
 mod image;
@@ -25,7 +26,7 @@ use crate::elf::Elf;
 use crate::memory::Space;
 
 /// Every probe. Flags, help, docs and tests derive from this list.
-pub const PROBES: &[&dyn Probe] = &[&go::Go, &hotspot::HotSpot];
+pub const PROBES: &[&dyn Probe] = &[&go::Go, &hotspot::HotSpot, &cpython::CPython];
 
 /// Reads the books of one runtime or allocator.
 pub trait Probe: Sync + Debug {

@@ -1,0 +1,46 @@
+//! Pythons, and `tests/targets/heap.py` run by each.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::target::Target;
+
+/// A Python that `tests/python/fetch` found or fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Python {
+    /// `3.11`.
+    pub version: String,
+    command: Vec<String>,
+}
+
+/// Every Python, fetched where it is not there yet.
+pub fn pythons() -> Result<Vec<Python>> {
+    let fetch = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/fetch");
+    let output = Command::new(&fetch).output().context("failed to run tests/python/fetch")?;
+    if !output.status.success() {
+        bail!("tests/python/fetch failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let lines = String::from_utf8(output.stdout)?;
+    lines
+        .lines()
+        .map(|line| {
+            let mut words = line.split(' ').map(str::to_owned);
+            let version = words.next().context("a line is a version and a command")?;
+            Ok(Python { version, command: words.collect() })
+        })
+        .collect()
+}
+
+impl Python {
+    /// Runs the target and waits for its first word.
+    pub fn run(&self, environment: &[(&str, &str)]) -> Result<Target> {
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets/heap.py");
+        let (program, arguments) = self.command.split_first().context("no command")?;
+        let mut command = Command::new(program);
+        // Without the machine's packages.
+        command.args(arguments).args(["-s", "-S"]).arg(target).envs(environment.iter().copied());
+        Target::spawn(&mut command)
+    }
+}
