@@ -9,6 +9,7 @@ mod cpython;
 mod go;
 mod hotspot;
 mod image;
+mod jemalloc;
 
 use std::fmt::Debug;
 use std::fs::File;
@@ -26,7 +27,8 @@ use crate::elf::Elf;
 use crate::memory::Space;
 
 /// Every probe. Flags, help, docs and tests derive from this list.
-pub const PROBES: &[&dyn Probe] = &[&go::Go, &hotspot::HotSpot, &cpython::CPython];
+pub const PROBES: &[&dyn Probe] =
+    &[&go::Go, &hotspot::HotSpot, &cpython::CPython, &jemalloc::Jemalloc];
 
 /// Reads the books of one runtime or allocator.
 pub trait Probe: Sync + Debug {

@@ -1,0 +1,98 @@
+//! What the file says of itself: strings that jemalloc is never built without.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use memgap_ledger::{Fact, Missing};
+
+use crate::elf::Elf;
+
+/// Begins each of its messages.
+const MARK: &[u8] = b"<jemalloc>: ";
+/// Bytes of constants that are looked at: programs have a few MiB.
+const MAX_TEXT: u64 = 64 << 20;
+const WINDOW: usize = 256 << 10;
+/// Longer than the mark and than any version.
+const OVERLAP: usize = 128;
+
+/// Whether the file holds the messages.
+pub(super) fn names_itself(elf: &Elf, file: &File) -> bool {
+    search(elf, file, &mut |window| {
+        let starts = window.iter().enumerate().filter(|(_, b)| **b == MARK[0]);
+        starts.map(|(at, _)| &window[at..]).any(|rest| rest.starts_with(MARK)).then_some(())
+    })
+    .is_some()
+}
+
+/// The version, of the form `5.3.0-0-g54eaed1d8b56`, without what follows the first dash.
+pub(super) fn version(elf: &Elf, file: &File) -> Fact<String> {
+    search(elf, file, &mut |window| {
+        let mut dashes = window.windows(2).enumerate().filter(|(_, pair)| *pair == b"-g");
+        dashes.find_map(|(at, _)| version_around(window, at))
+    })
+    .ok_or_else(|| Missing::absent("its file does not tell the version of jemalloc"))
+}
+
+/// `5.3.0` where `-g` at the place ends `5.3.0-0-g54eaed1d8b56`.
+fn version_around(window: &[u8], dash: usize) -> Option<String> {
+    let (before, after) = window.split_at(dash);
+    let hash = after[2..].iter().take_while(|b| b.is_ascii_hexdigit()).count();
+    let is_part = |b: &&u8| b.is_ascii_digit() || **b == b'.' || **b == b'-';
+    let start = before.len() - before.iter().rev().take_while(is_part).count();
+    let (version, commits) = std::str::from_utf8(&before[start..]).ok()?.split_once('-')?;
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+    let is_version = version.split('.').count() == 3 && version.split('.').all(is_number);
+    let ends = after.get(2 + hash).is_some_and(|b| *b == 0);
+    (hash > 0 && ends && is_version && is_number(commits)).then(|| version.to_owned())
+}
+
+/// Hands the file's constants to `find` in windows until it answers.
+fn search<T>(elf: &Elf, file: &File, find: &mut dyn FnMut(&[u8]) -> Option<T>) -> Option<T> {
+    let constants: Vec<(u64, u64)> = match elf.section(".rodata") {
+        Some(section) => vec![(section.offset, section.size)],
+        None => {
+            let read_only = elf.segments.iter().filter(|s| !s.writable);
+            read_only.map(|s| (s.offset, s.file_size)).collect()
+        }
+    };
+    let mut buf = vec![0; WINDOW];
+    let mut left = MAX_TEXT;
+    for (offset, size) in constants {
+        let size = size.min(left);
+        left -= size;
+        let mut at = 0;
+        while at < size {
+            let len = usize::try_from(size - at).map_or(WINDOW, |rest| rest.min(WINDOW));
+            let read = file.read_at(&mut buf[..len], offset.saturating_add(at)).ok()?;
+            if let Some(found) = find(&buf[..read]) {
+                return Some(found);
+            }
+            if read < WINDOW {
+                break;
+            }
+            at += (WINDOW - OVERLAP) as u64;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_around;
+
+    #[test]
+    fn versions_are_told_from_what_looks_alike() {
+        for (text, version) in [
+            ("\x005.3.0-0-g54eaed1d8b56b1aa528be3bdd1877e59c56fa90c\0", Some("5.3.0")),
+            ("5.2.1-0-g0\0", Some("5.2.1")),
+            ("v5.3.1-12-gabc\0", Some("5.3.1")),
+            ("5.3-0-gabc\0", None),
+            ("5.3.0-0-gabc ", None),
+            ("5.3.0-gabc\0", None),
+            ("-g", None),
+        ] {
+            let dash = text.find("-g").expect("it is there");
+            assert_eq!(version_around(text.as_bytes(), dash).as_deref(), version, "{text}");
+        }
+    }
+}
