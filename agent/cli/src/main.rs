@@ -149,8 +149,8 @@ fn explain(
         Found::Process { pid, others } => {
             let mut sample = reader.process(pid, depth)?;
             if target == Target::Own {
-                own::add_to(&mut sample)
-                    .map_err(|e| anyhow!("jemalloc tells no statistics: {e}"))?;
+                let told = own::told();
+                sample.hear(Ok(told.map_err(|e| anyhow!("jemalloc tells no statistics: {e}"))?));
             }
             if let Some(endpoint) = endpoint {
                 let answer = read_endpoint(endpoint, &Limits::default());

@@ -1,15 +1,14 @@
 //! What this program's own allocator says: the books behind `memgap self`.
 
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
-use memgap_ledger::sample::ProcessSample;
-use memgap_ledger::{Account, Runtime};
+use memgap_ledger::{Account, Runtime, Told};
 use tikv_jemalloc_ctl::{Result, epoch, stats};
 
-/// Adds jemalloc's books of this process. They tell amounts, not addresses.
+/// What jemalloc tells of this process: amounts, not addresses.
 ///
 /// Objects are a claim of their own, which takes its part first: what is allocated is
 /// touched, while the metadata are tables of which most pages never are.
-pub fn add_to(sample: &mut ProcessSample) -> Result<()> {
+pub fn told() -> Result<Told> {
     // Statistics are as old as the last epoch.
     epoch::advance()?;
     let allocated = stats::allocated::read()? as u64;
@@ -19,17 +18,17 @@ pub fn add_to(sample: &mut ProcessSample) -> Result<()> {
     // Pages that were in use and are kept: resident, neither active nor metadata.
     let dirty = resident.saturating_sub(active).saturating_sub(metadata);
     let free = active.saturating_sub(allocated).saturating_add(dirty);
-    sample.claims.extend([
+    let claims = vec![
         claim(Priority::Object, &[(Account::HeapInUse, allocated)]),
         claim(
             Priority::Malloc,
             &[(Account::AllocatorFree, free), (Account::AllocatorMetadata, metadata)],
         ),
-    ]);
-    let evidence = vec!["mallctl in this process".to_owned()];
+    ];
+    let source = "mallctl in this process".to_owned();
+    let evidence = vec![source.clone()];
     let own = Runtime { in_use: Some(allocated), evidence, ..Runtime::named("jemalloc") };
-    sample.runtimes.push(Ok(own));
-    Ok(())
+    Ok(Told { source, resident: None, books: vec![(own, claims)] })
 }
 
 fn claim(priority: Priority, parts: &[(Account, u64)]) -> Claim {

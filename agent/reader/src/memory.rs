@@ -12,13 +12,19 @@ use rustix::io::Errno;
 use crate::file::{Buf, Dir, missing};
 use crate::process::{Process, gone};
 use crate::source::maps;
-use crate::source::pagemap::{self, Ranges};
+use crate::source::pagemap::{self, PageState, Ranges};
 
 /// Memory that can be looked into: a live process's, or a captured image.
 pub trait Memory {
     /// Fills `into` from `address` on. Memory that is not resident is not read:
     /// that is an error, and so is an address where nothing is.
     fn read(&self, address: u64, into: &mut [u8]) -> Fact<()>;
+
+    /// As `read`, of anonymous memory: a page that was never written reads as zeros.
+    /// One that is swapped out is an error still.
+    fn read_sparse(&self, address: u64, into: &mut [u8]) -> Fact<()> {
+        self.read(address, into)
+    }
 
     /// The parts of `start..end` that are resident, in order: at most `limit`.
     fn resident(&self, start: u64, end: u64, limit: usize) -> Fact<Ranges>;
@@ -85,6 +91,26 @@ impl Memory for Live {
             return Err(not_resident(address));
         }
         self.mem.read_exact_at(into, address).map_err(|e| self.missing(address, &e))
+    }
+
+    fn read_sparse(&self, address: u64, into: &mut [u8]) -> Fact<()> {
+        let end = address.checked_add(into.len() as u64).ok_or_else(|| beyond(address))?;
+        let failed = |error: &std::io::Error| self.missing(address, error);
+        let states = pagemap::states(&self.pagemap, address, end).map_err(|e| failed(&e))?;
+        let mut rest = into;
+        for (from, to, state) in states {
+            let len = usize::try_from(to - from).unwrap_or(usize::MAX).min(rest.len());
+            let (part, after) = rest.split_at_mut(len);
+            rest = after;
+            match state {
+                PageState::Resident => {
+                    self.mem.read_exact_at(part, from).map_err(|e| failed(&e))?;
+                }
+                PageState::Untouched => part.fill(0),
+                PageState::Swapped => return Err(not_resident(from)),
+            }
+        }
+        Ok(())
     }
 
     fn resident(&self, start: u64, end: u64, limit: usize) -> Fact<Ranges> {
@@ -160,10 +186,24 @@ impl<'m> Space<'m> {
 
     /// Fills `into` from `address` on, in windows.
     pub fn read(&self, address: u64, into: &mut [u8]) -> Fact<()> {
+        self.windows(address, into, |at, window| self.memory.read(at, window))
+    }
+
+    /// As `read`, of anonymous memory: a page that was never written reads as zeros.
+    pub fn read_sparse(&self, address: u64, into: &mut [u8]) -> Fact<()> {
+        self.windows(address, into, |at, window| self.memory.read_sparse(at, window))
+    }
+
+    fn windows(
+        &self,
+        address: u64,
+        into: &mut [u8],
+        read: impl Fn(u64, &mut [u8]) -> Fact<()>,
+    ) -> Fact<()> {
         let mut at = address;
         for window in into.chunks_mut(WINDOW) {
             self.spend(window.len() as u64)?;
-            self.memory.read(at, window)?;
+            read(at, window)?;
             at = at.checked_add(window.len() as u64).ok_or_else(|| beyond(address))?;
         }
         Ok(())

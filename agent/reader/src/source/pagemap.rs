@@ -21,6 +21,8 @@ const ENTRY: u64 = 8;
 const WINDOW: u64 = 8192;
 /// Bit 63 of an entry: the page is in memory.
 const PRESENT: u64 = 1 << 63;
+/// Bit 62 of an entry: the page is in the swap area.
+const SWAPPED: u64 = 1 << 62;
 
 /// Address ranges, `start..end`, in order and apart from one another.
 pub type Ranges = Vec<(u64, u64)>;
@@ -73,6 +75,39 @@ pub fn is_resident(file: &File, start: u64, end: u64) -> io::Result<bool> {
         at += count as u64;
     }
     Ok(true)
+}
+
+/// Where a page of anonymous memory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageState {
+    /// In memory.
+    Resident,
+    /// In the swap area.
+    Swapped,
+    /// Nowhere: it was never written, or was given back since.
+    Untouched,
+}
+
+/// The parts of `start..end` by where their pages are. For few pages.
+pub fn states(file: &File, start: u64, end: u64) -> io::Result<Vec<(u64, u64, PageState)>> {
+    let page = rustix::param::page_size() as u64;
+    let (first, last) = (start / page, end.div_ceil(page));
+    let mut buf = vec![0; usize::try_from((last - first) * ENTRY).unwrap_or_default()];
+    file.read_exact_at(&mut buf, first * ENTRY)?;
+    let mut parts: Vec<(u64, u64, PageState)> = Vec::new();
+    for (entry, number) in buf.as_chunks::<8>().0.iter().zip(first..) {
+        let (from, to) = ((number * page).max(start), ((number + 1) * page).min(end));
+        let state = match u64::from_ne_bytes(*entry) {
+            entry if entry & PRESENT != 0 => PageState::Resident,
+            entry if entry & SWAPPED != 0 => PageState::Swapped,
+            _ => PageState::Untouched,
+        };
+        match parts.last_mut() {
+            Some(last) if last.2 == state => last.1 = to,
+            _ => parts.push((from, to, state)),
+        }
+    }
+    Ok(parts)
 }
 
 fn is_present(entry: &[u8]) -> bool {

@@ -103,7 +103,7 @@ impl Arena {
     fn count_large(&mut self, at: u64, shape: &Shape, space: &Space<'_>) -> Fact<()> {
         let place = |offset: u64| usize::try_from(offset - shape.internal).unwrap_or(usize::MAX);
         let mut bytes = vec![0; place(shape.nactive) + 8];
-        space.read(at.wrapping_add(shape.internal), &mut bytes)?;
+        space.read_sparse(at.wrapping_add(shape.internal), &mut bytes)?;
         let word = |at: usize| u64_at(&bytes, at).unwrap_or_default();
         self.internal = word(0);
         self.active = amount(word(place(shape.nactive)), PAGE)?;
@@ -139,7 +139,7 @@ impl Arena {
             Bins::Pointers(offset) => space.words::<1>(at.wrapping_add(offset))?[0],
         };
         let mut bytes = vec![0; count * size];
-        space.read(bins, &mut bytes)?;
+        space.read_sparse(bins, &mut bytes)?;
         let regions = infos.iter().flat_map(|i| std::iter::repeat_n(i.region, i.shards as usize));
         for (bin, region) in bytes.chunks_exact(size).zip(regions) {
             let word = |at: usize| u64_at(bin, counters + at).unwrap_or_default();
@@ -165,7 +165,7 @@ impl Arena {
         let shape = variables.shape;
         let allocated = shape.allocated(variables.quantum);
         let mut bytes = vec![0; allocated + 8];
-        space.read(base, &mut bytes)?;
+        space.read_sparse(base, &mut bytes)?;
         if u32_at(&bytes, IND) != Some(number) {
             return Err(broken("an arena's base is another one's"));
         }
