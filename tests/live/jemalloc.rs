@@ -89,7 +89,9 @@ fn an_idle_redis_holds_what_it_says() -> Result<()> {
 
 #[test]
 fn a_rust_program_holds_what_it_says() -> Result<()> {
-    let mut target = Target::run(Path::new(env!("CARGO_BIN_EXE_jemalloc")), &[])?;
+    // Nothing is given back in between.
+    let options = [("_RJEM_MALLOC_CONF", "background_thread:false,dirty_decay_ms:-1")];
+    let mut target = Target::run(Path::new(env!("CARGO_BIN_EXE_jemalloc")), &options)?;
     for step in 0..3 {
         if step > 0 {
             target.step()?;
