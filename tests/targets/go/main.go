@@ -1,7 +1,7 @@
 // A Go program with known memory, and the runtime's own words about it. It keeps
-// the protocol of the other targets: after each step it says `ready name=bytes ...`
-// and waits. Arguments are steps; the words of runtime.MemStats come last, and
-// nothing is allocated after them.
+// the protocol of the other targets: after its steps it says `ready name=bytes ...`
+// and waits. `STEPS` names them, and each line that it reads may name more; the words
+// of runtime.MemStats come last, and nothing is allocated after them.
 package main
 
 import (
@@ -61,6 +61,18 @@ var steps = map[string]func(){
 		}
 		runtime.GC()
 	},
+	// The same of 64 MiB.
+	"shed": func() {
+		var pieces [1024][]byte
+		for i := range pieces {
+			pieces[i] = touched(64 << 10)
+		}
+		for i := 0; i < len(pieces); i += 16 {
+			kept = append(kept, pieces[i])
+		}
+		pieces = [1024][]byte{}
+		runtime.GC()
+	},
 	"free": func() { debug.FreeOSMemory() },
 	// 50 MiB that no figure of the runtime contains.
 	"mmap": func() {
@@ -95,15 +107,21 @@ func goroutines(count int) {
 
 func main() {
 	input := bufio.NewReader(os.Stdin)
-	for _, name := range strings.Fields(os.Getenv("STEPS")) {
-		steps[name]()
-	}
+	take(os.Getenv("STEPS"))
 	words()
 	for {
-		if _, err := input.ReadString('\n'); err != nil {
+		line, err := input.ReadString('\n')
+		if err != nil {
 			return
 		}
+		take(line)
 		words()
+	}
+}
+
+func take(names string) {
+	for _, name := range strings.Fields(names) {
+		steps[name]()
 	}
 }
 

@@ -20,11 +20,16 @@ use crate::memory::{MIB, Region};
 pub const DONE: &str = "done";
 
 /// Moves into the cgroup and starts over as a new program, so that all of its
-/// memory is charged there. Returns only on failure.
-pub fn enter(group: &Path) -> Result<()> {
+/// memory is charged there: as the words say, or as the actor. Returns only on failure.
+pub fn enter(group: &Path, words: &[&str]) -> Result<()> {
     let procs = group.join("cgroup.procs");
     fs::write(&procs, "0").with_context(|| format!("failed to enter {}", procs.display()))?;
-    Err(Command::new(env::current_exe()?).arg("actor").exec().into())
+    let mut program = match words {
+        [] => Command::new(env::current_exe()?),
+        [path, ..] => Command::new(path),
+    };
+    let rest = words.get(1..).unwrap_or(&["actor"]);
+    Err(anyhow!(program.args(rest).exec()).context(format!("failed to start {program:?}")))
 }
 
 /// Obeys until the input ends.

@@ -33,12 +33,20 @@ pub struct Group {
 impl Group {
     /// Makes the cgroup, without swap, and starts the actor in it.
     pub fn new(name: &str) -> Result<Self> {
+        Self::running(name, &[], &[])
+    }
+
+    /// The same with a program of its own in the actor's place: its words, and
+    /// what stands in its environment.
+    pub fn running(name: &str, program: &[&str], environment: &[(&str, &str)]) -> Result<Self> {
         let dir = Path::new(ROOT).join(name);
         fs::create_dir(&dir).with_context(|| format!("failed to create {}", dir.display()))?;
         fs::write(dir.join("memory.swap.max"), "0").context("failed to forbid swap")?;
         let mut actor = Command::new(std::env::current_exe()?)
             .arg("actor")
             .arg(&dir)
+            .args(program)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -64,11 +72,23 @@ impl Group {
     pub fn tell(&mut self, script: &str) -> Result<()> {
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             writeln!(self.orders, "{line}").context("the actor is gone")?;
-            let mut answer = String::new();
-            self.answers.read_line(&mut answer)?;
+            let answer = self.hear()?;
             ensure!(answer.trim_end() == DONE, "the actor failed: {answer:?} to {line:?}");
         }
         Ok(())
+    }
+
+    /// Gives a program its next line.
+    pub fn say(&mut self, line: &str) -> Result<()> {
+        writeln!(self.orders, "{line}").context("the program is gone")
+    }
+
+    /// Waits for the next line of its output.
+    pub fn hear(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        ensure!(!line.is_empty(), "{} ended", self.name);
+        Ok(line)
     }
 
     /// Writes one of the cgroup's control files.
@@ -128,6 +148,11 @@ impl Group {
     /// Makes a new generation of the multi-generational LRU: what was young is
     /// older after it. Documentation/admin-guide/mm/multigen_lru.rst.
     pub fn age(&self) -> Result<()> {
+        // The kernel itself may make one between reading and writing.
+        (1..ROUNDS).find_map(|_| self.try_to_age().ok()).map_or_else(|| self.try_to_age(), Ok)
+    }
+
+    fn try_to_age(&self) -> Result<()> {
         let path = "/sys/kernel/debug/lru_gen";
         let text = fs::read_to_string(path).with_context(|| format!("failed to read {path}"))?;
         let group = format!("/{}", self.name);

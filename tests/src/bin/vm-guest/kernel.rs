@@ -99,6 +99,17 @@ pub fn lru_lazy(pid: u32) -> Result<i64> {
     Ok(pages * PAGE.cast_signed())
 }
 
+/// Addresses of a process's pages that are in memory.
+pub fn present(pid: u32) -> Result<Vec<u64>> {
+    let mut pages = Vec::new();
+    for (start, end) in mappings(pid)? {
+        let entries = pagemap(pid, start, end)?;
+        let present = entries.iter().enumerate().filter(|(_, entry)| *entry & PRESENT != 0);
+        pages.extend(present.map(|(i, _)| start + i as u64 * PAGE));
+    }
+    Ok(pages)
+}
+
 /// The flags of every page frame; a tail of a huge page has those of its head.
 fn page_flags() -> Result<Vec<u64>> {
     let mut flags = words(&fs::read("/proc/kpageflags").context("failed to read kpageflags")?);

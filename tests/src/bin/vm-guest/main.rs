@@ -10,6 +10,7 @@ mod books;
 mod exporter;
 mod findings;
 mod group;
+mod harm;
 mod kernel;
 mod memgap;
 mod memory;
@@ -29,11 +30,15 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         [] => {
-            run_all();
+            run("");
             Ok(())
         }
-        ["actor", group] => actor::enter(Path::new(group)),
+        ["only", prefix] => {
+            run(prefix);
+            Ok(())
+        }
         ["actor"] => actor::obey(),
+        ["actor", group, program @ ..] => actor::enter(Path::new(group), program),
         _ => bail_usage(),
     };
     match done {
@@ -46,11 +51,12 @@ fn main() -> ExitCode {
 }
 
 fn bail_usage() -> Result<()> {
-    bail!("usage: vm-guest [actor [CGROUP]]")
+    bail!("usage: vm-guest [only PREFIX | actor [CGROUP [PROGRAM...]]]")
 }
 
-fn run_all() {
-    for (name, scenario) in scenarios::ALL {
+/// Runs the scenarios whose names begin so.
+fn run(prefix: &str) {
+    for (name, scenario) in scenarios::ALL.iter().filter(|(name, _)| name.starts_with(prefix)) {
         let mut findings = Findings::default();
         let ended = Group::new(name).and_then(|mut group| scenario(&mut group, &mut findings));
         if let Err(error) = ended {

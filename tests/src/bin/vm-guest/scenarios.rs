@@ -9,6 +9,7 @@ use crate::books::{self, NOISE};
 use crate::exporter::Exporter;
 use crate::findings::Findings;
 use crate::group::Group;
+use crate::harm::{self, Program};
 use crate::kernel;
 
 /// A scenario and its name, which is also its cgroup's.
@@ -29,6 +30,8 @@ pub const ALL: &[Scenario] = &[
     ("kernel", kernel_memory),
     ("processes", processes),
     ("exporter", exporter),
+    ("harm-go", harm_go),
+    ("harm-java", harm_java),
 ];
 
 /// The file that reads as page cache: a disk without a file system.
@@ -202,4 +205,34 @@ fn exporter(group: &mut Group, findings: &mut Findings) -> Result<()> {
     let host = scrape.usages.get(&("host".to_owned(), String::new()));
     findings.equal("MemTotal", *host.context("the scrape has no host")?, kernel::memory()?);
     Ok(())
+}
+
+/// A Go heap, in part swapped out, in part lazily freed.
+fn harm_go(_: &mut Group, findings: &mut Findings) -> Result<()> {
+    let program = Program {
+        runtime: "go",
+        words: &["/opt/go"],
+        environment: &[("STEPS", "steady"), ("GODEBUG", "madvdontneed=0")],
+        free: "shed free",
+        frees_lazily: true,
+    };
+    harm::check(&program, findings)
+}
+
+/// A Java heap, in part swapped out. In an emulated machine it takes its time: one
+/// kernel does, for reading is the same on all but the oldest, where Go is read.
+fn harm_java(_: &mut Group, findings: &mut Findings) -> Result<()> {
+    let (major, minor, _) = kernel::release()?;
+    if (major, minor) != (6, 12) {
+        findings.figures.push("left to 6.12".to_owned());
+        return Ok(());
+    }
+    let program = Program {
+        runtime: "hotspot",
+        words: &["/opt/java/bin/java", "-Xmx64m", "-XX:+UseG1GC", "-cp", "/opt", "Heap", "400"],
+        environment: &[],
+        free: "",
+        frees_lazily: false,
+    };
+    harm::check(&program, findings)
 }
