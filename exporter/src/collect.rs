@@ -8,6 +8,7 @@ use memgap_ledger::Machine;
 use memgap_ledger::sample::MachineSample;
 use tokio::sync::watch;
 
+use crate::gc::Counters;
 use crate::limit::{Limiter, Limits, Shed};
 use crate::select::Scopes;
 use crate::snapshot::Snapshot;
@@ -20,6 +21,7 @@ pub type Published = Option<Arc<Snapshot>>;
 /// Turns samples into snapshots.
 #[derive(Debug)]
 pub struct Pipeline {
+    counters: Counters,
     limiter: Limiter,
     telemetry: Telemetry,
     sheds: Vec<Shed>,
@@ -28,7 +30,12 @@ pub struct Pipeline {
 impl Pipeline {
     /// A pipeline that has seen nothing yet.
     pub fn new(limits: Limits, telemetry: Telemetry) -> Self {
-        Self { limiter: Limiter::new(limits), telemetry, sheds: Vec::new() }
+        Self {
+            counters: Counters::default(),
+            limiter: Limiter::new(limits),
+            telemetry,
+            sheds: Vec::new(),
+        }
     }
 
     /// Makes the ledgers of a sample and encodes them. Each form of the figures is
@@ -38,7 +45,9 @@ impl Pipeline {
         let clock = Clock::start();
         let machine = Machine::of(&sample);
         drop(sample);
-        let mut scopes = Scopes::of(&machine);
+        let increments = self.counters.increments(&machine.processes);
+        let mut scopes = Scopes::of(&machine, &increments);
+        self.counters.add_up(&mut scopes);
         drop(machine);
         let sheds = self.limiter.apply(&mut scopes);
         telemetry::exported(&scopes, &sheds);

@@ -12,7 +12,8 @@ use memgap_ledger::sample::ProcessKind;
 use memgap_ledger::{CgroupLedger, Figure, HostLedger, Identity, Machine, ProcessLedger};
 
 use crate::encode::labels;
-use crate::scope::{Member, Scope};
+use crate::gc::{Collections, Increments};
+use crate::scope::{Member, OfRuntime, Scope, Table};
 use crate::tables::{CONTAINER, MACHINE, OTHER, PLAIN, POD, PROCESS_GROUP, UNIT};
 
 /// Every scope of a machine.
@@ -39,8 +40,9 @@ type PodName = (String, String);
 const SHORT_ID: usize = 12;
 
 impl Scopes {
-    /// Sorts a machine's ledgers into scopes.
-    pub fn of(machine: &Machine) -> Self {
+    /// Sorts a machine's ledgers into scopes. The members' counters are what was done
+    /// since the last time.
+    pub fn of(machine: &Machine, increments: &Increments) -> Self {
         let mut scopes = Self {
             host: Scope::new(&MACHINE),
             pods: Scope::new(&POD),
@@ -51,8 +53,13 @@ impl Scopes {
         };
         scopes.host.add(String::new(), host(&machine.host));
         let cgroups = machine.cgroups.as_deref().unwrap_or_default();
-        let containers = scopes.add_cgroups(cgroups);
-        scopes.add_processes(&machine.processes, &containers);
+        let homes = scopes.add_cgroups(cgroups);
+        for process in machine.processes.iter().filter(|process| is_known(process)) {
+            let path = process.cgroup.as_deref().unwrap_or("");
+            let home = std::iter::once(path).chain(ancestors(path)).find_map(|p| homes.get(p));
+            let did = increments.get(&process.pid).map(Vec::as_slice).unwrap_or_default();
+            scopes.add_process(process, home, did);
+        }
         scopes
     }
 
@@ -61,49 +68,59 @@ impl Scopes {
         [&self.containers, &self.pods, &self.units, &self.cgroups, &self.groups, &self.host]
     }
 
+    /// The same, to be changed.
+    pub fn all_mut(&mut self) -> [&mut Scope; 6] {
+        let Self { host, pods, containers, units, cgroups, groups } = self;
+        [containers, pods, units, cgroups, groups, host]
+    }
+
     /// How many series they make together.
     pub fn series(&self) -> usize {
         self.all().iter().map(|s| s.series()).sum()
     }
 
-    /// Returns the labels of each exported container by its path.
-    fn add_cgroups<'m>(&mut self, cgroups: &'m [CgroupLedger]) -> BTreeMap<&'m str, [String; 3]> {
+    /// Returns where each exported cgroup stands, by its path.
+    fn add_cgroups<'m>(&mut self, cgroups: &'m [CgroupLedger]) -> BTreeMap<&'m str, Home> {
         let paths: BTreeSet<&str> =
             cgroups.iter().filter(|c| container(c).is_some()).map(|c| c.path.as_str()).collect();
         let pods = pod_names(cgroups);
-        let mut containers = BTreeMap::new();
+        let mut homes = BTreeMap::new();
         // Of a cgroup that vanished in mid-read nothing is known.
         let known = cgroups.iter().filter(|c| c.headline.usage != Figure::Absent);
         for cgroup in known.filter(|c| !ancestors(&c.path).any(|a| paths.contains(a))) {
-            match &cgroup.identity {
-                Identity::Container(identity) => {
-                    let names = container_names(identity, &pods);
-                    self.add_container(cgroup, identity, &names);
-                    containers.insert(cgroup.path.as_str(), names);
-                }
+            let home = match &cgroup.identity {
+                Identity::Container(identity) => self.add_container(cgroup, identity, &pods),
                 Identity::Pod { uid } => {
                     let (namespace, pod) = pod_name(uid, &pods);
                     let labels = labels(&[("namespace", &namespace), ("pod", &pod)]);
                     self.pods.add(labels, pod_member(cgroup));
+                    continue;
                 }
-                _ if !cgroup.leaf => {}
+                _ if !cgroup.leaf => continue,
                 Identity::Unit { name } => {
-                    self.units.add(labels(&[("unit", name)]), cgroup_member(cgroup));
+                    let labels = labels(&[("unit", name)]);
+                    self.units.add(labels.clone(), cgroup_member(cgroup));
+                    Home { scope: |scopes| &mut scopes.units, labels, names: Default::default() }
                 }
                 Identity::Other => {
-                    self.cgroups.add(labels(&[("cgroup", &cgroup.path)]), cgroup_member(cgroup));
+                    let labels = labels(&[("cgroup", &cgroup.path)]);
+                    self.cgroups.add(labels.clone(), cgroup_member(cgroup));
+                    Home { scope: |scopes| &mut scopes.cgroups, labels, names: Default::default() }
                 }
-            }
+            };
+            homes.insert(cgroup.path.as_str(), home);
         }
-        containers
+        homes
     }
 
     fn add_container(
         &mut self,
         cgroup: &CgroupLedger,
         identity: &ContainerIdentity,
-        [namespace, pod, name]: &[String; 3],
-    ) {
+        pods: &BTreeMap<&str, PodName>,
+    ) -> Home {
+        let names = container_names(identity, pods);
+        let [namespace, pod, name] = &names;
         let labels = labels(&[("namespace", namespace), ("pod", pod), ("container", name)]);
         let more = crate::encode::labels(&[
             ("uid", &identity.pod_uid),
@@ -112,37 +129,65 @@ impl Scopes {
         ]);
         let mut member = cgroup_member(cgroup);
         member.infos.insert(format!("{labels},{more}"));
-        self.containers.add(labels, member);
+        self.containers.add(labels.clone(), member);
+        Home { scope: |scopes| &mut scopes.containers, labels, names }
     }
 
-    fn add_processes(
-        &mut self,
-        processes: &[ProcessLedger],
-        containers: &BTreeMap<&str, [String; 3]>,
-    ) {
-        let none = [String::new(), String::new(), String::new()];
-        // A process whose RSS is not known ended, or is kept from us.
-        let known = processes
-            .iter()
-            .filter(|p| p.kind == ProcessKind::User && p.headline.rss != Figure::Absent);
-        for process in known {
-            let path = process.cgroup.as_deref().unwrap_or("");
-            let container = std::iter::once(path)
-                .chain(ancestors(path))
-                .find_map(|path| containers.get(path))
-                .unwrap_or(&none);
-            // A group that is really called "other" is part of what is folded:
-            // it could not be told from it.
-            let [namespace, pod, name] = if process.name == OTHER { &none } else { container };
-            let labels = labels(&[
-                ("namespace", namespace),
-                ("pod", pod),
-                ("container", name),
-                ("group", &process.name),
-            ]);
-            self.groups.add(labels, process_member(process));
+    /// Adds a process to its group, and its runtimes to its home as well.
+    fn add_process(&mut self, process: &ProcessLedger, home: Option<&Home>, did: &[Collections]) {
+        if let Some(home) = home {
+            let runtimes = runtimes(&PLAIN, process, did);
+            let scope = (home.scope)(self);
+            scope.add(home.labels.clone(), Member { runtimes, ..Member::default() });
         }
+        // A group that is really called "other" is part of what is folded: it could
+        // not be told from it, and no counter lives there.
+        let is_other = process.name == OTHER;
+        let home = home.filter(|_| !is_other);
+        let [namespace, pod, name] = home.map_or(["", "", ""], Home::names);
+        let labels = labels(&[
+            ("namespace", namespace),
+            ("pod", pod),
+            ("container", name),
+            ("group", &process.name),
+        ]);
+        self.groups.add(labels, process_member(process, if is_other { &[] } else { did }));
     }
+}
+
+/// A member of a scope that processes are in.
+#[derive(Debug, Clone)]
+struct Home {
+    scope: fn(&mut Scopes) -> &mut Scope,
+    labels: String,
+    /// Namespace, pod and container, where it is one.
+    names: [String; 3],
+}
+
+impl Home {
+    fn names(&self) -> [&str; 3] {
+        self.names.each_ref().map(String::as_str)
+    }
+}
+
+/// A process whose RSS is not known ended, or is kept from us.
+fn is_known(process: &ProcessLedger) -> bool {
+    process.kind == ProcessKind::User && process.headline.rss != Figure::Absent
+}
+
+/// The runtimes of a process, each with what it did since the last time.
+fn runtimes(
+    table: &Table,
+    process: &ProcessLedger,
+    did: &[Collections],
+) -> BTreeMap<String, OfRuntime> {
+    let mut runtimes: BTreeMap<String, OfRuntime> = BTreeMap::new();
+    for (index, runtime) in process.runtimes.iter().enumerate() {
+        let gc = did.get(index).copied().unwrap_or_default();
+        let figures = OfRuntime::new(table, runtime, gc);
+        runtimes.entry(runtime.name.clone()).or_default().add(figures);
+    }
+    runtimes
 }
 
 fn container(cgroup: &CgroupLedger) -> Option<&ContainerIdentity> {
@@ -206,11 +251,12 @@ fn pod_gauges(cgroup: &CgroupLedger) -> Vec<Option<i64>> {
     vec![h.usage.point(), h.working_set.point(), low, high]
 }
 
-fn process_member(process: &ProcessLedger) -> Member {
+fn process_member(process: &ProcessLedger, did: &[Collections]) -> Member {
     let h = &process.headline;
     Member {
         ledger: Member::ledger_of(&PROCESS_GROUP, &process.ledger),
         gauges: vec![h.rss.point(), h.vsz.point(), h.in_use.point(), Some(1)],
+        runtimes: runtimes(&PROCESS_GROUP, process, did),
         findings: Member::findings_of(&findings(Subject::Process(process))),
         ..Member::default()
     }

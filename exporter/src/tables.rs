@@ -1,9 +1,11 @@
 //! The families of each scope: names, help and order. They are an interface:
 //! dashboards and alerts of users stand on them.
 
+use memgap_ledger::Runtime;
 use memgap_ledger::account::{CGROUP, HOST, RSS};
+use memgap_ledger::figure::signed;
 
-use crate::scope::{Gauge, Sum, Table};
+use crate::scope::{Gauge, RuntimeGauge, Sum, Table};
 
 /// Containers of Kubernetes, Docker, Podman and containerd.
 pub static CONTAINER: Table = Table {
@@ -11,6 +13,7 @@ pub static CONTAINER: Table = Table {
     accounts: CGROUP,
     ledger_help: "Memory charged to the container by account; sums to memgap_container_usage_bytes.",
     gauges: CGROUP_GAUGES,
+    runtime_gauges: CGROUP_RUNTIME_GAUGES,
     other: &[("namespace", ""), ("pod", ""), ("container", OTHER)],
 };
 
@@ -20,6 +23,7 @@ pub static UNIT: Table = Table {
     accounts: CGROUP,
     ledger_help: "Memory charged to the unit by account; sums to memgap_unit_usage_bytes.",
     gauges: CGROUP_GAUGES,
+    runtime_gauges: CGROUP_RUNTIME_GAUGES,
     other: &[("unit", OTHER)],
 };
 
@@ -29,6 +33,7 @@ pub static PLAIN: Table = Table {
     accounts: CGROUP,
     ledger_help: "Memory charged to the cgroup by account; sums to memgap_cgroup_usage_bytes.",
     gauges: CGROUP_GAUGES,
+    runtime_gauges: CGROUP_RUNTIME_GAUGES,
     other: &[("cgroup", OTHER)],
 };
 
@@ -38,6 +43,7 @@ pub static POD: Table = Table {
     accounts: &[],
     ledger_help: "",
     gauges: POD_GAUGES,
+    runtime_gauges: &[],
     other: &[("namespace", ""), ("pod", OTHER)],
 };
 
@@ -47,6 +53,7 @@ pub static PROCESS_GROUP: Table = Table {
     accounts: RSS,
     ledger_help: "Resident memory of the processes by account; sums to memgap_process_group_rss_bytes. Memory that processes share counts in each of them.",
     gauges: PROCESS_GAUGES,
+    runtime_gauges: PROCESS_RUNTIME_GAUGES,
     other: &[("namespace", ""), ("pod", ""), ("container", ""), ("group", OTHER)],
 };
 
@@ -56,6 +63,7 @@ pub static MACHINE: Table = Table {
     accounts: HOST,
     ledger_help: "Memory of the machine by account; sums to memgap_host_memory_total_bytes.",
     gauges: &[gauge("memory_total_bytes", "Memory of the machine: MemTotal.", Sum::All)],
+    runtime_gauges: &[],
     other: &[],
 };
 
@@ -115,6 +123,47 @@ const PROCESS_GAUGES: &[Gauge] = &[
     ),
     gauge("processes", "How many processes the group holds.", Sum::All),
 ];
+
+const CGROUP_RUNTIME_GAUGES: &[RuntimeGauge] = &[RUNTIME_IN_USE];
+
+const PROCESS_RUNTIME_GAUGES: &[RuntimeGauge] = &[
+    RUNTIME_IN_USE,
+    RuntimeGauge {
+        name: "free_bytes",
+        help: "What the runtime or allocator keeps free, resident or given back.",
+        of: |runtime| runtime.free.map(signed),
+    },
+    RuntimeGauge {
+        name: "released_bytes",
+        help: "Of what it keeps free, what it gave back to the kernel.",
+        of: |runtime| runtime.released.map(signed),
+    },
+    RuntimeGauge {
+        name: "lazily_freed_bytes",
+        help: "Of what it gave back, what stays resident until the kernel needs it.",
+        of: |runtime| runtime.lazily_freed.map(signed),
+    },
+    RuntimeGauge {
+        name: "trimmable_bytes",
+        help: "Of what is free and was not given back, what it could give back.",
+        of: |runtime| runtime.trimmable.map(signed),
+    },
+    RuntimeGauge {
+        name: "endpoint_difference_bytes",
+        help: "In use by the word of its endpoint less that of its books.",
+        of: endpoint_difference,
+    },
+];
+
+const RUNTIME_IN_USE: RuntimeGauge = RuntimeGauge {
+    name: "in_use_bytes",
+    help: "In use by the books of runtimes or allocators of one name; they sum to in_use_bytes.",
+    of: |runtime| runtime.in_use.map(signed),
+};
+
+fn endpoint_difference(runtime: &Runtime) -> Option<i64> {
+    runtime.second_source.as_ref().map(|second| second.differs_by)
+}
 
 const fn gauge(name: &'static str, help: &'static str, sum: Sum) -> Gauge {
     Gauge { name, part: &[], help, sum }

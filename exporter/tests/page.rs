@@ -6,19 +6,19 @@ mod common;
 use std::time::Duration;
 
 use clap::Parser;
-use common::machine::{container, machine, one_of_each};
+use common::machine::{MIB, container, golang, machine, one_of_each};
 use common::{Family, exposition, parse};
 use memgap_exporter::args::Args;
 use memgap_exporter::encode::{Encoder, Format, unit};
+use memgap_exporter::gc::Increments;
 use memgap_exporter::limit::{Limits, Shed};
 use memgap_exporter::select::Scopes;
 use memgap_exporter::server::MAX_CONNECTIONS;
 use memgap_exporter::stage::Stage;
 use memgap_exporter::tables::{CONTAINER, MACHINE, PLAIN, POD, PROCESS_GROUP, UNIT};
 use memgap_exporter::telemetry::{self, Telemetry};
-use memgap_ledger::claim::{Claim, Extent, Part, Priority};
 use memgap_ledger::sample::MachineSample;
-use memgap_ledger::{Account, Machine, MissingKind};
+use memgap_ledger::{Machine, MissingKind, SecondSource};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
 
@@ -39,6 +39,16 @@ All amounts are bytes, all times seconds. Accounts and classes: [accounts.md](ac
 - Working set, usage and required are three cuts through the same accounts. `working_set_hidden_bytes` is memory that is in use and that
   the working set leaves out: alert on `required_bytes{bound=\"high\"}` against `limit_bytes`.
 
+- `memgap_container_runtime_in_use_bytes` sums over `runtime` to `memgap_container_in_use_bytes`; so do those of units, cgroups and
+  process groups. What a runtime keeps free is told for process groups only: `released` is part of `free`, `lazily_freed` of `released`,
+  `trimmable` of the rest of `free`.
+
+## Counters of garbage collection
+
+`gc_cycles_total` and `gc_pause_seconds_total` count from the exporter's start, by runtime. What a process did before it was read first
+is left out, unless it is new since the last collection. They do not decrease when processes come and go: only when a container, unit or
+group is gone for a whole collection does its counter begin anew. `other` has none.
+
 ## What is not known has no sample
 
 A figure that could not be read is absent, never 0: use `or`, `absent()` or `unless` where that matters. An unlimited container has no
@@ -52,6 +62,8 @@ they speak. A process or container that ended is gone from the next collection.
 - `group`: the name of processes (`comm`) within one container. `other` stands for all that is folded: groups beyond the largest
   (`--process-groups`), and members of any scope beyond `--max-series`. Sums are conserved by folding. A process that is really called
   `other` is part of it.
+- `runtime`: who keeps the books: `go`, `hotspot`, `glibc` and so on, as `memgap probes` lists them. In `memgap_container_info` it is
+  what runs the container.
 - `class`, `account`: see [accounts.md](accounts.md). `finding`: see [findings](findings/); `severity` is `info`, `warning` or `critical`.
 - `stage` is a part of a collection: `tier0` reads every process's counters, `cgroups` every cgroup and the host, `walk` makes walks over
   mappings, `books` reads the books of runtimes and allocators, `ledger` sorts bytes onto accounts, `encode` writes them.
@@ -93,6 +105,10 @@ fn assert_whole(page: &str) {
             let name = format!("| `memgap_{}_{}` |", table.name, gauge.name);
             assert!(page.contains(&name), "no line {name}");
         }
+        for gauge in table.runtime_gauges {
+            let name = format!("| `memgap_{}_runtime_{}` |", table.name, gauge.name);
+            assert!(page.contains(&name), "no line {name}");
+        }
     }
     let args = Args::parse_from(["memgap-exporter"]);
     for bound in [
@@ -110,12 +126,14 @@ fn assert_whole(page: &str) {
 fn everything() -> MachineSample {
     let mut sample = one_of_each();
     for process in &mut sample.processes {
-        process.claims = vec![Claim {
-            priority: Priority::Malloc,
-            owner: "glibc".to_owned(),
-            extent: Extent::Anywhere,
-            parts: vec![Part { account: Account::HeapInUse, bytes: 1 << 20 }],
-        }];
+        let path = process.cgroup.clone().expect("known");
+        let second = SecondSource { name: "http://[::1]/".to_owned(), in_use: 1, differs_by: 1 };
+        *process = golang(process.pid, &process.name, &path, MIB, 1);
+        for runtime in process.runtimes.iter_mut().flatten() {
+            runtime.lazily_freed = Some(MIB);
+            runtime.trimmable = Some(MIB);
+            runtime.second_source = Some(second.clone());
+        }
     }
     let mut job = sample.processes[0].clone();
     (job.pid, job.cgroup) = (20, Ok("/build/job".to_owned()));
@@ -126,7 +144,8 @@ fn everything() -> MachineSample {
 /// The exporter's own figures, each recorded once.
 fn own() -> String {
     let recorder = Telemetry::install().expect("no other test of this file records");
-    let scopes = Scopes::of(&Machine::of(&machine(vec![container(1)], Vec::new())));
+    let scopes =
+        Scopes::of(&Machine::of(&machine(vec![container(1)], Vec::new())), &Increments::new());
     telemetry::exported(&scopes, &[Shed { scope: "container", members: 1 }]);
     Stage::Walk.took(Duration::ZERO, Duration::ZERO);
     telemetry::walks(&[Duration::ZERO]);

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use memgap_ledger::claim::{Claim, Extent, Part, Priority};
+use memgap_ledger::runtime::{Gc, Runtime};
 use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, ContainerNames, Counters, HostSample,
     MachineSample, Meminfo, MemoryStat, ProcessKind, ProcessSample, Walk,
 };
-use memgap_ledger::{Missing, MissingKind};
+use memgap_ledger::{Account, Missing, MissingKind};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -117,6 +119,28 @@ pub fn process(pid: u32, name: &str, cgroup: &str, rss: u64) -> ProcessSample {
     }
 }
 
+/// The same as a Go program that has collected garbage `cycles` times.
+pub fn golang(pid: u32, name: &str, cgroup: &str, in_use: u64, cycles: u64) -> ProcessSample {
+    let part = |account, bytes| Part { account, bytes };
+    let claim = Claim {
+        priority: Priority::Runtime,
+        owner: "go".to_owned(),
+        extent: Extent::Anywhere,
+        parts: vec![part(Account::HeapInUse, in_use), part(Account::AllocatorFree, MIB)],
+    };
+    let gc =
+        Gc { cycles: Some(cycles), paused: Some(Duration::from_millis(cycles)), ..Gc::default() };
+    let runtime = Runtime {
+        in_use: Some(in_use),
+        free: Some(3 * MIB),
+        released: Some(2 * MIB),
+        gc: Some(gc),
+        ..Runtime::named("go")
+    };
+    let sample = process(pid, name, cgroup, in_use + 2 * MIB);
+    ProcessSample { claims: vec![claim], runtimes: vec![Ok(runtime)], ..sample }
+}
+
 /// The same without a walk, as most processes are read.
 pub fn unwalked(pid: u32, name: &str, cgroup: &str, rss: u64) -> ProcessSample {
     let refused = Missing::new(MissingKind::Refused, "over the budget of walks");
@@ -142,7 +166,7 @@ pub fn one_of_each() -> MachineSample {
     let mut hidden = cgroup("/system.slice/cache.service");
     hidden.stat = hidden.stat.map(|stat| MemoryStat { inactive_file: 40 * MIB, ..stat });
     let processes = vec![
-        process(10, "web", &web.path, 48 * MIB),
+        golang(10, "web", &web.path, 46 * MIB, 7),
         unwalked(11, "helper", &web.path, 2 * MIB),
         process(12, "cache", &hidden.path, 48 * MIB),
         unwalked(13, "other", "/", MIB),

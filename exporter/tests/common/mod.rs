@@ -7,6 +7,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use memgap_exporter::encode::{Encoder, Format};
+use memgap_exporter::gc::Counters;
 use memgap_exporter::limit::{Limiter, Limits};
 use memgap_exporter::select::Scopes;
 use memgap_exporter::snapshot;
@@ -95,7 +96,20 @@ pub fn samples<'f>(families: &'f [Family], name: &str) -> Vec<&'f Sample> {
 
 /// What is written of a sample under bounds, self-telemetry left out.
 pub fn exposition(sample: &MachineSample, limits: Limits, format: Format) -> String {
-    let mut scopes = Scopes::of(&Machine::of(sample));
+    write(&mut Counters::default(), sample, limits, format)
+}
+
+/// The same after other samples, which `counters` has seen.
+pub fn write(
+    counters: &mut Counters,
+    sample: &MachineSample,
+    limits: Limits,
+    format: Format,
+) -> String {
+    let machine = Machine::of(sample);
+    let increments = counters.increments(&machine.processes);
+    let mut scopes = Scopes::of(&machine, &increments);
+    counters.add_up(&mut scopes);
     Limiter::new(limits).apply(&mut scopes);
     let mut out = Encoder::new(format, 0);
     snapshot::write(&scopes, &mut out);
