@@ -1,13 +1,24 @@
 //! What it costs to read the books of a live program: once its variables are found,
 //! and to find them.
 
+use std::hint::black_box;
+use std::process::{Child, Command};
+
 use criterion::{Criterion, criterion_group, criterion_main};
 
 use memgap_reader::memory::{Bounds, Live, Space};
 use memgap_reader::probe::{Detail, Probes};
-use memgap_reader::{Buf, Reader, Roots};
+use memgap_reader::{Buf, Collector, Reader, Roots, WalkPolicy};
+use memgap_tests::golang::{Build, toolchains};
 use memgap_tests::java::machines;
 use memgap_tests::target::Target;
+
+fn golang(c: &mut Criterion) {
+    let toolchain = toolchains().expect("tests/golang/fetch fetches them").pop().expect("many");
+    let program = toolchain.build(Build::Stripped).expect("it builds");
+    let target = Target::run(&program, &[("STEPS", "steady churn")]).expect("it runs");
+    of_target(c, "go", &target);
+}
 
 fn hotspot(c: &mut Criterion) {
     let machines = machines().expect("tests/java/fetch fetches them");
@@ -19,24 +30,75 @@ fn hotspot(c: &mut Criterion) {
         let flags = [&flag, "-Xms1g", "-Xmx1g"];
         let mut command = machine.command(&flags, 100).expect("javac compiles it");
         let target = Target::spawn(&mut command).expect("it says its first word");
-        let reader = Reader::open(Roots::default()).expect("procfs is mounted");
-        let process = reader.open_process(target.pid()).expect("it runs");
-        let memory = Live::open(&process).expect("we may read it");
-        let mut buf = Buf::default();
-
-        let mut group = c.benchmark_group(format!("hotspot/{collector}"));
-        group.bench_function("find", |b| {
-            b.iter(|| Probes::default().attach(&process, &mut buf).expect("its maps are read"));
-        });
-        let found = Probes::default().attach(&process, &mut buf).expect("its maps are read");
-        let attached = found.into_iter().flatten().next().expect("its libjvm");
-        group.bench_function("read", |b| {
-            let space = || Space::new(&memory, Bounds::COUNTERS);
-            b.iter(|| attached.read(&space(), Detail::Counters).expect("its rules hold"));
-        });
-        group.finish();
+        of_target(c, &format!("hotspot/{collector}"), &target);
     }
 }
 
-criterion_group!(benches, hotspot);
+/// Finding the variables of the target's first runtime, and reading its books.
+fn of_target(c: &mut Criterion, name: &str, target: &Target) {
+    let reader = Reader::open(Roots::default()).expect("procfs is mounted");
+    let process = reader.open_process(target.pid()).expect("it runs");
+    let memory = Live::open(&process).expect("we may read it");
+    let mut buf = Buf::default();
+
+    let mut group = c.benchmark_group(name);
+    group.bench_function("find", |b| {
+        b.iter(|| Probes::default().attach(&process, &mut buf).expect("its maps are read"));
+    });
+    let found = Probes::default().attach(&process, &mut buf).expect("its maps are read");
+    let attached = found.into_iter().flatten().next().expect("its runtime");
+    group.bench_function("read", |b| {
+        let space = || Space::new(&memory, Bounds::COUNTERS);
+        b.iter(|| attached.read(&space(), Detail::Counters).expect("its rules hold"));
+    });
+    group.finish();
+}
+
+/// A thousand processes without a runtime, whose files are known: what it takes to
+/// look at all, and what a collection spends, which looks at those that are due.
+fn nothing(c: &mut Criterion) {
+    let sleepers = Sleepers::start(1000);
+    let reader = Reader::open(Roots::default()).expect("procfs is mounted");
+    let (probes, mut buf) = (Probes::default(), Buf::default());
+    let mut group = c.benchmark_group("1000 sleepers");
+    group.bench_function("looks", |b| {
+        b.iter(|| {
+            for sleeper in &sleepers.0 {
+                let process = reader.open_process(sleeper.id()).expect("it runs");
+                black_box(probes.attach(&process, &mut buf).expect("its maps are read"));
+            }
+        });
+    });
+    let policy = WalkPolicy { budget_share: 0.0, ..WalkPolicy::default() };
+    let mut collector = Collector::new(reader, policy);
+    let mut spent = || collector.collect().expect("procfs is readable").1.tier2.cpu;
+    // Each is new twice.
+    spent();
+    spent();
+    group.bench_function("a collection", |b| {
+        b.iter_custom(|times| (0..times).map(|_| spent()).sum());
+    });
+    group.finish();
+}
+
+/// Processes that end with the value.
+struct Sleepers(Vec<Child>);
+
+impl Sleepers {
+    fn start(count: usize) -> Self {
+        let start = || Command::new("sleep").arg("600").spawn().expect("sleep runs");
+        Self((0..count).map(|_| start()).collect())
+    }
+}
+
+impl Drop for Sleepers {
+    fn drop(&mut self) {
+        for sleeper in &mut self.0 {
+            let _ = sleeper.kill();
+            let _ = sleeper.wait();
+        }
+    }
+}
+
+criterion_group!(benches, nothing, golang, hotspot);
 criterion_main!(benches);

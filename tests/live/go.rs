@@ -9,7 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use memgap_ledger::account::{self, Account};
 use memgap_ledger::{ProcessLedger, Runtime, process};
-use memgap_reader::{Collector, Depth, Reader, Roots, WalkPolicy};
+use memgap_reader::memory::{Bounds, Live, Space};
+use memgap_reader::probe::{CacheUse, Detail, Probes};
+use memgap_reader::{Buf, Collector, Depth, Reader, Roots, WalkPolicy};
 use memgap_tests::frozen::Frozen;
 use memgap_tests::golang::{Build, Toolchain, toolchains};
 use memgap_tests::target::Target;
@@ -187,6 +189,39 @@ fn a_program_without_section_headers_is_read_all_the_same() -> Result<()> {
         let runtime = go(&made).context(toolchain.version.clone())?;
         assert_eq!(runtime.in_use, Some(target.holds("heap_in_use")?));
         assert!(runtime.version.as_deref().is_some_and(|v| v.starts_with(&toolchain.version)));
+    }
+    Ok(())
+}
+
+#[test]
+fn two_hundred_processes_of_one_program_are_resolved_once() -> Result<()> {
+    let toolchain = without_symbols()?.pop().context("no toolchain")?;
+    let program = toolchain.build(Build::Stripped)?;
+    let targets: Vec<_> = (0..200).map(|_| Target::run(&program, &[])).collect::<Result<_>>()?;
+    let reader = Reader::open(Roots::default())?;
+    let (probes, mut buf) = (Probes::default(), Buf::default());
+    for target in &targets {
+        let process = reader.open_process(target.pid())?;
+        let books = probes.books(&process, Detail::Counters, &mut buf);
+        let [Ok(books)] = &books[..] else { bail!("{books:?}") };
+        assert!(books.runtime.in_use.is_some_and(|in_use| in_use > 0));
+    }
+    assert_eq!(probes.take_use(), CacheUse { hits: 199, misses: 1, resolved: 1 });
+    Ok(())
+}
+
+#[test]
+fn counters_are_read_in_four_kilobytes() -> Result<()> {
+    const FOUR: Bounds = Bounds { bytes: 4 << 10, calls: 5, time: Bounds::COUNTERS.time };
+    for toolchain in without_symbols()? {
+        let target = Target::run(&toolchain.build(Build::Plain)?, &[])?;
+        let _frozen = Frozen::stop(target.pid())?;
+        let process = Reader::open(Roots::default())?.open_process(target.pid())?;
+        let found = Probes::default().attach(&process, &mut Buf::default())?;
+        let [Ok(attached)] = &found[..] else { bail!("{found:?}") };
+        let memory = Live::open(&process)?;
+        let books = attached.read(&Space::new(&memory, FOUR), Detail::Counters)?;
+        assert_eq!(books.runtime.in_use, Some(target.holds("heap_in_use")?));
     }
     Ok(())
 }

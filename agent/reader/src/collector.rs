@@ -17,6 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::budget::Budget;
 use crate::file::Buf;
+use crate::probe::CacheUse;
 use crate::reader::Reader;
 use crate::walk::{Rate, WalkPolicy};
 pub use taps::PROBE_SHARE;
@@ -59,6 +60,8 @@ pub struct CollectionStats {
     pub tier1: Spent,
     /// Tier 2: the books of runtimes and allocators.
     pub tier2: Spent,
+    /// How what is known of mapped files served the search for runtimes.
+    pub files: CacheUse,
     /// How long each walk took.
     pub walks: Vec<Duration>,
     /// Walks that were due, but whose predicted cost is over the cap.

@@ -20,7 +20,7 @@ use memgap_ledger::claim::Claim;
 use memgap_ledger::sample::ProcessSample;
 use memgap_ledger::{Fact, Runtime};
 
-pub use cache::{Attached, Probes, Refused};
+pub use cache::{Attached, CacheUse, Probes, Refused};
 pub use image::{Image, Mapped};
 
 use crate::elf::Elf;

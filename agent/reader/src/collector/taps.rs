@@ -22,6 +22,9 @@ const LOOKING: Duration = Duration::from_millis(100);
 
 /// Collections between two looks at a process: it may have loaded a library.
 const AGAIN: u64 = 16;
+/// And where its address space kept its size meanwhile: what it loaded may be just
+/// as large as what it gave up.
+const SAME: u64 = 8 * AGAIN;
 /// And after one in which a runtime did not show its books: it may be starting.
 const SOON: u64 = 4;
 
@@ -31,9 +34,12 @@ const FIRST_GUESS: Duration = Duration::from_micros(100);
 /// The runtimes of a process and their books when they were read last.
 #[derive(Debug)]
 pub(super) struct Tap {
-    /// How often it was looked at, and the collection that does so next.
+    /// How often it was looked at, and the size of its address space then.
     looks: u64,
+    vsz: u64,
+    /// The collections that do so next: where that size has changed, and in any case.
     look: u64,
+    look_anyway: u64,
     /// The last collection that spent anything on it, and the CPU time that it took.
     served: u64,
     cost: Duration,
@@ -67,7 +73,10 @@ impl Collector {
             buf: &mut self.buf,
         };
         let users = self.tracked.iter().filter(|(_, tracked)| tracked.has_memory());
-        let due = users.filter_map(|(pid, tracked)| tracked.tap.due(*pid, round.number)).collect();
+        let due = |(pid, tracked): (&u32, &Tracked)| {
+            tracked.tap.due(*pid, round.number, tracked.counters.vsz)
+        };
+        let due = users.filter_map(due).collect();
         let mut handles: usize = self.tracked.values().map(Tracked::handles).sum();
         let end = Instant::now() + LOOKING;
         for Due { pid, .. } in in_order(due) {
@@ -93,7 +102,9 @@ impl Collector {
             stats.reopened += u64::from(!keep && tracked.tap.has_runtimes());
             tracked.tap.count(stats);
         }
-        self.reader.probes().forget_unused(2 * AGAIN);
+        let probes = self.reader.probes();
+        probes.forget_unused(2 * SAME);
+        stats.files = probes.take_use();
     }
 }
 
@@ -113,7 +124,9 @@ impl Tap {
     pub fn new(round: u64) -> Self {
         Self {
             looks: 0,
+            vsz: 0,
             look: round,
+            look_anyway: round,
             served: round,
             cost: FIRST_GUESS,
             memory: None,
@@ -124,15 +137,19 @@ impl Tap {
         }
     }
 
-    fn due(&self, pid: u32, round: u64) -> Option<Due> {
-        let since = if self.has_runtimes() { self.served + 1 } else { self.look };
+    fn due(&self, pid: u32, round: u64, vsz: u64) -> Option<Due> {
+        let since = if self.has_runtimes() { self.served + 1 } else { self.next_look(vsz) };
         let waits = (round + 1).checked_sub(since).filter(|waits| *waits > 0)?;
         Some(Due { pid, waits, cost: self.cost })
     }
 
     /// Whether it is time to look for runtimes.
-    pub fn wants_look(&self, round: u64) -> bool {
-        self.look <= round
+    pub fn wants_look(&self, round: u64, vsz: u64) -> bool {
+        self.next_look(vsz) <= round
+    }
+
+    fn next_look(&self, vsz: u64) -> u64 {
+        if vsz == self.vsz { self.look_anyway } else { self.look.min(self.look_anyway) }
     }
 
     pub fn has_runtimes(&self) -> bool {
@@ -140,10 +157,21 @@ impl Tap {
     }
 
     /// Takes what a look at a process found.
-    pub fn turn(&mut self, found: Fact<Vec<Result<Attached, Refused>>>, round: u64) -> Fact<()> {
+    pub fn turn(
+        &mut self,
+        found: Fact<Vec<Result<Attached, Refused>>>,
+        vsz: u64,
+        round: u64,
+    ) -> Fact<()> {
         // A new process may just be turning into its program.
-        let wait = if self.looks == 0 { 1 } else { AGAIN };
-        *self = Self { looks: self.looks + 1, look: round + wait, ..Self::new(round) };
+        let (wait, wait_anyway) = if self.looks == 0 { (1, 1) } else { (AGAIN, SAME) };
+        *self = Self {
+            looks: self.looks + 1,
+            vsz,
+            look: round + wait,
+            look_anyway: round + wait_anyway,
+            ..Self::new(round)
+        };
         for one in found? {
             match one {
                 Ok(attached) => self.runtimes.push(attached),
@@ -151,7 +179,7 @@ impl Tap {
             }
         }
         if !self.refused.is_empty() {
-            self.look = round + wait.min(SOON);
+            self.look_anyway = round + wait.min(SOON);
         }
         self.books = self.refused.iter().map(|refused| Err(refused.why.clone())).collect();
         Ok(())
@@ -172,7 +200,7 @@ impl Tap {
         self.books = refused.chain(read).collect();
         if self.books[self.refused.len()..].iter().any(Result::is_err) {
             // Another program may run in the process by now.
-            self.look = round + 1;
+            self.look_anyway = round + 1;
         }
     }
 
@@ -240,14 +268,14 @@ mod tests {
         let mut reads = vec![0; costs.len()];
         for round in 1..=rounds {
             budget.earn(grant);
-            let due = taps.iter().filter_map(|(pid, tap)| tap.due(*pid, round)).collect();
+            let due = taps.iter().filter_map(|(pid, tap)| tap.due(*pid, round, 0)).collect();
             for one in in_order(due) {
                 if budget.has_any() {
                     let cost = costs[one.pid as usize];
                     budget.spend(cost);
                     let tap = taps.get_mut(&one.pid).expect("it is there");
                     // As one whose books are read on every collection.
-                    tap.look = round + 1;
+                    tap.look_anyway = round + 1;
                     tap.serve(round, cost);
                     reads[one.pid as usize] += 1;
                 }
@@ -277,5 +305,27 @@ mod tests {
     fn one_that_costs_more_than_can_be_saved_is_read_and_paid_back() {
         let reads = rounds(&[Duration::from_mins(10)], Duration::from_mins(1), 100);
         assert_eq!(reads, [10]);
+    }
+
+    /// The rounds that look at a process without a runtime, of such a size in each.
+    fn looks(vsz: impl Fn(u64) -> u64) -> Vec<u64> {
+        let mut tap = Tap::new(1);
+        let mut look = |round: &u64| {
+            let is_due = tap.due(1, *round, vsz(*round)).is_some();
+            assert_eq!(is_due, tap.wants_look(*round, vsz(*round)));
+            if is_due {
+                tap.turn(Ok(Vec::new()), vsz(*round), *round).expect("nothing was refused");
+            }
+            is_due
+        };
+        (1..=300).filter(|round| look(round)).collect()
+    }
+
+    #[test]
+    fn a_process_is_looked_at_again_when_its_size_has_changed() {
+        assert_eq!(looks(|_| 1 << 20), [1, 2, 130, 258]);
+        assert_eq!(looks(|round| u64::from(round >= 100) << 20), [1, 2, 100, 228]);
+        let growing = looks(|round| round << 20);
+        assert!(growing[1..].windows(2).all(|two| two[1] - two[0] == AGAIN), "{growing:?}");
     }
 }

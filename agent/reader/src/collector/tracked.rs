@@ -157,14 +157,14 @@ impl Tracked {
     /// Looks for its runtimes where that is due and may be, and reads their books;
     /// `keep` tells whether its memory may stay open.
     pub fn tap(&mut self, may_look: bool, keep: bool, round: &mut Round<'_>) -> Fact<()> {
-        let look = may_look && self.tap.wants_look(round.number);
+        let look = may_look && self.tap.wants_look(round.number, self.counters.vsz);
         let memory = match self.tap.memory.take() {
             Some(memory) if !look => Ok(memory),
             _ => {
                 let process = self.open(round)?;
                 if look {
                     let found = round.reader.probes().attach(&process, round.buf);
-                    self.tap.turn(found, round.number)?;
+                    self.tap.turn(found, self.counters.vsz, round.number)?;
                 }
                 if !self.tap.has_runtimes() {
                     return Ok(());

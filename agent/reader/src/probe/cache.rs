@@ -26,8 +26,25 @@ const MAX_TRIES: u8 = 16;
 /// The probes, and what they found out about files.
 #[derive(Debug, Default)]
 pub struct Probes {
-    files: Mutex<HashMap<FileId, Arc<Known>>>,
+    files: Mutex<Files>,
     round: AtomicU64,
+}
+
+/// How often what is known of files served, and how often it had to be found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CacheUse {
+    /// Mapped files that were known.
+    pub hits: u64,
+    /// Mapped files whose headers were read.
+    pub misses: u64,
+    /// Searches for the variables of a runtime in the memory of a process.
+    pub resolved: u64,
+}
+
+#[derive(Debug, Default)]
+struct Files {
+    known: HashMap<FileId, Arc<Known>>,
+    used: CacheUse,
 }
 
 /// What is known of one file.
@@ -102,6 +119,7 @@ impl Probes {
             for candidate in &known.candidates {
                 let Some(mapped) = Mapped::of(part.mapping, &known.elf) else { continue };
                 let mut resolve = || {
+                    self.lock().used.resolved += 1;
                     let live = match &memory {
                         Some(live) => live,
                         None => memory.insert(Live::open(process)?),
@@ -145,30 +163,37 @@ impl Probes {
     pub fn forget_unused(&self, rounds: u64) {
         let now = self.round.fetch_add(1, Ordering::Relaxed);
         let is_used = |known: &Known| known.used.load(Ordering::Relaxed) + rounds >= now;
-        self.lock().retain(|_, known| is_used(known));
+        self.lock().known.retain(|_, known| is_used(known));
+    }
+
+    /// How what is known was used since this was last asked.
+    pub fn take_use(&self) -> CacheUse {
+        std::mem::take(&mut self.lock().used)
     }
 
     fn known(&self, process: &Process, part: Part<'_>, buf: &mut Buf) -> Option<Arc<Known>> {
         let id = (part.mapping.device, part.mapping.inode);
         let round = self.round.load(Ordering::Relaxed);
-        let known = self.lock().get(&id).map(Arc::clone);
+        let known = self.lock().known.get(&id).map(Arc::clone);
         if let Some(known) = known
             && is_still(process, part, known.stamp)
         {
             known.used.store(round, Ordering::Relaxed);
+            self.lock().used.hits += 1;
             return Some(known);
         }
         // Not remembered where it fails: another process may show the file.
         let file = image::open(process, part, buf).ok()?;
         let known = Arc::new(Known { used: round.into(), ..Known::of(&file, part.mapping.name) });
         let mut files = self.lock();
-        if files.len() < MAX_FILES {
-            files.insert(id, Arc::clone(&known));
+        files.used.misses += 1;
+        if files.known.len() < MAX_FILES {
+            files.known.insert(id, Arc::clone(&known));
         }
         Some(known)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<FileId, Arc<Known>>> {
+    fn lock(&self) -> MutexGuard<'_, Files> {
         // What a panic left is whole: each entry is put there in one go.
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
