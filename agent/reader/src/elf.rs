@@ -18,6 +18,8 @@ pub struct Elf {
     pub segments: Vec<Segment>,
     /// Sections; empty where they were cut off.
     pub sections: Vec<Section>,
+    /// Whether it is a program that no loader adds libraries to.
+    pub is_static: bool,
 }
 
 /// A `PT_LOAD` program header.
@@ -64,12 +66,20 @@ const PROGRAM_HEADER: usize = 56;
 const SECTION_HEADER: usize = 64;
 const SYMBOL: usize = 24;
 const PT_LOAD: u32 = 1;
+const PT_DYNAMIC: u32 = 2;
+const PT_INTERP: u32 = 3;
+const ET_EXEC: u16 = 2;
+const ET_DYN: u16 = 3;
+const DT_FLAGS_1: u64 = 0x6fff_fffb;
+const DF_1_PIE: u64 = 0x0800_0000;
 const WRITABLE: u32 = 2;
 
 /// Bounds on what is read: real files have tens of each.
 const MAX_SEGMENTS: usize = 256;
 const MAX_SECTIONS: usize = 4096;
 const MAX_NAMES: usize = 1 << 20;
+/// Of the entries in `.dynamic`: real files have tens.
+const MAX_DYNAMIC: usize = 16 << 10;
 /// Longest name of a section that is told apart.
 const NAME: usize = 64;
 /// Of symbols and of their names; those of large programs have 50 MiB.
@@ -83,16 +93,22 @@ impl Elf {
         if header[..6] != *b"\x7fELF\x02\x01" {
             return Err(malformed("not a 64-bit little-endian ELF file"));
         }
-        let segments = Self::segments(file, &header)?;
+        let table = Self::program_headers(file, &header)?;
+        let segments = Self::segments(&table);
+        let is_static = is_static(file, u16_at(&header, 16).unwrap_or_default(), &table);
         // A file may be cut or defaced behind what is loaded, and still run.
         let sections = Self::sections(file, &header).unwrap_or_default();
-        Ok(Self { machine: u16_at(&header, 18).unwrap_or_default(), segments, sections })
+        let machine = u16_at(&header, 18).unwrap_or_default();
+        Ok(Self { machine, segments, sections, is_static })
     }
 
-    fn segments(file: &File, header: &[u8]) -> io::Result<Vec<Segment>> {
+    fn program_headers(file: &File, header: &[u8]) -> io::Result<Vec<u8>> {
         let at = u64_at(header, 32).unwrap_or_default();
         let count = usize::from(u16_at(header, 56).unwrap_or_default()).min(MAX_SEGMENTS);
-        let table = bytes(file, at, count * PROGRAM_HEADER)?;
+        bytes(file, at, count * PROGRAM_HEADER)
+    }
+
+    fn segments(table: &[u8]) -> Vec<Segment> {
         let of = |entry: &[u8]| {
             (u32_at(entry, 0)? == PT_LOAD).then_some(())?;
             Some(Segment {
@@ -103,7 +119,7 @@ impl Elf {
                 memory_size: u64_at(entry, 40)?,
             })
         };
-        Ok(table.chunks_exact(PROGRAM_HEADER).filter_map(of).collect())
+        table.chunks_exact(PROGRAM_HEADER).filter_map(of).collect()
     }
 
     fn sections(file: &File, header: &[u8]) -> io::Result<Vec<Section>> {
@@ -172,6 +188,26 @@ impl Elf {
         let segment = self.segments.iter().find(|s| down(s.offset) == offset)?;
         Some(start.wrapping_sub(down(segment.address)))
     }
+}
+
+/// A program without an interpreter; one that may be loaded anywhere says that it
+/// is a program and no library.
+fn is_static(file: &File, kind: u16, table: &[u8]) -> bool {
+    let of_kind = |kind| {
+        let mut headers = table.chunks_exact(PROGRAM_HEADER);
+        headers.find(|header| u32_at(header, 0) == Some(kind))
+    };
+    if of_kind(PT_INTERP).is_some() {
+        return false;
+    }
+    let is_program = || {
+        let dynamic = of_kind(PT_DYNAMIC)?;
+        let size = usize::try_from(u64_at(dynamic, 32)?).ok()?.min(MAX_DYNAMIC);
+        let entries = bytes(file, u64_at(dynamic, 8)?, size).ok()?;
+        let flags = entries.chunks_exact(16).find(|e| u64_at(e, 0) == Some(DT_FLAGS_1))?;
+        Some(u64_at(flags, 8)? & DF_1_PIE != 0)
+    };
+    kind == ET_EXEC || kind == ET_DYN && is_program() == Some(true)
 }
 
 /// Where in a table of strings each name stands; a linker may let a name be the
@@ -276,7 +312,8 @@ mod tests {
     fn a_table_of_absurd_size_is_refused_before_it_is_read() {
         let names = Section { name: b".strtab".to_vec(), address: 0, offset: 0, size: 8, link: 0 };
         let table = Section { name: b".symtab".to_vec(), size: u64::MAX, ..names.clone() };
-        let elf = Elf { machine: 62, segments: Vec::new(), sections: vec![names, table] };
+        let sections = vec![names, table];
+        let elf = Elf { machine: 62, segments: Vec::new(), sections, is_static: false };
         assert!(elf.symbols(&own(), ".symtab", ["main"]).is_err());
     }
 

@@ -154,7 +154,7 @@ pub struct Bounds {
 impl Bounds {
     /// For counters, on every collection.
     pub const COUNTERS: Self =
-        Self { bytes: 1 << 20, calls: 4096, time: Duration::from_millis(50) };
+        Self { bytes: 16 << 20, calls: 4096, time: Duration::from_millis(50) };
     /// For finding a runtime's variables, once for each file.
     pub const RESOLVE: Self = Self { bytes: 64 << 20, calls: 16_384, time: Duration::from_secs(1) };
     /// For a look at every page's place in the books, when a person asks.

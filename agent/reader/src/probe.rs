@@ -6,6 +6,7 @@
 
 mod cache;
 mod cpython;
+mod glibc;
 mod go;
 mod hotspot;
 mod image;
@@ -28,7 +29,7 @@ use crate::memory::Space;
 
 /// Every probe. Flags, help, docs and tests derive from this list.
 pub const PROBES: &[&dyn Probe] =
-    &[&go::Go, &hotspot::HotSpot, &cpython::CPython, &jemalloc::Jemalloc];
+    &[&go::Go, &hotspot::HotSpot, &cpython::CPython, &jemalloc::Jemalloc, &glibc::Glibc];
 
 /// Reads the books of one runtime or allocator.
 pub trait Probe: Sync + Debug {

@@ -19,9 +19,9 @@ use crate::source::maps;
 /// Files that are remembered; beyond it those that no process of this round maps
 /// are looked at again each time.
 const MAX_FILES: usize = 16_384;
-/// Processes in which a runtime is looked for before its file is given up: one
-/// that has just started may not have its books yet.
-const MAX_TRIES: u8 = 16;
+/// Processes in which a runtime is looked for each time: one that has just started
+/// may not have its books yet. Later ones are asked more and more seldom.
+const MAX_TRIES: u32 = 16;
 
 /// The probes, and what they found out about files.
 #[derive(Debug, Default)]
@@ -68,7 +68,7 @@ struct Candidate {
 enum State {
     Untried,
     Found(Arc<dyn Layout>),
-    Failed { tries: u8, why: Missing },
+    Failed { asked: u32, why: Missing },
 }
 
 /// A runtime in a process, whose books can be read again and again.
@@ -214,7 +214,8 @@ impl Known {
 
     /// A file of no interest keeps no headers.
     fn nothing(stamp: Option<Stamp>) -> Self {
-        let elf = Elf { machine: 0, segments: Vec::new(), sections: Vec::new() };
+        let (segments, sections) = (Vec::new(), Vec::new());
+        let elf = Elf { machine: 0, segments, sections, is_static: false };
         Self { stamp, used: AtomicU64::new(0), elf, candidates: Vec::new() }
     }
 }
@@ -223,11 +224,16 @@ impl Candidate {
     /// The layout, resolved where that was not done yet.
     fn layout(&self, resolve: &mut dyn FnMut() -> Fact<Arc<dyn Layout>>) -> Fact<Arc<dyn Layout>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let tries = match &*state {
+        let asked = match &mut *state {
             State::Found(layout) => return Ok(Arc::clone(layout)),
-            State::Failed { tries, why } if *tries >= MAX_TRIES => return Err(why.clone()),
-            State::Failed { tries, .. } => *tries,
-            State::Untried => 0,
+            State::Failed { asked, why } => {
+                *asked = asked.saturating_add(1);
+                if *asked > MAX_TRIES && !asked.is_power_of_two() {
+                    return Err(why.clone());
+                }
+                *asked
+            }
+            State::Untried => 1,
         };
         match resolve() {
             Ok(layout) => {
@@ -235,7 +241,7 @@ impl Candidate {
                 Ok(layout)
             }
             Err(why) => {
-                *state = State::Failed { tries: tries + 1, why: why.clone() };
+                *state = State::Failed { asked, why: why.clone() };
                 Err(why)
             }
         }

@@ -1,0 +1,164 @@
+//! The lists of free chunks, followed link by link, as far as a budget goes.
+
+use std::collections::HashMap;
+
+use memgap_ledger::{Fact, Missing, MissingKind};
+
+use super::arena::{Arena, BINS, FLAGS};
+use super::{ALIGN, broken, is_chunk};
+use crate::memory::{Space, u64_at};
+
+/// What is read at once of the target's pages; no page is smaller.
+pub(super) const BLOCK: u64 = 4096;
+/// `MINSIZE`: the smallest chunk.
+const SMALLEST: u64 = 32;
+/// Bins 2 to 63 hold chunks of one size each, 16 bytes apart.
+const SMALL_BINS: usize = 64;
+
+/// How far lists are followed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    pub chunks: usize,
+    /// Blocks that are read: each is a page of the target's that counts as used then.
+    pub blocks: usize,
+}
+
+/// What the lists told.
+#[derive(Debug, Clone)]
+pub(super) struct Chase {
+    /// Free bytes of each arena, as far as the lists were followed.
+    pub free: Vec<u64>,
+    /// Chunks that were met.
+    pub chunks: usize,
+    /// Why they were not followed to their ends: refused, where that is for the
+    /// budget; else because a rule of theirs does not hold.
+    pub lack: Option<Missing>,
+}
+
+/// Follows the lists of all arenas, those of the largest chunks first.
+pub(super) fn follow(arenas: &[Arena], budget: Budget, space: &Space<'_>) -> Chase {
+    let blocks = Blocks { space, blocks: HashMap::new(), left: budget.blocks };
+    let mut lists = Lists { blocks, free: 0, chunks: 0, most: budget.chunks };
+    let mut free = vec![0; arenas.len()];
+    let mut all = || {
+        // The first bin holds chunks that were freed of late, of any size.
+        for bin in std::iter::once(0).chain((1..BINS).rev()) {
+            for (arena, free) in arenas.iter().zip(&mut free) {
+                let done = lists.double(arena, bin);
+                *free += std::mem::take(&mut lists.free);
+                done?;
+            }
+        }
+        for (arena, free) in arenas.iter().zip(&mut free) {
+            for (at, head) in arena.fast.iter().enumerate().rev() {
+                let done = lists.single(arena, *head, SMALLEST + at as u64 * ALIGN);
+                *free += std::mem::take(&mut lists.free);
+                done?;
+            }
+        }
+        Ok(())
+    };
+    let lack = all().err();
+    Chase { free, chunks: lists.chunks, lack }
+}
+
+struct Lists<'s, 'm> {
+    blocks: Blocks<'s, 'm>,
+    free: u64,
+    chunks: usize,
+    most: usize,
+}
+
+impl Lists<'_, '_> {
+    /// A ring of chunks, linked both ways.
+    fn double(&mut self, arena: &Arena, bin: usize) -> Fact<()> {
+        let head = arena.bins_at.wrapping_add(bin as u64 * 16).wrapping_sub(16);
+        let [mut at, last] = arena.bins[bin];
+        if at == 0 && last == 0 {
+            // Nothing was ever allocated.
+            return Ok(());
+        }
+        let mut previous = head;
+        while at != head {
+            let size = self.chunk(arena, at)?;
+            let of_bin = (2..SMALL_BINS).contains(&(bin + 1)).then(|| (bin as u64 + 1) * ALIGN);
+            if of_bin.is_some_and(|of_bin| of_bin != size) {
+                return Err(broken("a free chunk is not of its bin's size"));
+            }
+            if self.blocks.word(at + 24)? != previous {
+                return Err(broken("the links of free chunks do not agree"));
+            }
+            previous = at;
+            at = self.blocks.word(at + 16)?;
+        }
+        if last != previous {
+            return Err(broken("a bin's last chunk is not the last of its list"));
+        }
+        Ok(())
+    }
+
+    /// A list of `fastbinsY`, whose links are mangled since 2.32.
+    fn single(&mut self, arena: &Arena, head: u64, size: u64) -> Fact<()> {
+        let mut at = head;
+        while at != 0 {
+            if self.chunk(arena, at)? != size {
+                return Err(broken("a fast chunk is not of its list's size"));
+            }
+            let link = self.blocks.word(at + 16)?;
+            let plain = link ^ ((at + 16) >> 12);
+            let is_next = |next: u64| next == 0 || arena.holds(next);
+            at = match [plain, link].into_iter().find(|next| is_next(*next)) {
+                Some(next) => next,
+                None => return Err(broken("a fast chunk leads out of its arena")),
+            };
+        }
+        Ok(())
+    }
+
+    /// Counts a chunk and gives its size.
+    fn chunk(&mut self, arena: &Arena, at: u64) -> Fact<u64> {
+        if self.chunks >= self.most {
+            return Err(over("chunks"));
+        }
+        if !arena.holds(at) {
+            return Err(broken("a free chunk lies outside its arena"));
+        }
+        let size = self.blocks.word(at + 8)? & !FLAGS;
+        let end = at.saturating_add(size);
+        if size < SMALLEST || size > arena.system_mem || !is_chunk(end) {
+            return Err(broken("a free chunk is larger than its arena"));
+        }
+        self.chunks += 1;
+        self.free = self.free.saturating_add(size);
+        if self.free > arena.system_mem {
+            return Err(broken("more is free than the arena holds"));
+        }
+        Ok(size)
+    }
+}
+
+/// Parts of memory that were read, each once.
+struct Blocks<'s, 'm> {
+    space: &'s Space<'m>,
+    blocks: HashMap<u64, Box<[u8]>>,
+    left: usize,
+}
+
+impl Blocks<'_, '_> {
+    fn word(&mut self, address: u64) -> Fact<u64> {
+        let start = address / BLOCK * BLOCK;
+        if !self.blocks.contains_key(&start) {
+            self.left = self.left.checked_sub(1).ok_or_else(|| over("pages"))?;
+            let mut block = vec![0; usize::try_from(BLOCK).unwrap_or_default()].into_boxed_slice();
+            self.space.read(start, &mut block)?;
+            self.blocks.insert(start, block);
+        }
+        let at = usize::try_from(address - start).unwrap_or_default();
+        let word = self.blocks.get(&start).and_then(|block| u64_at(block, at));
+        word.ok_or_else(|| broken("a chunk is not aligned"))
+    }
+}
+
+fn over(what: &str) -> Missing {
+    Missing::new(MissingKind::Refused, format!("the bound of {what} is reached"))
+}
