@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use memgap_ledger::account::{self, Account};
 use memgap_ledger::{ProcessLedger, Runtime, process};
 use memgap_reader::memory::{Bounds, Live, Space};
@@ -45,10 +45,8 @@ fn explain(
 }
 
 fn go(made: &ProcessLedger) -> Result<&Runtime> {
-    match &made.runtimes[..] {
-        [runtime] if runtime.name == "go" => Ok(runtime),
-        other => bail!("{other:?}; {:?}", made.absent),
-    }
+    let found = made.runtimes.iter().find(|runtime| runtime.name == "go");
+    found.with_context(|| format!("{:?}; {:?}", made.runtimes, made.absent))
 }
 
 #[test]

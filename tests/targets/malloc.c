@@ -24,6 +24,7 @@ static struct info info(void)
     struct info (*now)(void) = (struct info (*)(void))dlsym(RTLD_DEFAULT, "mallinfo2");
     if (now)
         return now();
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
     struct mallinfo old = mallinfo();
     return (struct info){
         .arena = (unsigned)old.arena,

@@ -55,6 +55,12 @@ fn sum(document: &Value, axis: &str) -> i64 {
     accounts.iter().filter(|a| a["axis"] == axis).filter_map(|a| a["bytes"].as_i64()).sum()
 }
 
+/// A runtime of a process, by its name.
+fn runtime<'d>(document: &'d Value, name: &str) -> &'d Value {
+    let all = document["runtimes"].as_array().expect("array");
+    all.iter().find(|runtime| runtime["name"] == name).expect("its books were read")
+}
+
 #[test]
 fn a_captured_container_is_explained() {
     let output = run(node(&["pod/shop/orders-0"]));
@@ -75,7 +81,7 @@ fn the_books_of_memgap_itself_close() {
     assert_eq!(sum(&document, "rss"), headline["rss"].as_i64().expect("known"));
     let whole = sum(&document, "rss") + sum(&document, "vsz");
     assert_eq!(whole, headline["vsz"].as_i64().expect("known"));
-    assert_eq!(document["runtimes"][0]["name"], "jemalloc");
+    runtime(&document, "jemalloc");
     assert!(headline["in_use"].as_i64().expect("known") > 0);
 }
 
@@ -239,7 +245,7 @@ fn an_endpoint_is_a_second_source() {
     });
     let args = ["explain", "self", "--json", "--endpoint", &url];
     let document = json(memgap(&args));
-    let runtime = &document["runtimes"][0];
+    let runtime = runtime(&document, "jemalloc");
     let second = &runtime["second_source"];
     assert_eq!((&second["name"], &second["in_use"]), (&Value::from(&*url), &Value::from(1 << 20)));
     let books = runtime["in_use"].as_i64().expect("known");
@@ -247,7 +253,7 @@ fn an_endpoint_is_a_second_source() {
 
     let document = json(memgap(&args));
     // Then the second source is what it tells of itself.
-    let second = &document["runtimes"][0]["second_source"];
+    let second = &self::runtime(&document, "jemalloc")["second_source"];
     assert_eq!(second["name"], "mallctl in this process");
     let absent = document["absent"].as_array().expect("array");
     let why = absent.iter().find(|a| a["what"] == "runtime").expect("told")["why"].to_string();

@@ -118,7 +118,8 @@ fn read(captured: &Captured, detail: Detail) -> Fact<Books> {
 fn find(captured: &Captured) -> Fact<Place> {
     let segment =
         Segment { offset: 0, address: 0, file_size: 0, memory_size: 0x1000, writable: true };
-    let elf = Elf { machine: 62, segments: vec![segment], sections: Vec::new() };
+    let (segments, sections) = (vec![segment], Vec::new());
+    let elf = Elf { machine: 62, segments, sections, is_static: false };
     let file = File::open("/dev/null").expect("a file of nothing");
     let mapped = Mapped { path: "/usr/bin/python3.9".to_owned(), bias: BASE };
     let image = Image { file, elf: &elf, mapped };
