@@ -14,7 +14,9 @@ use std::time::SystemTime;
 use anyhow::anyhow;
 use memgap_ledger::finding::Subject;
 use memgap_ledger::sample::CgroupSample;
-use memgap_ledger::{CgroupLedger, Missing, MissingKind, ProcessLedger, cgroup, host, process};
+use memgap_ledger::{
+    CgroupLedger, Coverage, Missing, MissingKind, ProcessLedger, cgroup, coverage, host, process,
+};
 use memgap_reader::probe::PROBES;
 use memgap_reader::{Depth, Endpoint, Error, Found, Limits, Reader, Roots, Target, read_endpoint};
 use serde::Serialize;
@@ -95,10 +97,11 @@ fn run(global: &Global, command: &Command) -> anyhow::Result<Answer> {
             let endpoint = look.endpoint.as_deref().map(str::parse).transpose()?;
             explain(&open(global)?, target, depth, endpoint.as_ref(), &output)
         }
+        Command::Ps(ps) if ps.coverage => cover_processes(&open(global)?, ps, &output),
         Command::Ps(ps) if ps.cgroups => list_cgroups(&open(global)?, ps, &output),
         Command::Ps(ps) => list_processes(&open(global)?, ps, &output),
         Command::Capture(capture) => save(&open(global)?, capture, &output),
-        Command::Probes { target: None } => list_probes(&[], &output),
+        Command::Probes { target: None } => list_probes(&[], None, &output),
         Command::Probes { target: Some(target) } => find_runtimes(&open(global)?, target, &output),
         Command::Accounts => output.text(json::accounts, table::accounts).map(Answer::whole),
         Command::Demo(args) => play(&open(global)?, args, &output),
@@ -177,20 +180,25 @@ fn explain(
 /// What the probes read in the processes of a target.
 fn find_runtimes(reader: &Reader, target: &str, output: &Output) -> anyhow::Result<Answer> {
     let samples = match reader.find(&target.parse()?)? {
-        Found::Process { pid, .. } => vec![reader.process(pid, Depth::Runtimes)?],
-        Found::Cgroup { path } => reader.members(&path, Depth::Runtimes)?,
-        Found::Host => reader.machine(Depth::Runtimes)?.processes,
+        Found::Process { pid, .. } => vec![reader.process(pid, Depth::Books)?],
+        Found::Cgroup { path } => reader.members(&path, Depth::Books)?,
+        Found::Host => reader.machine(Depth::Books)?.processes,
     };
-    let found: Vec<ProcessLedger> =
-        samples.iter().filter(|s| !s.runtimes.is_empty()).map(process::ledger).collect();
-    list_probes(&found, output)
+    let mut found: Vec<ProcessLedger> = samples.iter().map(process::ledger).collect();
+    let coverage = Coverage::of(&found);
+    found.retain(|p| !p.runtimes.is_empty() || p.absent.iter().any(|a| a.what == "runtime"));
+    list_probes(&found, Some(&coverage), output)
 }
 
-fn list_probes(found: &[ProcessLedger], output: &Output) -> anyhow::Result<Answer> {
+fn list_probes(
+    found: &[ProcessLedger],
+    coverage: Option<&Coverage>,
+    output: &Output,
+) -> anyhow::Result<Answer> {
     let probes: Vec<(&str, &str)> = PROBES.iter().map(|p| (p.name(), p.about())).collect();
     let in_part = found.iter().any(ProcessLedger::is_denied);
-    let document = || json::probes(&probes, found);
-    let text = output.text(document, |style| table::probes(&probes, found, style))?;
+    let document = || json::probes(&probes, found, coverage);
+    let text = output.text(document, |style| table::probes(&probes, found, coverage, style))?;
     Ok(Answer::of(text, in_part))
 }
 
@@ -212,6 +220,20 @@ fn list_processes(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<A
     let in_part = listed.iter().any(|p| p.headline.rss.point().is_none() && p.is_denied());
     let document = || json::processes(&listed);
     let text = output.text(document, |style| table::processes(&listed, style))?;
+    Ok(Answer::of(text, in_part))
+}
+
+/// How much of the anonymous memory of processes is explained.
+fn cover_processes(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> {
+    let samples = reader.machine(Depth::Books)?.processes;
+    let all = Ps { top: None, name: ps.name.clone(), cgroup: ps.cgroup.clone(), ..Ps::default() };
+    let listed = commands::ps::processes(samples.iter().map(process::ledger).collect(), &all);
+    let in_part = listed.iter().any(ProcessLedger::is_denied);
+    let whole = Coverage::of(&listed);
+    let mut programs = coverage::by_program(&listed);
+    programs.truncate(ps.top.unwrap_or(usize::MAX));
+    let document = || json::coverage(&whole, &programs);
+    let text = output.text(document, |style| view::coverage::table(&whole, &programs, style))?;
     Ok(Answer::of(text, in_part))
 }
 

@@ -1,5 +1,6 @@
 //! What people and programs see. Views know ledgers only: they read nothing.
 
+pub mod coverage;
 mod cuts;
 pub mod headline;
 pub mod json;

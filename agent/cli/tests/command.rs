@@ -86,6 +86,26 @@ fn the_books_of_memgap_itself_close() {
 }
 
 #[test]
+fn what_is_explained_and_what_is_not_is_the_whole() {
+    let document = json(node(&["ps", "--coverage", "--json"]));
+    let bytes = |rows: &Value| -> i64 {
+        let rows = rows.as_array().expect("array").iter();
+        rows.filter(|r| r["name"] != "skew" && r["name"] != "cut")
+            .map(|r| r["bytes"].as_i64().expect("known"))
+            .sum()
+    };
+    let programs = document["programs"].as_array().expect("array");
+    for one in programs.iter().chain([&document["coverage"]]) {
+        let whole = bytes(&one["explained"]) + bytes(&one["residual"]);
+        assert_eq!(Some(whole), one["anonymous"].as_i64(), "{one}");
+    }
+    let sum: i64 = programs.iter().map(|one| one["rss"].as_i64().expect("known")).sum();
+    assert_eq!(Some(sum), document["coverage"]["rss"].as_i64());
+    let own = json(memgap(&["probes", "self", "--json"]));
+    assert_eq!(own["coverage"]["processes"], 1);
+}
+
+#[test]
 fn lists_are_sorted_filtered_and_cut() {
     let all = json(node(&["ps", "--json"]));
     let rss = |line: &Value| line["headline"]["rss"].as_i64().expect("known");

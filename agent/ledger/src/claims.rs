@@ -75,6 +75,7 @@ fn book_one(claim: &Claim, found: Found, split: &mut Split) {
         let figure = Figure::interval(signed(low), signed(resident), signed(bytes.min(found.high)));
         let charged = scale(found.charged, resident, found.resident);
         split.add(part.account, figure, signed(charged));
+        split.own(&claim.owner, signed(charged));
         if part.account == Account::HeapInUse {
             split.in_use = Some(in_use(split.in_use, part.bytes, figure, resident, found));
         }

@@ -35,6 +35,8 @@ pub struct ProcessLedger {
     /// The anonymous accounts and lazily freed memory as a cgroup is charged for
     /// them: shared pages divided among their mappers.
     pub charged: Vec<(Account, i64)>,
+    /// What of it the books of each runtime or allocator explain, by their owner.
+    pub owners: Vec<(String, i64)>,
     /// How old the walk behind it is; `None` without one.
     pub walk_age: Option<Duration>,
     /// Locked file and shared pages, where a walk told them.
@@ -103,6 +105,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
             .chain(&[Account::LazyFree])
             .filter_map(|a| split.charged.get(a).map(|bytes| (*a, *bytes)))
             .collect(),
+        owners: split.owners.into_iter().collect(),
         walk_age: walk.map(|w| w.age),
         locked_file: walk.map_or(Figure::Absent, |w| Figure::exact(locked_file(&w.areas))),
         absent,

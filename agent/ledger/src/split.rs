@@ -18,6 +18,8 @@ pub(crate) struct Split {
     pub rss: BTreeMap<Account, Figure>,
     /// Anonymous bytes by account, shared pages divided among their mappers.
     pub charged: BTreeMap<Account, i64>,
+    /// Of those, what claims found, by owner.
+    pub owners: BTreeMap<String, i64>,
     /// What claims said twice or beyond their ranges.
     pub cut: u64,
     /// In-use bytes of the claims, by where they are (law P3).
@@ -155,6 +157,11 @@ impl Split {
         let (low, high) = (change.min(0), change.max(0));
         let charged = self.charged.get(&heap).copied().unwrap_or(0);
         self.add(heap, Figure::interval(low, change, high), change.max(-charged));
+    }
+
+    pub(crate) fn own(&mut self, owner: &str, charged: i64) {
+        let sum = self.owners.entry(owner.to_owned()).or_default();
+        *sum = sum.saturating_add(charged);
     }
 
     pub(crate) fn add(&mut self, account: Account, figure: Figure, charged: i64) {

@@ -8,8 +8,8 @@ use memgap_ledger::account::{self, Account, Scope};
 use memgap_ledger::finding::{Subject, findings};
 use memgap_ledger::sample::{CgroupSample, HostSample, ProcessSample};
 use memgap_ledger::{
-    Absence, CgroupLedger, Figure, Ledger, Machine, Missing, ProcessLedger, cgroup, gap, host,
-    process,
+    Absence, CgroupLedger, Coverage, Figure, Ledger, Machine, Missing, ProcessLedger, cgroup, gap,
+    host, process,
 };
 use proptest::prelude::*;
 
@@ -69,6 +69,17 @@ proptest! {
         }
         if let Some(vsz) = made.headline.vsz.point() {
             prop_assert_eq!(made.ledger.total(), vsz);
+        }
+    }
+
+    #[test]
+    fn what_books_explain_is_part_of_what_the_kernel_counts(sample in any::process(Scale::Real)) {
+        let made = process::ledger(&sample);
+        let coverage = Coverage::of([&made]);
+        prop_assert!(coverage.owners.values().all(|bytes| *bytes >= 0));
+        // A walk that is dated is brought forward, and then its heap may be too small.
+        if sample.walk.as_ref().is_ok_and(|walk| walk.age.is_zero()) {
+            prop_assert!(coverage.mappings() >= 0, "{coverage:?}");
         }
     }
 

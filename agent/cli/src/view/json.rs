@@ -1,6 +1,7 @@
 //! The JSON documents, described by `docs/schema/memgap-1.json`. Bytes are
 //! integers; what is not known is `null` with its reason in `absent`, never 0.
 
+mod coverage;
 mod explanation;
 mod headline;
 mod runtime;
@@ -9,11 +10,13 @@ mod scope;
 use std::time::SystemTime;
 
 use memgap_ledger::finding::Subject;
-use memgap_ledger::{CgroupLedger, Missing, ProcessLedger, Scope};
+use memgap_ledger::{CgroupLedger, Coverage, Missing, ProcessLedger, Scope};
 use serde::Serialize;
 
 use super::reason;
 use super::time::rfc3339;
+use coverage::CoverageJson;
+pub use coverage::coverage;
 use explanation::{AbsentJson, absent, lacking};
 pub use explanation::{axis, explanation};
 use headline::{Headline, headline_of};
@@ -85,6 +88,8 @@ struct AccountHelp {
 pub struct Probes {
     probes: Vec<ProbeHelp>,
     found: Vec<FoundIn>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coverage: Option<CoverageJson>,
 }
 
 #[derive(Debug, Serialize)]
@@ -149,8 +154,13 @@ pub fn cgroups(cgroups: &[CgroupLedger]) -> Cgroups {
     Cgroups { cgroups: cgroups.iter().map(|c| line(Subject::Cgroup(c))).collect() }
 }
 
-/// The probes by name, and the processes in which they found something.
-pub fn probes(probes: &[(&str, &str)], found: &[ProcessLedger]) -> Probes {
+/// The probes by name, the processes in which they found something, and how much of
+/// the memory of all that were asked for is explained.
+pub fn probes(
+    probes: &[(&str, &str)],
+    found: &[ProcessLedger],
+    coverage: Option<&Coverage>,
+) -> Probes {
     let help = |(name, about): &(&str, &str)| ProbeHelp {
         name: (*name).to_owned(),
         about: (*about).to_owned(),
@@ -161,7 +171,11 @@ pub fn probes(probes: &[(&str, &str)], found: &[ProcessLedger]) -> Probes {
         lacks.retain(|lack| lack.what == "runtime");
         FoundIn { scope: scope(subject, &[]), runtimes: runtimes(subject), absent: absent(lacks) }
     };
-    Probes { probes: probes.iter().map(help).collect(), found: found.iter().map(one).collect() }
+    Probes {
+        probes: probes.iter().map(help).collect(),
+        found: found.iter().map(one).collect(),
+        coverage: coverage.map(CoverageJson::from),
+    }
 }
 
 /// Every account of every scope.

@@ -1,7 +1,9 @@
 //! Tables: processes, cgroups, accounts.
 
 use memgap_ledger::size::iec;
-use memgap_ledger::{CgroupLedger, Figure, Identity, Missing, ProcessLedger, Runtime, Scope};
+use memgap_ledger::{
+    CgroupLedger, Coverage, Figure, Identity, Missing, ProcessLedger, Runtime, Scope,
+};
 
 use super::headline::cgroup_name;
 use super::json::{Counts, axis};
@@ -88,8 +90,14 @@ pub fn accounts(style: &Style) -> String {
     sections.join("\n")
 }
 
-/// The probes, and what each found in a process.
-pub fn probes(probes: &[(&str, &str)], found: &[ProcessLedger], style: &Style) -> String {
+/// The probes, what each found in a process, and how much of the memory of all that
+/// were asked for is explained.
+pub fn probes(
+    probes: &[(&str, &str)],
+    found: &[ProcessLedger],
+    coverage: Option<&Coverage>,
+    style: &Style,
+) -> String {
     let mut text = String::new();
     for (name, about) in probes {
         let name = style.paint(Ink::Strong, &pad(name, 11));
@@ -108,6 +116,9 @@ pub fn probes(probes: &[(&str, &str)], found: &[ProcessLedger], style: &Style) -
         for lack in process.absent.iter().filter(|a| a.what == "runtime") {
             text += &format!("  {}\n", style.wrap(&format!("not read: {}", lack.missing), 2, 4));
         }
+    }
+    if let Some(coverage) = coverage {
+        text += &format!("\n{}", super::coverage::summary(coverage, style));
     }
     text
 }

@@ -3,10 +3,11 @@
 use std::time::UNIX_EPOCH;
 
 use jsonschema::Validator;
+use memgap_ledger::coverage::by_program;
 use memgap_ledger::finding::Subject;
 use memgap_ledger::sample::{CgroupSample, CgroupVersion, ProcessKind, ProcessSample};
 use memgap_ledger::{
-    CgroupLedger, Missing, MissingKind, ProcessLedger, Scope, cgroup, host, process,
+    CgroupLedger, Coverage, Missing, MissingKind, ProcessLedger, Scope, cgroup, host, process,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -14,7 +15,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::samples;
 use super::terminal::Style;
-use super::{json, page, reason, table};
+use super::{coverage, json, page, reason, table};
 
 const PAGE: Style = Style { width: 80, color: false, unicode: true };
 const ASCII: Style = Style { unicode: false, ..PAGE };
@@ -130,6 +131,16 @@ fn tables_hold_one_line_each() {
 }
 
 #[test]
+fn coverage_tells_who_explains_what() {
+    let processes = processes();
+    insta::assert_snapshot!(coverage::table(
+        &Coverage::of(&processes),
+        &by_program(&processes),
+        &PAGE
+    ));
+}
+
+#[test]
 fn no_line_is_wider_than_the_page_nor_moves_the_cursor() {
     let host = host::ledger(&samples::machine());
     let (processes, cgroups) = (processes(), cgroups());
@@ -139,6 +150,7 @@ fn no_line_is_wider_than_the_page_nor_moves_the_cursor() {
                 table::processes(&processes, &style),
                 table::cgroups(&cgroups, &style),
                 table::accounts(&style),
+                coverage::table(&Coverage::of(&processes), &by_program(&processes), &style),
                 page::page(Subject::Host(&host), &[], &style),
             ];
             pages.extend(processes.iter().map(|p| page::page(Subject::Process(p), &[], &style)));

@@ -1,0 +1,88 @@
+//! `memgap ps --coverage`: how much of anonymous memory is explained, and by whom.
+
+use memgap_ledger::size::iec;
+use memgap_ledger::{Coverage, coverage};
+
+use super::terminal::{Ink, Style, pad};
+
+/// What explains it, by bytes: books by their owner, then what the kernel tells.
+pub fn explained(of: &Coverage) -> Vec<(&str, i64)> {
+    let mut rows: Vec<_> = of.owners.iter().map(|(owner, bytes)| (&**owner, *bytes)).collect();
+    rows.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    rows.extend([("mappings", of.mappings()), ("lazy_free", of.lazy_free)]);
+    rows
+}
+
+/// What nothing explains, by account, and what was cut.
+pub fn residual(of: &Coverage) -> Vec<(&'static str, i64)> {
+    let bytes = |account| of.residual.get(&account).copied().unwrap_or(0);
+    let rows = coverage::RESIDUAL.iter().map(|account| (account.name(), bytes(*account)));
+    rows.chain([("cut", of.cut)]).collect()
+}
+
+/// A part of a whole; none of a whole that is nothing.
+pub fn share(part: i64, whole: i64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+/// The whole, then each program in the order given.
+pub fn table(all: &Coverage, programs: &[(String, Coverage)], style: &Style) -> String {
+    let head = format!(
+        "{} {:>9} {:>9} {:>9} {:>9} {:>8}  BOOKS OF",
+        pad("PROGRAM", 15),
+        "PROCESSES",
+        "RSS",
+        "PSS_ANON",
+        "RESIDUAL",
+        "SHARE",
+    );
+    let mut text = summary(all, style) + "\n" + &style.paint(Ink::Strong, &head) + "\n";
+    for (name, of) in programs {
+        let figures = format!(
+            "{} {:>9} {:>9} {:>9} {:>9} {:>8}",
+            pad(&style.fit(name, 15), 15),
+            of.processes,
+            iec(of.rss),
+            iec(of.anonymous),
+            iec(of.unexplained()),
+            percent(of.unexplained(), of.anonymous),
+        );
+        let owners: Vec<&str> = of.owners.keys().map(String::as_str).collect();
+        let room = style.width.saturating_sub(figures.len() + 2);
+        text += format!("{figures}  {}", style.fit(&owners.join(" "), room)).trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// What explains the anonymous memory of some processes.
+pub fn summary(of: &Coverage, style: &Style) -> String {
+    let title = format!(
+        "{} of anonymous memory in {} processes, whose RSS is {}",
+        iec(of.anonymous),
+        of.processes,
+        iec(of.rss)
+    );
+    let row = |name: &str, bytes: i64| {
+        let share = percent(bytes, of.anonymous);
+        format!("  {} {:>9} {share:>8}\n", pad(&style.fit(name, 24), 24), iec(bytes))
+    };
+    let mut text = style.paint(Ink::Strong, &style.wrap(&title, 0, 2)) + "\n";
+    for (name, bytes) in explained(of) {
+        text += &row(name, bytes);
+    }
+    for (name, bytes) in residual(of) {
+        text += &style.paint(Ink::Faint, &row(name, bytes));
+    }
+    let line = format!(
+        "residual {}: {} of anonymous memory, {} of RSS",
+        iec(of.unexplained()),
+        percent(of.unexplained(), of.anonymous),
+        percent(of.unexplained(), of.rss)
+    );
+    text + &style.paint(Ink::Strong, &line) + "\n"
+}
+
+fn percent(part: i64, whole: i64) -> String {
+    share(part, whole).map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0))
+}
