@@ -11,6 +11,7 @@ use crate::identity::Identity;
 use crate::ledger::Ledger;
 use crate::lru::{self, Lists};
 use crate::members::{self, Members};
+use crate::runtime::BusyGc;
 use crate::sample::{CgroupSample, CgroupVersion, MemoryStat};
 
 /// What one cgroup's memory is.
@@ -36,6 +37,8 @@ pub struct CgroupLedger {
     pub processes: Option<usize>,
     /// Names of the runtimes and allocators whose books were read in its processes.
     pub runtimes: Vec<String>,
+    /// Of its processes' garbage collectors the one that ran most often lately.
+    pub busiest_gc: Option<BusyGc>,
     /// What could not be read, and why.
     pub absent: Vec<Absence>,
 }
@@ -78,6 +81,11 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
         ledger,
         processes: members.ok().map(<[_]>::len),
         runtimes,
+        busiest_gc: members
+            .iter()
+            .flat_map(|members| members.iter())
+            .filter_map(|process| BusyGc::of(process))
+            .max_by_key(|busy| busy.per_minute),
         absent,
     }
 }

@@ -5,6 +5,8 @@
 use crate::{CgroupLedger, Figure, HostLedger, ProcessLedger};
 
 mod address_space;
+mod ballast;
+mod gc_churn;
 mod hidden_working_set;
 mod lazy_free;
 mod reclaimable_working_set;
@@ -74,6 +76,8 @@ pub const ALL: &[Diagnosis] = &[
     Diagnosis { id: hidden_working_set::ID, find: hidden_working_set::find },
     Diagnosis { id: reclaimable_working_set::ID, find: reclaimable_working_set::find },
     Diagnosis { id: address_space::ID, find: address_space::find },
+    Diagnosis { id: ballast::ID, find: ballast::find },
+    Diagnosis { id: gc_churn::ID, find: gc_churn::find },
 ];
 
 /// Everything that is found, the most urgent first.

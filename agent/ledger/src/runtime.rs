@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::process::ProcessLedger;
 use crate::second::SecondSource;
 
 /// A runtime or allocator in a process, in the words of its own books.
@@ -56,6 +57,52 @@ pub struct Gc {
     pub percent: Option<u32>,
     /// Bytes that it was told to stay below (`GOMEMLIMIT`, `-Xmx`).
     pub limit: Option<u64>,
+    /// What it did lately, where it was read twice.
+    pub recent: Option<RecentGc>,
+}
+
+/// What a garbage collector did between two readings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecentGc {
+    /// Collections.
+    pub cycles: u64,
+    /// The time between the readings.
+    pub over: Duration,
+}
+
+/// The garbage collector that ran most often lately.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusyGc {
+    /// Process id.
+    pub pid: u32,
+    /// Name of the process.
+    pub process: String,
+    /// Name of the runtime.
+    pub runtime: String,
+    /// Collections a minute, rounded down.
+    pub per_minute: u64,
+}
+
+impl RecentGc {
+    /// Collections a minute, rounded down; `None` where no time has passed.
+    pub fn per_minute(&self) -> Option<u64> {
+        let minute = u128::from(self.cycles) * Duration::from_mins(1).as_nanos();
+        u64::try_from(minute.checked_div(self.over.as_nanos())?).ok()
+    }
+}
+
+impl BusyGc {
+    /// The busiest one of a process, if any was read twice.
+    pub fn of(process: &ProcessLedger) -> Option<Self> {
+        let rate = |runtime: &&Runtime| runtime.gc.as_ref()?.recent?.per_minute();
+        let busiest = process.runtimes.iter().max_by_key(rate)?;
+        Some(Self {
+            pid: process.pid,
+            process: process.name.clone(),
+            runtime: busiest.name.clone(),
+            per_minute: rate(&busiest)?,
+        })
+    }
 }
 
 impl Runtime {

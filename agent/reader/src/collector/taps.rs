@@ -5,8 +5,9 @@
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
+use memgap_ledger::runtime::RecentGc;
 use memgap_ledger::sample::ProcessSample;
-use memgap_ledger::{Fact, Missing, MissingKind};
+use memgap_ledger::{Fact, Missing, MissingKind, Runtime};
 
 use super::tracked::{Round, Tracked};
 use super::{CollectionStats, Collector, thread_cpu};
@@ -119,6 +120,17 @@ fn in_order(mut due: Vec<Due>) -> Vec<Due> {
     due
 }
 
+/// Tells what a runtime's collector did since its books `before` were read.
+fn add_recent(runtime: &mut Runtime, before: &[Fact<Books>], over: Duration) {
+    let mut then = before.iter().flatten().map(|books| &books.runtime);
+    let is_same = |then: &&Runtime| then.name == runtime.name && then.file == runtime.file;
+    let then = then.find(is_same).and_then(|then| then.gc.as_ref()?.cycles);
+    if let (Some(gc), Some(then)) = (&mut runtime.gc, then) {
+        let cycles = gc.cycles.and_then(|now| now.checked_sub(then));
+        gc.recent = cycles.map(|cycles| RecentGc { cycles, over });
+    }
+}
+
 impl Tap {
     /// Of a process that is met in a collection for the first time.
     pub fn new(round: u64) -> Self {
@@ -164,6 +176,7 @@ impl Tap {
         round: u64,
     ) -> Fact<()> {
         // A new process may just be turning into its program.
+        let before = (std::mem::take(&mut self.books), self.read);
         let (wait, wait_anyway) = if self.looks == 0 { (1, 1) } else { (AGAIN, SAME) };
         *self = Self {
             looks: self.looks + 1,
@@ -181,7 +194,11 @@ impl Tap {
         if !self.refused.is_empty() {
             self.look_anyway = round + wait.min(SOON);
         }
-        self.books = self.refused.iter().map(|refused| Err(refused.why.clone())).collect();
+        if self.has_runtimes() {
+            (self.books, self.read) = before;
+        } else {
+            self.books = self.refused.iter().map(|refused| Err(refused.why.clone())).collect();
+        }
         Ok(())
     }
 
@@ -191,13 +208,18 @@ impl Tap {
 
     /// Reads the books anew, where the memory could be opened.
     pub fn read(&mut self, memory: &Fact<Live>, round: u64) {
-        self.read = Instant::now();
+        let now = Instant::now();
+        let over = now.saturating_duration_since(self.read);
         let refused = self.refused.iter().map(|refused| Err(refused.why.clone()));
         let read = self.runtimes.iter().map(|runtime| match memory {
             Ok(memory) => runtime.read(&Space::new(memory, Bounds::COUNTERS), Detail::Counters),
             Err(lack) => Err(lack.clone()),
         });
-        self.books = refused.chain(read).collect();
+        let mut books: Vec<_> = refused.chain(read).collect();
+        for books in books.iter_mut().flatten() {
+            add_recent(&mut books.runtime, &self.books, over);
+        }
+        (self.books, self.read) = (books, now);
         if self.books[self.refused.len()..].iter().any(Result::is_err) {
             // Another program may run in the process by now.
             self.look_anyway = round + 1;
@@ -237,6 +259,8 @@ impl Tap {
 mod tests {
     use std::collections::BTreeMap;
 
+    use memgap_ledger::runtime::Gc;
+
     use super::*;
     use crate::budget::Budget;
 
@@ -255,6 +279,24 @@ mod tests {
         assert_eq!(pids(&[(1, 4, 100 * MICRO), (2, 1, 10 * MICRO)]), [1, 2]);
         // What costs nothing measurable is no exception.
         assert_eq!(pids(&[(2, 1, Duration::ZERO), (1, u64::MAX, 100 * MICRO)]), [1, 2]);
+    }
+
+    #[test]
+    fn what_a_collector_did_is_told_between_two_readings() {
+        let said = |file: &str, cycles| Runtime {
+            file: file.to_owned(),
+            gc: Some(Gc { cycles: Some(cycles), ..Gc::default() }),
+            ..Runtime::named("go")
+        };
+        let before = [Ok(Books { runtime: said("/a", 5), claims: Vec::new() })];
+        let over = Duration::from_secs(10);
+        for (mut now, cycles) in
+            [(said("/a", 8), Some(3)), (said("/b", 8), None), (said("/a", 1), None)]
+        {
+            add_recent(&mut now, &before, over);
+            let recent = now.gc.and_then(|gc| gc.recent);
+            assert_eq!(recent, cycles.map(|cycles| RecentGc { cycles, over }));
+        }
     }
 
     /// Rounds of a policy over processes of such costs: how often each is read.

@@ -208,13 +208,12 @@ pub(super) fn read(
     space.read(at.wrapping_add(bias), &mut cycles)?;
     let c = read.controller;
     let gc = Gc {
-        name: None,
         cycles: Some(u32::from_le_bytes(cycles).into()),
         paused: read.stats.map(|s| Duration::from_nanos(s.paused)),
         live: c.marked,
-        goal: None,
         percent: u32::try_from(c.percent).ok(),
         limit: Some(c.limit).filter(|limit| *limit != u64::MAX >> 1),
+        ..Gc::default()
     };
     let runtime = Runtime {
         version: variables.version.clone(),

@@ -107,9 +107,8 @@ fn gc(
         live: counters
             .filter(|c| c.collections > 0 && collector != Collector::Z)
             .map(|counters| counters.used),
-        goal: None,
-        percent: None,
         limit: Some(limit),
+        ..Gc::default()
     }
 }
 

@@ -1,0 +1,27 @@
+//! Heap that is in use by a runtime's books and not in memory: a ballast.
+
+use super::{Finding, Severity, Subject, confidence};
+use crate::figure::signed;
+use crate::size::iec;
+
+pub const ID: &str = "ballast";
+
+pub fn find(subject: Subject<'_>) -> Option<Finding> {
+    let Subject::Process(process) = subject else { return None };
+    let in_use = process.in_use?;
+    let bytes = in_use.untouched.point()?;
+    // Every heap has pages that were given out and not written yet.
+    let total = signed(in_use.total);
+    (bytes >= 64 << 20 && bytes >= total / 4).then(|| Finding {
+        id: ID,
+        bytes: in_use.untouched,
+        severity: Severity::Info,
+        confidence: confidence(in_use.untouched),
+        summary: format!("{} of what is in use was never written: it takes no memory", iec(bytes)),
+        evidence: vec![
+            format!("in use {} by the books", iec(total)),
+            format!("of that {} in memory", iec(in_use.resident.point().unwrap_or(0))),
+        ],
+        remedy: "size by RSS and required, not by in use; a ballast that is to delay garbage collection is better told as GOMEMLIMIT or -Xms",
+    })
+}
