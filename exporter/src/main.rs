@@ -109,6 +109,9 @@ fn record(stats: &CollectionStats) {
     telemetry::walks_dropped(stats.dropped);
     telemetry::probes_skipped(stats.taps_skipped);
     telemetry::probes_reopened(stats.reopened);
+    telemetry::probe_files(true, stats.files.hits);
+    telemetry::probe_files(false, stats.files.misses);
+    telemetry::probes_resolved(stats.files.resolved);
     telemetry::oldest_books(stats.oldest_books);
     for ((probe, kind), count) in &stats.probe_errors {
         telemetry::probe_errors(probe, *kind, *count);

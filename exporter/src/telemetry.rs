@@ -112,6 +112,18 @@ pub fn probes_reopened(count: u64) {
     counter!("memgap_exporter_probes_reopened_total").increment(count);
 }
 
+/// Counts mapped files that were known already, or not, when a process was looked at
+/// for runtimes.
+pub fn probe_files(is_known: bool, count: u64) {
+    let result = if is_known { "hit" } else { "miss" };
+    counter!("memgap_exporter_probe_files_total", "result" => result).increment(count);
+}
+
+/// Counts searches for a runtime's variables, each once for a file at best.
+pub fn probes_resolved(count: u64) {
+    counter!("memgap_exporter_probes_resolved_total").increment(count);
+}
+
 /// Records how old the oldest books are that are exported.
 pub fn oldest_books(age: Duration) {
     gauge!("memgap_exporter_books_oldest_seconds").set(age.as_secs_f64());
@@ -178,6 +190,14 @@ fn describe() {
     describe_counter!(
         "memgap_exporter_probes_reopened_total",
         "Processes whose memory was opened anew for their books, for want of file descriptors."
+    );
+    describe_counter!(
+        "memgap_exporter_probe_files_total",
+        "Mapped files that were met when processes were looked at for runtimes: known already, or not."
+    );
+    describe_counter!(
+        "memgap_exporter_probes_resolved_total",
+        "Searches for the variables of a runtime or allocator in the memory of a process."
     );
     describe_gauge!(
         "memgap_exporter_books_oldest_seconds",

@@ -42,6 +42,20 @@ fn the_same_collection_is_served_in_every_form() {
 }
 
 #[test]
+fn nothing_is_read_when_a_scraper_asks() {
+    let daemon = Daemon::ready(&["--interval", "60m"]);
+    // The first answer may load what it needs.
+    daemon.get("/metrics");
+    let before = daemon.read_so_far();
+    for _ in 0..50 {
+        assert_eq!(daemon.get("/metrics").status, 200);
+        assert_eq!(daemon.ask("GET", "/metrics", OPEN_METRICS).status, 200);
+    }
+    // Sockets are not in these figures, files of any file system are.
+    assert_eq!(daemon.read_so_far(), before);
+}
+
+#[test]
 fn only_what_exists_is_answered_and_only_to_reads() {
     let daemon = Daemon::ready(&["--web.telemetry-path", "/m"]);
     for path in ["/m", "/healthz", "/readyz", "/"] {

@@ -153,6 +153,8 @@ fn own() -> String {
     telemetry::walks_dropped(1);
     telemetry::probes_skipped(1);
     telemetry::probes_reopened(1);
+    telemetry::probe_files(true, 1);
+    telemetry::probes_resolved(1);
     telemetry::oldest_books(Duration::ZERO);
     telemetry::probe_errors("go", MissingKind::Malformed, 1);
     telemetry::errors("smaps", MissingKind::Denied, 1);

@@ -253,7 +253,10 @@ fn thread_cpu() -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Child, Command};
+
     use super::*;
+    use crate::memory::Live;
     use crate::reader::Roots;
 
     #[test]
@@ -267,6 +270,60 @@ mod tests {
             let own = machine.processes.iter().find(|p| p.pid == std::process::id());
             assert!(own.and_then(|p| p.counters.as_ref().ok()).is_some_and(|c| c.rss > 0));
         }
+    }
+
+    /// A child that is ended with the test, be it a failure.
+    struct Kid(Child);
+
+    impl Drop for Kid {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn beyond_the_limit_of_open_files_books_are_read_all_the_same() {
+        let kid = Kid(Command::new("sleep").arg("600").spawn().expect("it starts"));
+        let reader = Reader::open(Roots::default()).expect("procfs is mounted");
+        let mut collector = Collector::new(reader, WalkPolicy::default()).with_probe_share(1.0);
+        collector.max_handles = 0;
+        // Where many processes start at once some wait for the next collection.
+        for _ in 0..100 {
+            let (machine, stats) = collector.collect().expect("procfs is readable");
+            assert_eq!(stats.handles, 0);
+            let sample = machine.processes.iter().find(|p| p.pid == kid.0.id());
+            let runtimes = sample.map(|p| p.runtimes.as_slice()).unwrap_or_default();
+            if runtimes.iter().flatten().any(|runtime| runtime.name == "glibc") {
+                assert!(stats.reopened > 0);
+                return;
+            }
+        }
+        panic!("the books of its malloc were never read");
+    }
+
+    #[test]
+    fn handles_stay_within_the_limit() {
+        let kids: Vec<Kid> = (0..4)
+            .map(|_| Kid(Command::new("sleep").arg("600").spawn().expect("it starts")))
+            .collect();
+        let reader = Reader::open(Roots::default()).expect("procfs is mounted");
+        let mut collector = Collector::new(reader, WalkPolicy::default()).with_probe_share(1.0);
+        let (_, first) = collector.collect().expect("procfs is readable");
+        // Room for some memories beside one handle for each process.
+        let limit = first.processes + 2 * Live::HANDLES + 1;
+        collector.max_handles = limit;
+        for tracked in collector.tracked.values_mut() {
+            tracked.tap = taps::Tap::new(0);
+        }
+        for _ in 0..100 {
+            let (_, stats) = collector.collect().expect("procfs is readable");
+            assert!(stats.handles <= limit, "{} of {limit}", stats.handles);
+            if stats.reopened > 0 && stats.handles + Live::HANDLES > limit {
+                return drop(kids);
+            }
+        }
+        panic!("the limit was never reached");
     }
 
     #[test]

@@ -81,6 +81,17 @@ impl Daemon {
         self.ask("GET", path, "")
     }
 
+    /// Bytes and calls of `read` so far, as the kernel counts them in `/proc/PID/io`.
+    pub fn read_so_far(&self) -> (u64, u64) {
+        let text = std::fs::read_to_string(format!("/proc/{}/io", self.child.id()));
+        let text = text.expect("the daemon runs");
+        let of = |key: &str| {
+            let value = text.lines().find_map(|line| line.strip_prefix(key));
+            value.and_then(|value| value.trim().parse().ok()).expect("a figure")
+        };
+        (of("rchar:"), of("syscr:"))
+    }
+
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).expect("the exporter listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
