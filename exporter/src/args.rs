@@ -69,6 +69,13 @@ pub struct Args {
     #[arg(long = "probe.budget", value_name = "SHARE", default_value = "0.005", value_parser = share)]
     pub probe_budget: f64,
 
+    /// Endpoint that a process tells its own memory at, as a second source:
+    /// TARGET=URL. TARGET is a pid, a process name, unit/NAME, container/ID,
+    /// pod/[NAMESPACE/]NAME or cgroup:/path; of several processes the largest
+    /// counts. URL is <http://ADDRESS:PORT/path> or unix:/path/of/socket. Repeatable.
+    #[arg(long = "endpoint", value_name = "TARGET=URL", value_parser = named)]
+    pub endpoints: Vec<(String, String)>,
+
     /// Least level to log: error, warn, info, debug.
     #[arg(long = "log.level", value_name = "LEVEL", default_value_t = Level::INFO)]
     pub log_level: Level,
@@ -115,6 +122,12 @@ fn duration(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = number.parse().map_err(|_| format!("{number:?} is no whole number"))?;
     Ok(Duration::from_millis(number.saturating_mul(millis)))
+}
+
+fn named(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(target, _)| !target.is_empty());
+    let (target, url) = pair.ok_or_else(|| "give TARGET=URL".to_owned())?;
+    Ok((target.to_owned(), url.to_owned()))
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -8,6 +8,7 @@
 pub mod args;
 pub mod collect;
 pub mod encode;
+pub mod endpoints;
 pub mod gc;
 pub mod limit;
 mod negotiate;

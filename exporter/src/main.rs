@@ -10,12 +10,13 @@ use anyhow::Context;
 use clap::Parser;
 use memgap_exporter::args::Args;
 use memgap_exporter::collect::{self, Pipeline};
+use memgap_exporter::endpoints::{Endpoint, MAX_ENDPOINTS};
 use memgap_exporter::routes::{self, Answers};
 use memgap_exporter::server;
 use memgap_exporter::stage::Stage;
 use memgap_exporter::telemetry::{self, Telemetry};
 use memgap_ledger::sample::MachineSample;
-use memgap_reader::{CollectionStats, Collector, Reader, Roots, WalkPolicy};
+use memgap_reader::{CollectionStats, Collector, Reader, Roots, Target, WalkPolicy};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -52,11 +53,14 @@ async fn run(args: &Args, pipeline: Pipeline) -> anyhow::Result<()> {
     })?;
     let mut collector =
         Collector::new(reader, walk_policy(args)).with_probe_share(args.probe_budget);
+    let endpoints = endpoints(args)?;
     let (publish, published) = watch::channel(None);
     let interval = args.interval;
     thread::Builder::new()
         .name("collect".to_owned())
-        .spawn(move || collect::run(|| read(&mut collector), pipeline, interval, &publish))
+        .spawn(move || {
+            collect::run(|| read(&mut collector, &endpoints), pipeline, interval, &publish);
+        })
         .context("can not start the collection thread")?;
 
     let answers = Answers { published, started: Instant::now(), interval };
@@ -78,12 +82,35 @@ fn walk_policy(args: &Args) -> WalkPolicy {
     }
 }
 
+/// Starts to ask what the command line names.
+fn endpoints(args: &Args) -> anyhow::Result<Vec<Endpoint>> {
+    let named = &args.endpoints;
+    anyhow::ensure!(named.len() <= MAX_ENDPOINTS, "--endpoint: at most {MAX_ENDPOINTS} are asked");
+    let start = |(target, url): &(String, String)| {
+        let url: memgap_reader::Endpoint = url.parse()?;
+        let of: Target = target.parse()?;
+        let is_process = !matches!(of, Target::Own | Target::Host);
+        anyhow::ensure!(is_process, "--endpoint {target}={url}: name the process that it is of");
+        let pick = Box::new(move |sample: &_| of.pick(sample));
+        let ask = move || {
+            let answer = memgap_reader::read_endpoint(&url, &memgap_reader::Limits::default());
+            answer.map(|answer| answer.told(&url))
+        };
+        Endpoint::start(target.clone(), pick, ask, args.interval)
+            .context("can not start the thread of an endpoint")
+    };
+    named.iter().map(start).collect()
+}
+
 /// Collects once and records what it cost. Without a list of processes nothing
 /// true can be said, so nothing is.
-fn read(collector: &mut Collector) -> Option<MachineSample> {
+fn read(collector: &mut Collector, endpoints: &[Endpoint]) -> Option<MachineSample> {
     match collector.collect() {
-        Ok((sample, stats)) => {
+        Ok((mut sample, stats)) => {
             record(&stats);
+            for endpoint in endpoints {
+                endpoint.add_to(&mut sample);
+            }
             Some(sample)
         }
         Err(missing) => {

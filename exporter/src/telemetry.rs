@@ -135,6 +135,19 @@ pub fn probe_errors(probe: &'static str, kind: MissingKind, count: u64) {
         .increment(count);
 }
 
+/// Counts an answer of an endpoint, or that it gave none.
+pub fn endpoint_asked(endpoint: &str, outcome: &'static str) {
+    let endpoint = endpoint.to_owned();
+    counter!("memgap_exporter_endpoint_scrapes_total", "endpoint" => endpoint, "outcome" => outcome)
+        .increment(1);
+}
+
+/// Counts an answer of an endpoint whose process was not there.
+pub fn endpoint_unmatched(endpoint: &str) {
+    counter!("memgap_exporter_endpoint_unmatched_total", "endpoint" => endpoint.to_owned())
+        .increment(1);
+}
+
 /// Counts readings that failed.
 pub fn errors(source: &'static str, kind: MissingKind, count: u64) {
     counter!("memgap_exporter_errors_total", "source" => source, "kind" => kind.name())
@@ -206,6 +219,14 @@ fn describe() {
     describe_counter!(
         "memgap_exporter_probe_errors_total",
         "Books of runtimes and allocators that could not be read, by probe and how."
+    );
+    describe_counter!(
+        "memgap_exporter_endpoint_scrapes_total",
+        "Times that an endpoint was asked, by what came of it: ok, or why there was no answer."
+    );
+    describe_counter!(
+        "memgap_exporter_endpoint_unmatched_total",
+        "Collections without the process that an endpoint is said to be of."
     );
     describe_counter!(
         "memgap_exporter_errors_total",

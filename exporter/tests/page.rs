@@ -155,6 +155,8 @@ fn own() -> String {
     telemetry::probes_reopened(1);
     telemetry::probe_files(true, 1);
     telemetry::probes_resolved(1);
+    telemetry::endpoint_asked("api", "ok");
+    telemetry::endpoint_unmatched("api");
     telemetry::oldest_books(Duration::ZERO);
     telemetry::probe_errors("go", MissingKind::Malformed, 1);
     telemetry::errors("smaps", MissingKind::Denied, 1);

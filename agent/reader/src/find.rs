@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use memgap_ledger::sample::CgroupSample;
+use memgap_ledger::sample::{CgroupSample, MachineSample, ProcessSample};
 use memgap_ledger::{Identity, Missing, MissingKind};
 
 use crate::error::Error;
 use crate::file::Buf;
 use crate::process::Process;
-use crate::reader::Reader;
+use crate::reader::{Reader, is_within};
 use crate::source::{stat, statm};
 use crate::target::{Found, Target};
 
@@ -43,6 +43,42 @@ pub(crate) fn find(reader: &Reader, target: &Target) -> Result<Found, Error> {
             cgroup(unique(reader, target, |c| pod(c, namespace.as_deref(), name)))
         }
     }
+}
+
+/// [`Target::pick`].
+pub(crate) fn pick(target: &Target, machine: &MachineSample) -> Option<u32> {
+    let place = match target {
+        Target::Pid(pid) => return largest(machine, |process| process.pid == *pid),
+        Target::Name(name) => {
+            // Of a longer name the kernel keeps the beginning.
+            let kept = name.get(..COMM_LEN).unwrap_or(name);
+            return largest(machine, |process| process.name == kept);
+        }
+        Target::Own | Target::Host => return None,
+        Target::Cgroup(path) => path.clone(),
+        Target::Unit(name) => only(machine, |c| unit(c, name))?,
+        Target::Container(id) => only(machine, |c| container(c, id))?,
+        Target::Pod { namespace, name } => only(machine, |c| pod(c, namespace.as_deref(), name))?,
+    };
+    let is_there =
+        |process: &ProcessSample| process.cgroup.as_ref().is_ok_and(|path| is_within(path, &place));
+    largest(machine, is_there)
+}
+
+fn only(
+    machine: &MachineSample,
+    matches: impl Fn(&CgroupSample) -> Option<String>,
+) -> Option<String> {
+    let found: BTreeSet<String> =
+        machine.cgroups.as_deref().ok()?.iter().filter_map(matches).collect();
+    let mut paths = found.into_iter();
+    paths.next().filter(|_| paths.next().is_none())
+}
+
+fn largest(machine: &MachineSample, matches: impl Fn(&ProcessSample) -> bool) -> Option<u32> {
+    let rss = |process: &&ProcessSample| process.counters.as_ref().map_or(0, |c| c.rss);
+    let found = machine.processes.iter().filter(|process| matches(process));
+    found.max_by_key(rss).map(|process| process.pid)
 }
 
 /// `self` is a link to our pid in the namespace of that procfs.

@@ -81,6 +81,20 @@ impl Daemon {
         self.ask("GET", path, "")
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `status` of each of its threads of that name.
+    pub fn threads(&self, name: &str) -> Vec<String> {
+        let folder = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
+        let threads = folder.map(|thread| thread.expect("a thread").path().join("status"));
+        let all = threads.filter_map(|path| std::fs::read_to_string(path).ok());
+        let found: Vec<_> = all.filter(|s| s.starts_with(&format!("Name:\t{name}\n"))).collect();
+        assert!(!found.is_empty(), "no thread is called {name}");
+        found
+    }
+
     /// Bytes and calls of `read` so far, as the kernel counts them in `/proc/PID/io`.
     pub fn read_so_far(&self) -> (u64, u64) {
         let text = std::fs::read_to_string(format!("/proc/{}/io", self.child.id()));

@@ -1,0 +1,93 @@
+//! Endpoints of programs: each is asked by a thread of its own, on its own clock, and
+//! a collection adds what was told last. No collection and no scrape waits for one.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use memgap_ledger::sample::MachineSample;
+use memgap_ledger::{Fact, Told};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use tokio::sync::watch;
+
+use crate::telemetry;
+
+/// Endpoints that may be named: each has a thread.
+pub const MAX_ENDPOINTS: usize = 64;
+
+/// What an endpoint told, and when.
+type Answer = Option<(Instant, Fact<Told>)>;
+
+/// Finds the pid of the process that an endpoint is of.
+type Pick = Box<dyn Fn(&MachineSample) -> Option<u32> + Send>;
+
+/// An endpoint that is asked again and again.
+pub struct Endpoint {
+    name: String,
+    pick: Pick,
+    last: watch::Receiver<Answer>,
+}
+
+impl Endpoint {
+    /// Starts to ask. `name` stands in metrics and in the log.
+    pub fn start(
+        name: String,
+        pick: Pick,
+        ask: impl Fn() -> Fact<Told> + Send + 'static,
+        interval: Duration,
+    ) -> std::io::Result<Self> {
+        let (tell, last) = watch::channel(None);
+        let asked = name.clone();
+        thread::Builder::new().name("endpoint".to_owned()).spawn(move || {
+            give_up_capabilities();
+            run(&asked, ask, interval, &tell);
+        })?;
+        Ok(Self { name, pick, last })
+    }
+
+    /// Adds what was told last to the process that it is of.
+    pub fn add_to(&self, sample: &mut MachineSample) {
+        let Some((at, told)) = self.last.borrow().clone() else { return };
+        let pid = (self.pick)(sample);
+        let Some(process) = sample.processes.iter_mut().find(|p| Some(p.pid) == pid) else {
+            telemetry::endpoint_unmatched(&self.name);
+            return;
+        };
+        let age = at.elapsed();
+        process.hear(told.map(|mut told| {
+            for (runtime, _) in &mut told.books {
+                runtime.age = age;
+            }
+            told
+        }));
+    }
+}
+
+/// Asks until nobody listens any more. Questions start an interval apart.
+fn run(name: &str, ask: impl Fn() -> Fact<Told>, interval: Duration, tell: &watch::Sender<Answer>) {
+    let mut known = None;
+    let mut next = Instant::now();
+    while !tell.is_closed() {
+        let told = ask();
+        let outcome = told.as_ref().map_or_else(|lack| lack.kind.name(), |_| "ok");
+        telemetry::endpoint_asked(name, outcome);
+        if known.replace(outcome) != Some(outcome) {
+            match &told {
+                Ok(told) => tracing::info!(endpoint = name, "{} answers", told.source),
+                Err(lack) => tracing::warn!(endpoint = name, "{lack}"),
+            }
+        }
+        tell.send_replace(Some((Instant::now(), told)));
+        next = (next + interval).max(Instant::now());
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// Who speaks with programs over the network needs no right to look into others. The
+/// kernel keeps capabilities by thread.
+fn give_up_capabilities() {
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    if let Err(error) = set_capabilities(None, sets) {
+        tracing::warn!(%error, "can not give up the capabilities of a thread");
+    }
+}
