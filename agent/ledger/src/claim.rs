@@ -25,6 +25,10 @@ pub struct Claim {
 pub enum Extent {
     /// Address ranges, `start..end`; sorted and merged by the ledger.
     Ranges(Vec<(u64, u64)>),
+    /// Shared memory in these ranges: a heap that is mapped once or several times. Its
+    /// parts tell the heap's size, and a page that is mapped several times counts once
+    /// (Pss); the rest of the mappings' Rss stays shared memory.
+    Shared(Vec<(u64, u64)>),
     /// Somewhere in private anonymous memory: the books tell amounts only.
     Anywhere,
 }

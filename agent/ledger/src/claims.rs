@@ -19,6 +19,7 @@ pub(crate) fn book(claims: &[Claim], pools: &mut [Pool], pages: &Pages<'_>, spli
     for claim in sorted {
         let found = match &claim.extent {
             Extent::Ranges(ranges) => take_ranges(ranges, &mut covered, pools, pages),
+            Extent::Shared(ranges) => take_shared(claim, ranges, pools),
             Extent::Anywhere => take_anywhere(claim, pools),
         };
         book_one(claim, found, split);
@@ -44,16 +45,29 @@ fn take_ranges(
     found
 }
 
+fn take_shared(claim: &Claim, ranges: &[(u64, u64)], pools: &mut [Pool]) -> Found {
+    let is_in = |pool: &Pool| ranges.iter().any(|r| r.0 <= pool.start() && pool.end() <= r.1);
+    let pools = pools.iter_mut().filter(|pool| is_in(pool));
+    take_amount(claim, pools, Pool::take_shared)
+}
+
 fn take_anywhere(claim: &Claim, pools: &mut [Pool]) -> Found {
+    let found = take_amount(claim, pools.iter_mut(), Pool::take_some);
+    Found { low: 0, high: found.resident, ..found }
+}
+
+/// Takes what the parts say, where `take` finds it.
+fn take_amount<'p>(
+    claim: &Claim,
+    pools: impl Iterator<Item = &'p mut Pool>,
+    take: impl Fn(&mut Pool, u64) -> Found,
+) -> Found {
     let asked = claim.parts.iter().fold(0u64, |sum, p| sum.saturating_add(p.bytes));
     let mut found = Found::default();
-    for pool in pools.iter_mut() {
-        found.add(pool.take_some(asked - found.resident));
+    for pool in pools {
+        found.add(take(pool, asked - found.resident));
     }
-    found.asked = asked;
-    found.space = asked;
-    found.high = found.resident;
-    found
+    Found { asked, space: asked, ..found }
 }
 
 /// Splits what a claim found among its parts, the surest to be touched first;

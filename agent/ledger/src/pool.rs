@@ -13,6 +13,10 @@ pub(crate) struct Pool {
     live: Taken,
     /// Shared memory counts as claimable: some heaps live there.
     backed: Taken,
+    /// Of that, what counts as this mapping's own where others show the same pages,
+    /// and the part of it that surely is.
+    own: u64,
+    surely: u64,
     /// The part of `live` that a cgroup is charged for this process.
     charged: Taken,
     /// The part of `lazy` that a cgroup is charged for this process.
@@ -63,12 +67,16 @@ impl Pool {
         // LazyFree is not split by sharing: taken in proportion.
         let both = area.pss_anonymous().min(anonymous);
         let charged = scale(both, live, anonymous);
+        let backed = area.rss - anonymous;
+        let own = area.pss.saturating_sub(both).min(backed);
         Self {
             start: area.start,
             end: area.end.max(area.start),
             lazy,
             live: Taken::of(live),
-            backed: Taken::of(area.rss - anonymous),
+            backed: Taken::of(backed),
+            own,
+            surely: own,
             charged: Taken::of(charged),
             lazy_charged: both - charged,
             swap: area.swap,
@@ -87,6 +95,8 @@ impl Pool {
             lazy: 0,
             live: Taken::of(anonymous),
             backed: Taken::default(),
+            own: 0,
+            surely: 0,
             charged: Taken::of(anonymous),
             lazy_charged: 0,
             swap: 0,
@@ -95,6 +105,12 @@ impl Pool {
             paged: false,
             covered: 0,
         }
+    }
+
+    /// Shared memory of which no addresses are known, nor how often it is mapped.
+    pub(crate) fn shared_lump(bytes: u64) -> Self {
+        let backed = Taken::of(bytes);
+        Self { backed, own: bytes, heap: false, shared: true, ..Self::lump(0) }
     }
 
     pub(crate) fn start(&self) -> u64 {
@@ -129,6 +145,16 @@ impl Pool {
         Found { resident: part, charged, swap: self.swap, lazy: self.lazy, ..Found::default() }
     }
 
+    /// Takes at most `wanted` of the shared memory that is this mapping's own.
+    pub(crate) fn take_shared(&mut self, wanted: u64) -> Found {
+        let part = if self.shared { wanted.min(self.own).min(self.backed.left()) } else { 0 };
+        let low = part.min(self.surely);
+        self.own -= part;
+        self.surely -= low;
+        self.backed.taken += part;
+        Found { resident: part, low, high: part, swap: self.swap, ..Found::default() }
+    }
+
     /// Takes what lies in `start..end`, which no earlier claim holds. `pages` are
     /// those that are resident, where that is known.
     pub(crate) fn take(&mut self, start: u64, end: u64, pages: &Pages<'_>) -> Found {
@@ -151,6 +177,7 @@ impl Pool {
         if self.shared {
             found.resident += self.backed.take(found.space, whole, last);
         }
+        found.low = found.low.min(found.resident);
         found.swap = scale(self.swap, found.space, whole);
         found.lazy = scale(self.lazy, found.space, whole);
         found

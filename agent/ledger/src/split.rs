@@ -123,9 +123,10 @@ pub(crate) fn of_counters(
     no_walk: Option<&Missing>,
 ) -> Split {
     let mut split = Split { source: counters.source, ..Split::default() };
-    let mut pools = [Pool::lump(counters.anon)];
-    let anywhere: Vec<Claim> =
-        claims.iter().map(|c| Claim { extent: Extent::Anywhere, ..c.clone() }).collect();
+    let backed = counters.rss.saturating_sub(counters.anon);
+    let mut pools =
+        [Pool::lump(counters.anon), Pool::shared_lump(counters.shmem.unwrap_or(backed))];
+    let anywhere: Vec<Claim> = claims.iter().map(without_addresses).collect();
     claims::book(&anywhere, &mut pools, &Pages(&[]), &mut split);
 
     let rest = signed(pools[0].live());
@@ -136,16 +137,24 @@ pub(crate) fn of_counters(
         split.add(account, Figure::interval(0, rest, rest), rest);
     }
     match (counters.file, counters.shmem) {
-        (Some(file), Some(shmem)) => {
+        (Some(file), Some(_)) => {
             split.add(Account::FileMapped, Figure::exact(file), 0);
-            split.add(Account::Shmem, Figure::exact(shmem), 0);
+            split.add(Account::Shmem, Figure::exact(pools[1].backed()), 0);
         }
         _ => {
-            let both = signed(counters.rss.saturating_sub(counters.anon));
+            let both = signed(pools[1].backed());
             split.add(Account::FileMapped, Figure::interval(0, both, both), 0);
         }
     }
     split
+}
+
+fn without_addresses(claim: &Claim) -> Claim {
+    let extent = match claim.extent {
+        Extent::Shared(_) => Extent::Shared(vec![(0, u64::MAX)]),
+        Extent::Ranges(_) | Extent::Anywhere => Extent::Anywhere,
+    };
+    Claim { extent, ..claim.clone() }
 }
 
 impl Split {

@@ -103,6 +103,41 @@ fn kept_books_claim_no_more_than_a_newer_walk_found_and_are_dated() {
     assert_eq!((untouched.point(), untouched.bounds()), (Some(mib(60)), Some((0, mib(100)))));
 }
 
+/// ZGC of Java 11 to 17 maps its heap three times: two thirds of the Rss are the same
+/// pages again.
+#[test]
+fn a_heap_that_is_mapped_several_times_counts_once() {
+    let view = |start: u64, rss: u64, pss: u64| Area {
+        kind: AreaKind::Shmem,
+        anonymous: 0,
+        pss: pss * MIB,
+        ..area(start, 100 * MIB, rss * MIB)
+    };
+    let views = [view(1 << 42, 80, 30), view(1 << 43, 60, 20), view(1 << 44, 10, 5)];
+    let other = view(1 << 45, 7, 7);
+    let heap = vec![(1 << 42, 3 << 42), (1 << 44, 1 << 45)];
+    let parts = [(Account::HeapInUse, 40 * MIB), (Account::AllocatorFree, 60 * MIB)];
+    let ranged = claim(Priority::Runtime, &[], &parts);
+    let claims = vec![Claim { extent: Extent::Shared(heap), ..ranged }];
+    let made = explain([&views[..], &[other]].concat(), claims.clone());
+    assert_eq!(made.ledger.booked(Account::HeapInUse), mib(40));
+    assert_eq!(made.ledger.booked(Account::AllocatorFree), mib(15));
+    assert_eq!(made.ledger.booked(Account::Shmem), mib(150 + 7 - 55));
+    assert_eq!((made.ledger.booked(Account::Skew), made.cut), (0, 0));
+    // Nothing tells which of its pages were never touched: at most the other 45.
+    assert_eq!(made.ledger.figure(Account::HeapInUse).bounds(), Some((0, mib(40))));
+
+    // Without a walk nothing tells how often a page counts.
+    let mut unwalked = sample(Vec::new(), claims);
+    unwalked.walk = Err(Missing::absent("not walked"));
+    let counters = unwalked.counters.as_mut().expect("read");
+    (counters.rss, counters.shmem) = (157 * MIB, Some(157 * MIB));
+    let made = process::ledger(&unwalked);
+    assert_eq!(made.ledger.figure(Account::AllocatorFree).bounds(), Some((0, mib(60))));
+    assert_eq!(made.ledger.booked(Account::Shmem), mib(57));
+    assert_eq!(made.ledger.booked(Account::Skew), 0);
+}
+
 #[test]
 fn lazily_freed_memory_leaves_the_allocators_free() {
     let mut heap = area(0x10_0000, 100 * MIB, 100 * MIB);

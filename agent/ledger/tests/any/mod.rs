@@ -206,12 +206,18 @@ fn area_kind() -> impl Strategy<Value = AreaKind> {
 fn claim(scale: Scale) -> impl Strategy<Value = Claim> {
     let priority =
         select(vec![Priority::Object, Priority::Nested, Priority::Runtime, Priority::Malloc]);
-    let ranges = prop::collection::vec((bytes(scale), bytes(scale)), 0..6).prop_map(|r| {
-        Extent::Ranges(
-            r.into_iter().map(|(start, size)| (start, start.saturating_add(size))).collect(),
-        )
-    });
-    let extent = prop_oneof![3 => ranges, 1 => Just(Extent::Anywhere)];
+    let ranges = || {
+        let pairs = prop::collection::vec((bytes(scale), bytes(scale)), 0..6);
+        pairs.prop_map(|pairs| {
+            pairs.into_iter().map(|(start, size)| (start, start.saturating_add(size))).collect()
+        })
+    };
+    let extent = prop_oneof![
+        3 => ranges().prop_map(Extent::Ranges),
+        1 => ranges().prop_map(Extent::Shared),
+        1 => Just(Extent::Shared(vec![(0, u64::MAX)])),
+        1 => Just(Extent::Anywhere),
+    ];
     let account = select(vec![
         Account::HeapInUse,
         Account::AllocatorFree,
