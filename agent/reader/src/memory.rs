@@ -14,6 +14,12 @@ use crate::process::{Process, gone};
 use crate::source::maps;
 use crate::source::pagemap::{self, PageState, Ranges};
 
+/// Bytes of the smallest page of a machine.
+pub const PAGE: usize = 4096;
+
+/// A page: its address, and what stands there.
+pub type Page = (u64, [u8; PAGE]);
+
 /// Memory that can be looked into: a live process's, or a captured image.
 pub trait Memory {
     /// Fills `into` from `address` on. Memory that is not resident is not read:
@@ -24,6 +30,15 @@ pub trait Memory {
     /// One that is swapped out is an error still.
     fn read_sparse(&self, address: u64, into: &mut [u8]) -> Fact<()> {
         self.read(address, into)
+    }
+
+    /// Those of some pages of [`PAGE`] bytes, in order of address, that are resident.
+    fn pages(&self, places: &[u64]) -> Fact<Vec<Page>> {
+        let page = |at: &u64| {
+            let mut bytes = [0; PAGE];
+            self.read(*at, &mut bytes).ok().map(|()| (*at, bytes))
+        };
+        Ok(places.iter().filter_map(page).collect())
     }
 
     /// The parts of `start..end` that are resident, in order: at most `limit`.
@@ -111,6 +126,18 @@ impl Memory for Live {
             }
         }
         Ok(())
+    }
+
+    fn pages(&self, places: &[u64]) -> Fact<Vec<Page>> {
+        let first = places.first().copied().unwrap_or_default();
+        let here = pagemap::are_resident(&self.pagemap, places);
+        let here = here.map_err(|e| self.missing(first, &e))?;
+        let here = places.iter().zip(here).filter(|(_, is_here)| *is_here);
+        let mut pages: Vec<Page> = here.map(|(at, _)| (*at, [0; PAGE])).collect();
+        for (at, page) in &mut pages {
+            self.mem.read_exact_at(page, *at).map_err(|e| self.missing(*at, &e))?;
+        }
+        Ok(pages)
     }
 
     fn resident(&self, start: u64, end: u64, limit: usize) -> Fact<Ranges> {
@@ -207,6 +234,12 @@ impl<'m> Space<'m> {
             at = at.checked_add(window.len() as u64).ok_or_else(|| beyond(address))?;
         }
         Ok(())
+    }
+
+    /// Those of some pages, in order of address, that are resident.
+    pub fn pages(&self, places: &[u64]) -> Fact<Vec<Page>> {
+        self.spend((places.len() as u64).saturating_mul(PAGE as u64))?;
+        self.memory.pages(places)
     }
 
     /// The words of `N` times eight bytes at an address, little endian.

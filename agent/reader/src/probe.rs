@@ -54,6 +54,12 @@ pub trait Layout: Send + Sync + Debug {
     /// Reads the books of one process. They are refused, with the name of the rule,
     /// where a rule of the runtime does not hold in them.
     fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books>;
+
+    /// The layout of one process alone, which remembers from one reading to the next
+    /// what stays as it is there. Nothing where there is nothing to remember.
+    fn of_process(self: Arc<Self>) -> Option<Arc<dyn Layout>> {
+        None
+    }
 }
 
 /// How much of the books is read.

@@ -130,7 +130,11 @@ impl Probes {
                 };
                 let probe = candidate.probe;
                 found.push(match candidate.layout(&mut resolve) {
-                    Ok(layout) => Ok(Attached { probe, layout, mapped: mapped.clone() }),
+                    Ok(layout) => Ok(Attached {
+                        probe,
+                        layout: Arc::clone(&layout).of_process().unwrap_or(layout),
+                        mapped: mapped.clone(),
+                    }),
                     Err(why) => Err(Refused { probe: probe.name(), why }),
                 });
             }

@@ -13,7 +13,7 @@ mod vmstructs;
 mod zgc;
 
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use memgap_ledger::Fact;
 
@@ -21,6 +21,7 @@ use super::{Books, Detail, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
 use crate::memory::Space;
 use beside::{CardTable, CodeCache};
+use books::Kept;
 use flags::Flags;
 use g1::Regions;
 use heap::Generations;
@@ -28,6 +29,7 @@ use pages::Pages;
 use perfdata::PerfMemory;
 use strings::Strings;
 use vmstructs::VmStructs;
+use zgc::Zgc;
 
 /// The probe.
 #[derive(Debug)]
@@ -64,8 +66,8 @@ impl Probe for HotSpot {
             serial: Generations::serial(&vm),
             parallel: Generations::parallel(&vm),
             g1: Regions::find(&vm),
-            z: zgc::Counters::find(&vm, "Z"),
-            x: zgc::Counters::find(&vm, "X"),
+            z: Zgc::find(&vm, "Z"),
+            x: Zgc::find(&vm, "X"),
             collections: collections(&vm),
             code: CodeCache::find(&vm),
             cards: CardTable::find(&vm),
@@ -84,9 +86,9 @@ struct Variables {
     serial: Fact<Generations>,
     parallel: Fact<Generations>,
     g1: Fact<Regions>,
-    z: Fact<zgc::Counters>,
+    z: Fact<Zgc>,
     /// The ZGC without generations, where both are there.
-    x: Fact<zgc::Counters>,
+    x: Fact<Zgc>,
     /// To the number of collections.
     collections: Fact<pages::Path>,
     code: Fact<CodeCache>,
@@ -96,7 +98,26 @@ struct Variables {
 
 impl Layout for Variables {
     fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
-        books::read(self, mapped.bias, space, detail)
+        books::read(self, mapped.bias, space, detail, &mut Kept::default())
+    }
+
+    fn of_process(self: Arc<Self>) -> Option<Arc<dyn Layout>> {
+        Some(Arc::new(InProcess { variables: self, kept: Mutex::default() }))
+    }
+}
+
+/// The variables of one process, of which most never change.
+#[derive(Debug)]
+struct InProcess {
+    variables: Arc<Variables>,
+    kept: Mutex<Kept>,
+}
+
+impl Layout for InProcess {
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
+        // A panic in mid-reading left nothing there.
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        books::read(&self.variables, mapped.bias, space, detail, &mut kept)
     }
 }
 

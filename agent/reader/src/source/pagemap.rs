@@ -110,6 +110,26 @@ pub fn states(file: &File, start: u64, end: u64) -> io::Result<Vec<(u64, u64, Pa
     Ok(parts)
 }
 
+/// Which of some addresses, in order, are in memory: asked at once where they lie
+/// near one another.
+pub fn are_resident(file: &File, places: &[u64]) -> io::Result<Vec<bool>> {
+    const NEAR: usize = 32;
+    let page = rustix::param::page_size() as u64;
+    let mut buf = [0; NEAR * 8];
+    let mut answers = Vec::with_capacity(places.len());
+    while let Some(rest) = places.get(answers.len()..).filter(|rest| !rest.is_empty()) {
+        let first = rest[0] / page;
+        let entry = |at: &u64| usize::try_from((at / page).checked_sub(first)?).ok();
+        let near = rest.iter().map_while(|at| entry(at).filter(|entry| *entry < NEAR));
+        let entries: Vec<usize> = near.collect();
+        let count = entries.iter().max().map_or(1, |last| last + 1);
+        let part = &mut buf[..count * 8];
+        file.read_exact_at(part, first * ENTRY)?;
+        answers.extend(entries.iter().map(|entry| is_present(&part[entry * 8..][..8])));
+    }
+    Ok(answers)
+}
+
 fn is_present(entry: &[u8]) -> bool {
     entry.try_into().is_ok_and(|bytes| u64::from_ne_bytes(bytes) & PRESENT != 0)
 }
@@ -147,6 +167,11 @@ mod tests {
             let listed = ranges.iter().any(|(from, to)| (*from..*to).contains(&at));
             assert_eq!(is_resident(&file, at, at + 1).expect("our own"), listed, "{at:x}");
         }
+        let places: Vec<u64> = [0, 3, 4, 4, 9, 35, 40, 41].map(|n| start + n * page as u64).into();
+        let here = are_resident(&file, &places).expect("our own");
+        let listed =
+            places.iter().map(|at| ranges.iter().any(|(from, to)| (from..to).contains(&at)));
+        assert_eq!(here, listed.collect::<Vec<_>>());
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl CodeCache {
 
     /// What is committed for code, and for the maps.
     pub fn read(&self, pages: &Pages<'_, '_>) -> Fact<[Ranges; 2]> {
-        let count = pages.half(pages.follow(&self.count)?)?;
+        let count = pages.constant_half_of(&self.count)?;
         if count > MAX_HEAPS {
             return Err(broken(format!("{count} code heaps are no HotSpot's")));
         }
@@ -80,7 +80,7 @@ impl CardTable {
 
     /// The table's range. It is as long as the heap's limit asks for.
     pub fn read(&self, pages: &Pages<'_, '_>, limit: u64) -> Fact<(u64, u64)> {
-        let (start, size) = (pages.word_of(&self.map)?, pages.word_of(&self.size)?);
+        let (start, size) = (pages.constant_of(&self.map)?, pages.constant_of(&self.size)?);
         match start.checked_add(size) {
             Some(end) if size <= limit => Ok((start, end)),
             _ => Err(broken(format!("a card table of {size} bytes at {start:#x}"))),

@@ -6,80 +6,105 @@ use memgap_ledger::{Account, Fact, Missing, MissingKind};
 
 use super::super::{Books, Detail};
 use super::Variables;
-use super::flags::Collector;
+use super::flags::{Choice, Collector};
 use super::heap::{Heap, size};
-use super::pages::Pages;
-use super::perfdata::Counters;
+use super::pages::{Pages, Seen};
+use super::perfdata::{Counters, Places};
 use crate::memory::Space;
 use crate::source::pagemap::Ranges;
 
 /// Readings of variables that a running program changes meanwhile.
 const TRIES: usize = 4;
 
-/// Reads the books of a process.
+/// What stays as it is for as long as a process runs its program.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    choice: Option<Choice>,
+    seen: Seen,
+    counters: Option<Places>,
+}
+
+/// Reads the books of a process, with what the last reading kept. An error keeps
+/// nothing.
 pub(super) fn read(
     variables: &Variables,
     bias: u64,
     space: &Space<'_>,
     detail: Detail,
+    kept: &mut Kept,
 ) -> Fact<Books> {
     let mut tries = 0;
-    let (pages, collector, heap) = loop {
-        let pages = Pages::new(space, bias);
-        let collector = variables.flags.collector(&pages)?;
-        match heap(variables, collector, &pages, space, detail) {
-            Ok(heap) => break (pages, collector, heap),
+    let (pages, mut counters, choice, heap) = loop {
+        let Kept { choice, seen, counters } = std::mem::take(kept);
+        let pages = Pages::again(space, bias, seen)?;
+        let choice = choice.map_or_else(|| variables.flags.read(&pages), Ok)?;
+        match heap(variables, choice, &pages, space, detail) {
+            Ok(heap) => break (pages, counters, choice, heap),
             Err(Missing { kind: MissingKind::Malformed, .. }) if tries < TRIES => tries += 1,
             Err(lack) => return Err(lack),
         }
     };
-    let limit = variables.flags.max_heap(&pages)?;
+    let books = beside(variables, choice, &pages, space, detail, heap, &mut counters);
+    *kept = Kept { choice: Some(choice), seen: pages.into_seen(), counters };
+    Ok(books)
+}
+
+/// The heap's books, and what else is told.
+fn beside(
+    variables: &Variables,
+    choice: Choice,
+    pages: &Pages<'_, '_>,
+    space: &Space<'_>,
+    detail: Detail,
+    heap: Heap,
+    places: &mut Option<Places>,
+) -> Books {
+    let Choice { collector, max_heap: limit, .. } = choice;
     let counters = variables.perf.as_ref().map_err(Clone::clone);
-    let counters = counters.and_then(|perf| perf.read(&pages, space));
+    let counters = counters.and_then(|perf| perf.read(pages, space, places));
     let runtime = Runtime {
         version: variables.version.clone(),
         in_use: Some(heap.used),
         free: Some(heap.committed - heap.used),
         evidence: evidence(collector, &heap, &counters),
-        gc: Some(gc(variables, collector, &pages, counters.as_ref().ok(), limit)),
+        gc: Some(gc(variables, collector, pages, counters.as_ref().ok(), limit)),
         ..Runtime::named("hotspot")
     };
     let beside = Beside {
-        code: variables.code.as_ref().ok().and_then(|code| code.read(&pages).ok()),
+        code: variables.code.as_ref().ok().and_then(|code| code.read(pages).ok()),
         // ZGC has no cards.
         cards: variables
             .cards
             .as_ref()
             .ok()
             .filter(|_| collector != Collector::Z)
-            .and_then(|cards| cards.read(&pages, limit).ok()),
+            .and_then(|cards| cards.read(pages, limit).ok()),
         metaspace: counters.ok().and_then(|counters| counters.metaspace),
     };
-    Ok(Books { runtime, claims: claims(heap, beside, detail) })
+    Books { runtime, claims: claims(heap, beside, detail) }
 }
 
 /// The heap, where the rules of its collector hold.
 fn heap(
     variables: &Variables,
-    collector: Collector,
+    choice: Choice,
     pages: &Pages<'_, '_>,
     space: &Space<'_>,
     detail: Detail,
 ) -> Fact<Heap> {
+    let collector = choice.collector;
     let heap = match collector {
         Collector::Serial => told(&variables.serial)?.read(pages),
-        Collector::Parallel if variables.flags.numa(pages)? => {
-            Err(unknown("Parallel with UseNUMA"))
-        }
+        Collector::Parallel if choice.numa => Err(unknown("Parallel with UseNUMA")),
         Collector::Parallel => told(&variables.parallel)?.read(pages),
         Collector::G1 => told(&variables.g1)?.read(pages, space, detail),
         Collector::Z => {
-            let has_none = variables.flags.generational(pages)? == Some(false);
+            let has_none = choice.generational == Some(false);
             told(if has_none { &variables.x } else { &variables.z })?.read(pages)
         }
         Collector::Shenandoah | Collector::Epsilon => Err(unknown(collector.name())),
     };
-    heap?.check(variables.flags.max_heap(pages)?)
+    heap?.check(choice.max_heap)
 }
 
 fn told<T>(layout: &Fact<T>) -> Fact<&T> {
@@ -142,7 +167,13 @@ fn claims(heap: Heap, beside: Beside, detail: Detail) -> Vec<Claim> {
             claims.push(whole(Account::AllocatorFree, heap.free()));
             claims.push(whole(Account::HeapInUse, heap.filled));
         }
-        _ if heap.ranges.is_empty() => {}
+        _ if heap.ranges.is_empty() => {
+            let parts = [
+                (Account::HeapInUse, heap.used),
+                (Account::AllocatorFree, heap.committed - heap.used),
+            ];
+            claims.push(claim(Extent::Shared(heap.views), &parts));
+        }
         // Memory that was given back may still be resident for a while, so what is
         // free is the rest of the ranges, not of what is committed.
         _ => {

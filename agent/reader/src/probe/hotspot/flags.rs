@@ -50,6 +50,19 @@ impl Collector {
     }
 }
 
+/// The flags of one process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// The collector that it runs.
+    pub collector: Collector,
+    /// The heap's limit in bytes (`-Xmx`).
+    pub max_heap: u64,
+    /// Whether ZGC has generations, where it has the choice (21 to 23).
+    pub generational: Option<bool>,
+    /// Whether memory is kept apart by NUMA node.
+    pub numa: bool,
+}
+
 /// Where the values of the flags are, before the bias.
 #[derive(Debug)]
 pub(super) struct Flags {
@@ -79,29 +92,24 @@ impl Flags {
         })
     }
 
-    /// The collector that a process runs.
-    pub fn collector(&self, pages: &Pages<'_, '_>) -> Fact<Collector> {
+    /// The flags of a process: they are set before it has a heap.
+    pub fn read(&self, pages: &Pages<'_, '_>) -> Fact<Choice> {
+        let is_set = |at: Option<u64>| at.map(|at| pages.is_set(at)).transpose();
+        Ok(Choice {
+            collector: self.collector(pages)?,
+            max_heap: pages.word_of(&[self.max_heap])?,
+            generational: is_set(self.generational)?,
+            numa: is_set(self.numa)?.unwrap_or_default(),
+        })
+    }
+
+    fn collector(&self, pages: &Pages<'_, '_>) -> Fact<Collector> {
         for (at, collector) in &self.collectors {
             if pages.is_set(*at)? {
                 return Ok(*collector);
             }
         }
         Err(Missing::absent("no flag names its collector: it starts, or has one unknown to us"))
-    }
-
-    /// The heap's limit in bytes (`-Xmx`).
-    pub fn max_heap(&self, pages: &Pages<'_, '_>) -> Fact<u64> {
-        pages.word_of(&[self.max_heap])
-    }
-
-    /// Whether ZGC has generations, where it has the choice (21 to 23).
-    pub fn generational(&self, pages: &Pages<'_, '_>) -> Fact<Option<bool>> {
-        self.generational.map(|at| pages.is_set(at)).transpose()
-    }
-
-    /// Whether memory is kept apart by NUMA node.
-    pub fn numa(&self, pages: &Pages<'_, '_>) -> Fact<bool> {
-        self.numa.map_or(Ok(false), |at| pages.is_set(at))
     }
 }
 

@@ -96,7 +96,7 @@ impl Regions {
     /// The heap by the sum that G1 keeps: one region less at most.
     fn sum(&self, pages: &Pages<'_, '_>) -> Fact<Heap> {
         let [start, words] = &self.reserved;
-        let (start, words) = (pages.word_of(start)?, pages.word_of(words)?);
+        let (start, words) = (pages.constant_of(start)?, pages.constant_of(words)?);
         let end = words.checked_mul(8).and_then(|size| start.checked_add(size));
         let end = end.ok_or_else(|| broken(format!("a heap of {words} words at {start:#x}")))?;
         let used = pages.word_of(&self.filled)?;
@@ -104,7 +104,7 @@ impl Regions {
     }
 
     fn walk(&self, pages: &Pages<'_, '_>, space: &Space<'_>) -> Fact<Heap> {
-        let grain = pages.word_of(&[self.grain])?;
+        let grain = pages.constant_of(&[self.grain])?;
         let mut regions = Vec::new();
         self.each(pages, space, |bottom, top, end| {
             if end.checked_sub(bottom) != Some(grain) {
@@ -147,7 +147,7 @@ impl Regions {
 
     /// The addresses of the regions' descriptions, in order of address.
     fn descriptions(&self, pages: &Pages<'_, '_>, space: &Space<'_>) -> Fact<Vec<u64>> {
-        let (base, length) = (pages.word_of(&self.base)?, pages.word_of(&self.length)?);
+        let (base, length) = (pages.constant_of(&self.base)?, pages.constant_of(&self.length)?);
         if length > MAX_REGIONS || !(24..=MAX_SIZE).contains(&self.size) {
             return Err(broken(format!("a heap of {length} regions is not G1's")));
         }

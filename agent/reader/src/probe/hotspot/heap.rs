@@ -19,6 +19,8 @@ pub(super) struct Heap {
     /// the collector does not tell.
     pub ranges: Ranges,
     pub filled: Ranges,
+    /// Where its mappings of shared memory lie, where it is made of such.
+    pub views: Ranges,
 }
 
 impl Heap {
@@ -165,6 +167,10 @@ impl Generations {
         }
         heap.ranges.sort_unstable();
         heap.filled.sort_unstable();
+        // The survivors change places: both words of one moment, or one is there twice.
+        if heap.filled.windows(2).any(|two| two[0].1 > two[1].0) {
+            return Err(broken("two spaces share memory".to_owned()));
+        }
         Ok(heap)
     }
 }

@@ -8,7 +8,7 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 use super::heap::broken;
 use super::pages::Pages;
 use super::vmstructs::VmStructs;
-use crate::memory::Space;
+use crate::memory::{Space, u64_at};
 
 /// Bytes of the counters; 32 KiB unless a flag says otherwise.
 pub(super) const MAX_SIZE: u64 = 1 << 20;
@@ -33,18 +33,28 @@ impl PerfMemory {
         Ok(Self { start: vm.address("PerfMemory", "_start")? })
     }
 
-    /// Reads the counters, be they in a file that is mapped or not.
-    pub fn read(&self, pages: &Pages<'_, '_>, space: &Space<'_>) -> Fact<Counters> {
-        let start = pages.word_of(&[self.start])?;
+    /// Reads the counters, be they in a file that is mapped or not: all of them
+    /// once, then those at the places that were found.
+    pub fn read(
+        &self,
+        pages: &Pages<'_, '_>,
+        space: &Space<'_>,
+        places: &mut Option<Places>,
+    ) -> Fact<Counters> {
+        let start = pages.constant_of(&[self.start])?;
         if start == 0 {
             return Err(Missing::absent("it keeps no counters (-XX:-UsePerfData)"));
+        }
+        if let Some(places) = places {
+            return places.read(|at| pages.word(start.wrapping_add(at as u64)));
         }
         let mut prologue = [0; PROLOGUE];
         space.read(start, &mut prologue)?;
         let len = Prologue::decode(&prologue)?.used;
         let mut bytes = vec![0; len];
         space.read(start, &mut bytes)?;
-        Counters::decode(&bytes)
+        let found = Places::find(&bytes)?;
+        places.insert(found).read(|at| value(&bytes, at))
     }
 }
 
@@ -63,12 +73,48 @@ pub(super) struct Counters {
     frequency: u64,
 }
 
+/// A counter that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Frequency,
+    Metaspace,
+    Collections,
+    Ticks,
+    Used,
+}
+
+/// Where the counters that are asked for stand: they stay there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Places {
+    little: bool,
+    values: Vec<(Name, usize)>,
+}
+
 impl Counters {
-    /// Decodes the counters: all foreign lengths have bounds.
+    /// Decodes the counters.
+    #[cfg(test)]
     pub fn decode(bytes: &[u8]) -> Fact<Self> {
+        Places::find(bytes)?.read(|at| value(bytes, at))
+    }
+
+    fn add(&mut self, name: Name, value: u64) {
+        let sum = |to: &mut u64| *to = to.saturating_add(value);
+        match name {
+            Name::Frequency => self.frequency = value,
+            Name::Metaspace => self.metaspace = Some(value).filter(|v| *v > 0),
+            Name::Collections => sum(&mut self.collections),
+            Name::Ticks => sum(&mut self.ticks),
+            Name::Used => sum(&mut self.used),
+        }
+    }
+}
+
+impl Places {
+    /// Finds the counters by their names: all foreign lengths have bounds.
+    pub fn find(bytes: &[u8]) -> Fact<Self> {
         let prologue = Prologue::decode(bytes)?;
         let bytes = bytes.get(..prologue.used).ok_or_else(|| cut(prologue.used))?;
-        let mut counters = Self::default();
+        let mut values = Vec::new();
         let mut at = prologue.first;
         for _ in 0..prologue.count {
             let entry = Entry { bytes, at, little: prologue.little };
@@ -77,10 +123,18 @@ impl Counters {
             let Some(end) = end.filter(|end| *end <= bytes.len()) else {
                 return Err(broken(format!("the counter at {at} has an impossible length")));
             };
-            if let Some((name, value)) = entry.long(end) {
-                counters.add(name, value);
-            }
+            values.extend(entry.long(end));
             at = end;
+        }
+        Ok(Self { little: prologue.little, values })
+    }
+
+    /// Reads the counters: `value` gives the word at an offset, little endian.
+    fn read(&self, value: impl Fn(usize) -> Fact<u64>) -> Fact<Counters> {
+        let mut counters = Counters::default();
+        for &(name, at) in &self.values {
+            let value = value(at)?;
+            counters.add(name, if self.little { value } else { value.swap_bytes() });
         }
         counters.paused = (counters.frequency > 0).then(|| {
             let nanos = u128::from(counters.ticks) * 1_000_000_000 / u128::from(counters.frequency);
@@ -88,21 +142,21 @@ impl Counters {
         });
         Ok(counters)
     }
+}
 
-    fn add(&mut self, name: &[u8], value: u64) {
-        let sum = |to: &mut u64| *to = to.saturating_add(value);
+impl Name {
+    fn of(name: &[u8]) -> Option<Self> {
         match name {
-            b"sun.os.hrt.frequency" => self.frequency = value,
-            b"sun.gc.metaspace.capacity" => self.metaspace = Some(value).filter(|v| *v > 0),
-            _ if name.starts_with(b"sun.gc.collector.") => {
-                if name.ends_with(b".invocations") {
-                    sum(&mut self.collections);
-                } else if name.ends_with(b".time") {
-                    sum(&mut self.ticks);
-                }
-            }
-            _ if is_of_space(name) && name.ends_with(b".used") => sum(&mut self.used),
-            _ => {}
+            b"sun.os.hrt.frequency" => Some(Self::Frequency),
+            b"sun.gc.metaspace.capacity" => Some(Self::Metaspace),
+            _ if name.starts_with(b"sun.gc.collector.") => match name.rsplit(|b| *b == b'.').next()
+            {
+                Some(b"invocations") => Some(Self::Collections),
+                Some(b"time") => Some(Self::Ticks),
+                _ => None,
+            },
+            _ if is_of_space(name) && name.ends_with(b".used") => Some(Self::Used),
+            _ => None,
         }
     }
 }
@@ -111,6 +165,10 @@ fn is_of_space(name: &[u8]) -> bool {
     name.strip_prefix(b"sun.gc.generation.")
         .and_then(|rest| rest.get(1..))
         .is_some_and(|rest| rest.starts_with(b".space."))
+}
+
+fn value(bytes: &[u8], at: usize) -> Fact<u64> {
+    u64_at(bytes, at).ok_or_else(|| cut(at))
 }
 
 /// What stands before the counters.
@@ -146,21 +204,18 @@ struct Entry<'b> {
     little: bool,
 }
 
-impl<'b> Entry<'b> {
-    /// Name and value, where it is a single number.
-    fn long(&self, end: usize) -> Option<(&'b [u8], u64)> {
+impl Entry<'_> {
+    /// Name and place of the value, where it is asked for and a single number.
+    fn long(&self, end: usize) -> Option<(Name, usize)> {
         let is_single = self.half(8)? == 0;
         let kind = *self.bytes.get(self.at.checked_add(12)?)?;
         if kind != LONG || !is_single {
             return None;
         }
-        let part = |offset: u32| self.bytes.get(self.place(offset)?..end);
-        let name = part(self.half(4)?)?.split(|byte| *byte == 0).next()?;
-        let value = part(self.half(16)?)?.first_chunk().copied()?;
-        Some((
-            name,
-            if self.little { u64::from_le_bytes(value) } else { u64::from_be_bytes(value) },
-        ))
+        let name = self.bytes.get(self.place(self.half(4)?)?..end)?;
+        let name = Name::of(name.split(|byte| *byte == 0).next()?)?;
+        let value = self.place(self.half(16)?)?;
+        (value.checked_add(8)? <= end).then_some((name, value))
     }
 
     fn half(&self, offset: u32) -> Option<u32> {

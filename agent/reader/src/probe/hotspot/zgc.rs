@@ -12,19 +12,59 @@ const NODE: u64 = 4096;
 /// NUMA nodes of a machine: `CONFIG_NODES_SHIFT` is at most 10.
 const MAX_NODES: u32 = 1024;
 
+/// Bits of an offset into the heap in 11, which has no variable for it.
+const OFFSET_BITS: u32 = 42;
+/// Views of the heap: one for each colour of pointers, or a single one with
+/// generations (`ZPlatformAddressOffsetBits`, zGlobals_x86.cpp: 42 to 44 bits).
+const VIEWS: u32 = 3;
+
+/// A heap of ZGC.
+#[derive(Debug)]
+pub(super) struct Zgc {
+    counters: Counters,
+    /// To the mask of an offset into the heap.
+    mask: Option<Path>,
+}
+
 /// Where ZGC keeps its counters.
 #[derive(Debug)]
-pub(super) enum Counters {
+enum Counters {
     /// One for the heap: 11 to 24.
     One { used: Path, committed: Path },
     /// One a NUMA node: 25 and later.
     PerNode { nodes: u64, first: Path, used: u64, committed: u64 },
 }
 
-impl Counters {
-    /// The counters of the types that begin with `prefix`: `Z`, or `X` for the ZGC
-    /// without generations in 21 to 23.
+impl Zgc {
+    /// The ZGC whose types begin with `prefix`: `Z`, or `X` for the one without
+    /// generations in 21 to 23.
     pub fn find(vm: &VmStructs, prefix: &str) -> Fact<Self> {
+        let globals = format!("{prefix}GlobalsForVMStructs");
+        let mask = || {
+            let field = vm.offset(&globals, &format!("_{prefix}AddressOffsetMask"))?;
+            Ok(vec![vm.address(&globals, "_instance_p")?, field, 0])
+        };
+        let mask: Fact<Path> = mask();
+        Ok(Self { counters: Counters::find(vm, prefix)?, mask: mask.ok() })
+    }
+
+    /// Reads the heap. It lies somewhere in its views, which are much larger.
+    pub fn read(&self, pages: &Pages<'_, '_>) -> Fact<Heap> {
+        let bits = match &self.mask {
+            Some(path) => pages.constant_of(path)?.count_ones(),
+            None => OFFSET_BITS,
+        };
+        if !(32..=44).contains(&bits) {
+            return Err(broken(format!("a heap with offsets of {bits} bits is not ZGC's")));
+        }
+        let view = |number: u32| (1 << (bits + number), (1 << (bits + number)) + (1 << bits));
+        let views = (0..VIEWS).map(view).collect();
+        Ok(Heap { views, ..self.counters.read(pages)? })
+    }
+}
+
+impl Counters {
+    fn find(vm: &VmStructs, prefix: &str) -> Fact<Self> {
         let named = |name: &str| format!("{prefix}{name}");
         let allocator = named("PageAllocator");
         let at = vm
@@ -51,8 +91,7 @@ impl Counters {
         Ok(Self::One { used: to(vm.offset(&allocator, "_used")?), committed: to(committed) })
     }
 
-    /// Reads the heap. Where it lies is not told.
-    pub fn read(&self, pages: &Pages<'_, '_>) -> Fact<Heap> {
+    fn read(&self, pages: &Pages<'_, '_>) -> Fact<Heap> {
         let mut heap = Heap::default();
         match self {
             Self::One { used, committed } => {
@@ -60,7 +99,7 @@ impl Counters {
                 heap.committed = pages.word_of(committed)?;
             }
             Self::PerNode { nodes, first, used, committed } => {
-                let nodes = pages.half(pages.follow(&[*nodes])?)?;
+                let nodes = pages.constant_half_of(&[*nodes])?;
                 if nodes == 0 || nodes > MAX_NODES {
                     return Err(broken(format!("a heap on {nodes} NUMA nodes is not ZGC's")));
                 }
