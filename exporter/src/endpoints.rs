@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use memgap_ledger::sample::MachineSample;
-use memgap_ledger::{Fact, Told};
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use memgap_ledger::{Fact, Missing, MissingKind, Told};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use tokio::sync::watch;
 
 use crate::telemetry;
@@ -38,8 +38,8 @@ impl Endpoint {
         let (tell, last) = watch::channel(None);
         let asked = name.clone();
         thread::Builder::new().name("endpoint".to_owned()).spawn(move || {
-            give_up_capabilities();
-            run(&asked, ask, interval, &tell);
+            let is_harmless = give_up_capabilities();
+            run(&asked, || is_harmless.clone().and_then(|()| ask()), interval, &tell);
         })?;
         Ok(Self { name, pick, last })
     }
@@ -82,12 +82,19 @@ fn run(name: &str, ask: impl Fn() -> Fact<Told>, interval: Duration, tell: &watc
     }
 }
 
-/// Who speaks with programs over the network needs no right to look into others. The
+/// Who speaks with programs over the network has no right to look into others. The
 /// kernel keeps capabilities by thread.
-fn give_up_capabilities() {
+fn give_up_capabilities() -> Fact<()> {
     let none = CapabilitySet::empty();
     let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
-    if let Err(error) = set_capabilities(None, sets) {
-        tracing::warn!(%error, "can not give up the capabilities of a thread");
+    // Where there are none, the call that gives them up may be forbidden.
+    if capabilities(None).is_ok_and(|held| held.permitted.is_empty()) {
+        return Ok(());
     }
+    set_capabilities(None, sets).map_err(|errno| {
+        let why = format!(
+            "endpoints are asked without capabilities only, and they can not be given up: {errno}; allow capset"
+        );
+        Missing::new(MissingKind::Denied, why)
+    })
 }
