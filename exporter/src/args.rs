@@ -7,6 +7,7 @@ use clap::Parser;
 use tracing::Level;
 
 use crate::limit::Limits;
+use crate::select::Grouping;
 
 /// Exports where the memory of this machine, its containers and processes is.
 ///
@@ -50,6 +51,12 @@ pub struct Args {
     #[arg(long = "process-groups", value_name = "N", default_value_t = 20)]
     pub process_groups: u32,
 
+    /// Show single processes, by pid, instead of groups: memgap_process_... with a
+    /// label pid instead of memgap_process_group_... A series for each pid that ever
+    /// was is what a database does not like.
+    #[arg(long = "process-pids")]
+    pub process_pids: bool,
+
     /// CPU time that one walk over a process's mappings may be expected to take.
     /// What would cost more is not walked, and counted.
     #[arg(long = "walk.cap", value_name = "TIME", default_value = "20ms", value_parser = walk_cap)]
@@ -82,6 +89,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// How processes are put together.
+    pub fn grouping(&self) -> Grouping {
+        if self.process_pids { Grouping::Pid } else { Grouping::Name }
+    }
+
     /// The bounds on what is exported.
     pub fn limits(&self) -> Limits {
         Limits {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::gc::Counters;
 use crate::limit::{Limiter, Limits, Shed};
-use crate::select::Scopes;
+use crate::select::{Grouping, Scopes};
 use crate::snapshot::Snapshot;
 use crate::stage::{Clock, Stage};
 use crate::telemetry::{self, Telemetry};
@@ -21,6 +21,7 @@ pub type Published = Option<Arc<Snapshot>>;
 /// Turns samples into snapshots.
 #[derive(Debug)]
 pub struct Pipeline {
+    grouping: Grouping,
     counters: Counters,
     limiter: Limiter,
     telemetry: Telemetry,
@@ -29,8 +30,9 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// A pipeline that has seen nothing yet.
-    pub fn new(limits: Limits, telemetry: Telemetry) -> Self {
+    pub fn new(limits: Limits, grouping: Grouping, telemetry: Telemetry) -> Self {
         Self {
+            grouping,
             counters: Counters::default(),
             limiter: Limiter::new(limits),
             telemetry,
@@ -46,7 +48,7 @@ impl Pipeline {
         let machine = Machine::of(&sample);
         drop(sample);
         let increments = self.counters.increments(&machine.processes);
-        let mut scopes = Scopes::of(&machine, &increments);
+        let mut scopes = Scopes::of(&machine, &increments, self.grouping);
         self.counters.add_up(&mut scopes);
         drop(machine);
         let sheds = self.limiter.apply(&mut scopes);

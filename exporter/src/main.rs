@@ -27,7 +27,7 @@ fn main() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let pipeline = Pipeline::new(args.limits(), Telemetry::install()?);
+    let pipeline = Pipeline::new(args.limits(), args.grouping(), Telemetry::install()?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

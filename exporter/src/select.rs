@@ -14,7 +14,7 @@ use memgap_ledger::{CgroupLedger, Figure, HostLedger, Identity, Machine, Process
 use crate::encode::labels;
 use crate::gc::{Collections, Increments};
 use crate::scope::{Member, OfRuntime, Scope, Table};
-use crate::tables::{CONTAINER, MACHINE, OTHER, PLAIN, POD, PROCESS_GROUP, UNIT};
+use crate::tables::{CONTAINER, MACHINE, OTHER, PLAIN, POD, PROCESS, PROCESS_GROUP, UNIT};
 
 /// Every scope of a machine.
 #[derive(Debug)]
@@ -29,8 +29,18 @@ pub struct Scopes {
     pub units: Scope,
     /// Label `cgroup`: the path.
     pub cgroups: Scope,
-    /// Labels of the container, and `group`: the name of the processes.
+    /// Labels of the container, and `group`: the name of the processes; `pid` where
+    /// each stands alone.
     pub groups: Scope,
+}
+
+/// How processes are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grouping {
+    /// Those of one name in one container.
+    Name,
+    /// Each by itself.
+    Pid,
 }
 
 /// Namespace and name of a pod.
@@ -42,14 +52,17 @@ const SHORT_ID: usize = 12;
 impl Scopes {
     /// Sorts a machine's ledgers into scopes. The members' counters are what was done
     /// since the last time.
-    pub fn of(machine: &Machine, increments: &Increments) -> Self {
+    pub fn of(machine: &Machine, increments: &Increments, grouping: Grouping) -> Self {
         let mut scopes = Self {
             host: Scope::new(&MACHINE),
             pods: Scope::new(&POD),
             containers: Scope::new(&CONTAINER),
             units: Scope::new(&UNIT),
             cgroups: Scope::new(&PLAIN),
-            groups: Scope::new(&PROCESS_GROUP),
+            groups: Scope::new(match grouping {
+                Grouping::Name => &PROCESS_GROUP,
+                Grouping::Pid => &PROCESS,
+            }),
         };
         scopes.host.add(String::new(), host(&machine.host));
         let cgroups = machine.cgroups.as_deref().unwrap_or_default();
@@ -58,7 +71,7 @@ impl Scopes {
             let path = process.cgroup.as_deref().unwrap_or("");
             let home = std::iter::once(path).chain(ancestors(path)).find_map(|p| homes.get(p));
             let did = increments.get(&process.pid).map(Vec::as_slice).unwrap_or_default();
-            scopes.add_process(process, home, did);
+            scopes.add_process(process, home, did, grouping);
         }
         scopes
     }
@@ -134,7 +147,13 @@ impl Scopes {
     }
 
     /// Adds a process to its group, and its runtimes to its home as well.
-    fn add_process(&mut self, process: &ProcessLedger, home: Option<&Home>, did: &[Collections]) {
+    fn add_process(
+        &mut self,
+        process: &ProcessLedger,
+        home: Option<&Home>,
+        did: &[Collections],
+        grouping: Grouping,
+    ) {
         if let Some(home) = home {
             let runtimes = runtimes(&PLAIN, process, did);
             let scope = (home.scope)(self);
@@ -145,12 +164,15 @@ impl Scopes {
         let is_other = process.name == OTHER;
         let home = home.filter(|_| !is_other);
         let [namespace, pod, name] = home.map_or(["", "", ""], Home::names);
-        let labels = labels(&[
+        let mut labels = labels(&[
             ("namespace", namespace),
             ("pod", pod),
             ("container", name),
             ("group", &process.name),
         ]);
+        if grouping == Grouping::Pid && !is_other {
+            labels += &format!(",pid=\"{}\"", process.pid);
+        }
         self.groups.add(labels, process_member(process, if is_other { &[] } else { did }));
     }
 }

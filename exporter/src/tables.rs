@@ -48,7 +48,16 @@ pub static POD: Table = Table {
 };
 
 /// Processes of one name in one container.
-pub static PROCESS_GROUP: Table = Table {
+pub static PROCESS_GROUP: Table = OF_PROCESSES;
+
+/// Single processes, which stand in place of groups where that is asked for.
+pub static PROCESS: Table = Table {
+    name: "process",
+    ledger_help: "Resident memory of the process by account; sums to memgap_process_rss_bytes. Memory that processes share counts in each of them.",
+    ..OF_PROCESSES
+};
+
+const OF_PROCESSES: Table = Table {
     name: "process_group",
     accounts: RSS,
     ledger_help: "Resident memory of the processes by account; sums to memgap_process_group_rss_bytes. Memory that processes share counts in each of them.",

@@ -12,7 +12,7 @@ use common::{Family, assert_closed, exposition, parse, promtool, samples};
 use memgap_exporter::encode::Format;
 use memgap_exporter::gc::Increments;
 use memgap_exporter::limit::{Limiter, Limits};
-use memgap_exporter::select::Scopes;
+use memgap_exporter::select::{Grouping, Scopes};
 use memgap_ledger::sample::{CgroupSample, MachineSample};
 use memgap_ledger::{Machine, Missing};
 
@@ -122,7 +122,7 @@ fn process_groups_beyond_the_largest_are_conserved_in_other() {
 fn a_group_keeps_its_place_against_one_of_like_size() {
     let shown = |limiter: &mut Limiter, a: u64, b: u64| {
         let sample = machine(Vec::new(), vec![process(1, "a", "/", a), process(2, "b", "/", b)]);
-        let mut scopes = Scopes::of(&Machine::of(&sample), &Increments::new());
+        let mut scopes = Scopes::of(&Machine::of(&sample), &Increments::new(), Grouping::Name);
         limiter.apply(&mut scopes);
         let shown = scopes.groups.members.into_keys().find(|l| !l.contains("other"));
         shown.expect("one group is shown")

@@ -12,7 +12,7 @@ use memgap_exporter::args::Args;
 use memgap_exporter::encode::{Encoder, Format, unit};
 use memgap_exporter::gc::Increments;
 use memgap_exporter::limit::{Limits, Shed};
-use memgap_exporter::select::Scopes;
+use memgap_exporter::select::{Grouping, Scopes};
 use memgap_exporter::server::MAX_CONNECTIONS;
 use memgap_exporter::stage::Stage;
 use memgap_exporter::tables::{CONTAINER, MACHINE, PLAIN, POD, PROCESS_GROUP, UNIT};
@@ -62,6 +62,8 @@ they speak. A process or container that ended is gone from the next collection.
 - `group`: the name of processes (`comm`) within one container. `other` stands for all that is folded: groups beyond the largest
   (`--process-groups`), and members of any scope beyond `--max-series`. Sums are conserved by folding. A process that is really called
   `other` is part of it.
+- `pid`: with `--process-pids` single processes stand in place of groups. Their families are called `memgap_process_...` instead of
+  `memgap_process_group_...`, and are otherwise the same.
 - `runtime`: who keeps the books: `go`, `hotspot`, `glibc` and so on, as `memgap probes` lists them. In `memgap_container_info` it is
   what runs the container.
 - `class`, `account`: see [accounts.md](accounts.md). `finding`: see [findings](findings/); `severity` is `info`, `warning` or `critical`.
@@ -144,8 +146,11 @@ fn everything() -> MachineSample {
 /// The exporter's own figures, each recorded once.
 fn own() -> String {
     let recorder = Telemetry::install().expect("no other test of this file records");
-    let scopes =
-        Scopes::of(&Machine::of(&machine(vec![container(1)], Vec::new())), &Increments::new());
+    let scopes = Scopes::of(
+        &Machine::of(&machine(vec![container(1)], Vec::new())),
+        &Increments::new(),
+        Grouping::Name,
+    );
     telemetry::exported(&scopes, &[Shed { scope: "container", members: 1 }]);
     Stage::Walk.took(Duration::ZERO, Duration::ZERO);
     telemetry::walks(&[Duration::ZERO]);

@@ -10,6 +10,7 @@ use common::{Family, parse, samples, write};
 use memgap_exporter::encode::Format;
 use memgap_exporter::gc::Counters;
 use memgap_exporter::limit::Limits;
+use memgap_exporter::select::Grouping;
 use memgap_ledger::runtime::Runtime;
 use memgap_ledger::sample::{CgroupSample, MachineSample, ProcessSample};
 
@@ -28,7 +29,7 @@ impl Exporter {
     }
 
     fn families(&mut self, sample: &MachineSample, limits: Limits) -> Vec<Family> {
-        parse(&write(&mut self.0, sample, limits, Format::Text), Format::Text)
+        parse(&write(&mut self.0, sample, (limits, Grouping::Name), Format::Text), Format::Text)
     }
 }
 
@@ -151,4 +152,28 @@ fn no_counter_stands_in_other() {
     assert!(groups.contains_key("other"), "{groups:?}");
     let counted = by(&found, "memgap_process_group_gc_cycles_total", "group");
     assert!(!counted.contains_key("other"), "{counted:?}");
+}
+
+#[test]
+fn single_processes_are_shown_where_that_is_asked_for() {
+    let [path, _] = paths();
+    let processes: Vec<_> = ["web", "web", "other"]
+        .iter()
+        .zip(1..)
+        .map(|(name, pid)| golang(pid, name, &path, u64::from(pid) * MIB, 5))
+        .collect();
+    let sample = machine(vec![container(1)], processes);
+    let write = |limits| {
+        let text = write(&mut Counters::default(), &sample, (limits, Grouping::Pid), Format::Text);
+        parse(&text, Format::Text)
+    };
+    let found = write(LIMITS);
+    assert!(found.iter().all(|f| !f.name.contains("process_group")));
+    let in_use = by(&found, "memgap_process_in_use_bytes", "pid");
+    let mib = |n: u64| (n * MIB) as f64;
+    let expected = [("", mib(3)), ("1", mib(1)), ("2", mib(2))];
+    assert_eq!(in_use, expected.map(|(pid, bytes)| (pid.to_owned(), bytes)).into());
+    let folded = write(Limits { process_groups: 1, ..LIMITS });
+    let sum: f64 = by(&folded, "memgap_process_in_use_bytes", "pid").values().sum();
+    assert_eq!(sum, mib(6));
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use memgap_exporter::encode::{Encoder, Format};
 use memgap_exporter::gc::Counters;
 use memgap_exporter::limit::{Limiter, Limits};
-use memgap_exporter::select::Scopes;
+use memgap_exporter::select::{Grouping, Scopes};
 use memgap_exporter::snapshot;
 use memgap_ledger::Machine;
 use memgap_ledger::sample::MachineSample;
@@ -96,19 +96,19 @@ pub fn samples<'f>(families: &'f [Family], name: &str) -> Vec<&'f Sample> {
 
 /// What is written of a sample under bounds, self-telemetry left out.
 pub fn exposition(sample: &MachineSample, limits: Limits, format: Format) -> String {
-    write(&mut Counters::default(), sample, limits, format)
+    write(&mut Counters::default(), sample, (limits, Grouping::Name), format)
 }
 
 /// The same after other samples, which `counters` has seen.
 pub fn write(
     counters: &mut Counters,
     sample: &MachineSample,
-    limits: Limits,
+    (limits, grouping): (Limits, Grouping),
     format: Format,
 ) -> String {
     let machine = Machine::of(sample);
     let increments = counters.increments(&machine.processes);
-    let mut scopes = Scopes::of(&machine, &increments);
+    let mut scopes = Scopes::of(&machine, &increments, grouping);
     counters.add_up(&mut scopes);
     Limiter::new(limits).apply(&mut scopes);
     let mut out = Encoder::new(format, 0);
