@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod frozen;
 pub mod golang;
 pub mod java;
+pub mod jemalloc;
 pub mod python;
 pub mod service;
 pub mod target;

@@ -28,6 +28,8 @@ pub struct Runtime {
     /// Of what it gave back, what the kernel may take when it needs it (`MADV_FREE`):
     /// still resident where it has not, or where it was written again.
     pub lazily_freed: Option<u64>,
+    /// Of that, what still is in memory, where every page was looked at.
+    pub lazily_freed_resident: Option<u64>,
     /// Of what is free and was not given back, what it could give back, in whole pages.
     pub trimmable: Option<u64>,
     /// Stacks that it manages itself: of goroutines, of green threads.
@@ -118,6 +120,7 @@ impl Runtime {
             free: None,
             released: None,
             lazily_freed: None,
+            lazily_freed_resident: None,
             trimmable: None,
             stacks: None,
             evidence: Vec::new(),

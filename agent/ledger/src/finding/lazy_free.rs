@@ -1,8 +1,9 @@
 //! Freed memory that still counts: `MADV_FREE` leaves pages resident.
 
 use super::{Finding, Severity, Subject, confidence, matters};
-use crate::Account;
+use crate::figure::signed;
 use crate::size::iec;
+use crate::{Account, Runtime};
 
 pub const ID: &str = "lazy-free";
 
@@ -14,13 +15,41 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     };
     let figure = ledger.figure(Account::LazyFree);
     let (bytes, whole) = (figure.point()?, whole.point()?);
+    let mut evidence = vec![format!("LazyFree {} of {counted} {}", iec(bytes), iec(whole))];
+    if let Subject::Process(process) = subject {
+        evidence.extend(process.runtimes.iter().filter_map(|r| given_back(r, bytes)));
+    }
     matters(bytes, whole).then(|| Finding {
         id: ID,
         bytes: figure,
         severity: Severity::Info,
         confidence: confidence(figure),
         summary: format!("{} of {counted} is already freed (MADV_FREE) and comes back under pressure", iec(bytes)),
-        evidence: vec![format!("LazyFree {} of {counted} {}", iec(bytes), iec(whole))],
+        evidence,
         remedy: "nothing is leaking: subtract it, or alert on required; Go: GODEBUG=madvdontneed=1, jemalloc: muzzy_decay_ms:0 give it back at once",
     })
+}
+
+/// What became of the pages that a runtime gave back lazily, by its books and the
+/// kernel's `lazy` bytes of the process.
+fn given_back(runtime: &Runtime, lazy: i64) -> Option<String> {
+    let given = runtime.lazily_freed.filter(|bytes| *bytes > 0).map(signed)?;
+    let name = &runtime.name;
+    let Some(resident) = runtime.lazily_freed_resident.map(signed) else {
+        let still = given.min(lazy);
+        return Some(format!(
+            "{name} gave {} back lazily: at most {} of it are resident and free, at least {} are gone, written again or were never touched",
+            iec(given),
+            iec(still),
+            iec(given - still)
+        ));
+    };
+    let still = resident.min(lazy);
+    Some(format!(
+        "{name} gave {} back lazily: {} of it are resident and free, {} written again, {} gone or never touched",
+        iec(given),
+        iec(still),
+        iec(resident - still),
+        iec(given.saturating_sub(resident))
+    ))
 }

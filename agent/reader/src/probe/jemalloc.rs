@@ -3,6 +3,8 @@
 
 mod arena;
 mod books;
+mod claims;
+mod extents;
 mod locate;
 mod shape;
 mod size;
@@ -23,13 +25,16 @@ use size::Quantum;
 #[derive(Debug)]
 pub(super) struct Jemalloc;
 
+/// The owner of its claims.
+const NAME: &str = "jemalloc";
+
 /// `malloc_init` keeps the first level of its radix tree, 2^18 pointers, in `.bss`.
 const TREE: u64 = 2 << 20;
 const EM_X86_64: u16 = 62;
 
 impl Probe for Jemalloc {
     fn name(&self) -> &'static str {
-        "jemalloc"
+        NAME
     }
 
     fn about(&self) -> &'static str {

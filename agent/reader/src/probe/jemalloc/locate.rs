@@ -1,19 +1,20 @@
 //! Finds the variables without symbols: by what they point to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use memgap_ledger::{Fact, Missing};
 
 use super::super::Image;
 use super::arena::{self, broken};
 use super::size::Quantum;
-use super::{Shape, Variables};
+use super::{Shape, Variables, books};
 use crate::memory::{Area, Space, WINDOW, u64_at};
 
 /// The most arenas (`MALLOCX_ARENA_LIMIT`).
 pub(super) const MAX_ARENAS: u32 = 4095;
 /// Pointers that may lead to an arena; a program that shows more is made to.
-const MAX_PLACES: usize = 2048;
+const MAX_PLACES: usize = 8192;
 /// Arenas are aligned as lines of the cache are.
 const ALIGNED: u64 = 64;
 /// The words that tell the table of small sizes, and how far they are apart.
@@ -32,25 +33,42 @@ pub(super) fn variables(
             "jemalloc's table of sizes was not found: the program has just started",
         ));
     };
-    let variables = Variables { version: String::new(), arenas: 0, bin_infos, quantum, shape };
-    let arenas = arenas(&found.pointers, &variables, space)?;
-    let variables = Variables { arenas, ..variables };
-    super::books::prove(&variables, space)?;
-    Ok((arenas, bin_infos, quantum))
-}
-
-/// The array that most pointers to arenas are at home in.
-fn arenas(pointers: &[(u64, u64)], variables: &Variables, space: &Space<'_>) -> Fact<u64> {
-    let mut votes: BTreeMap<u64, u32> = BTreeMap::new();
-    for (at, pointer) in pointers {
-        if let Ok(number) = arena::number(*pointer, variables, space)
-            && number < MAX_ARENAS
-        {
-            *votes.entry(at.wrapping_sub(8 * u64::from(number))).or_default() += 1;
+    let mut why = broken("no arena was found: the program has just started");
+    for arenas in arenas(&found.pointers, bin_infos, quantum, shape, space) {
+        let variables = Variables { version: String::new(), arenas, bin_infos, quantum, shape };
+        match books::prove(&variables, space) {
+            Ok(()) => return Ok((arenas, bin_infos, quantum)),
+            Err(lack) => why = lack,
         }
     }
-    let most = votes.into_iter().max_by_key(|(_, count)| *count);
-    most.map(|(arenas, _)| arenas).ok_or_else(|| broken("no arena was found"))
+    Err(why)
+}
+
+/// The arrays that pointers to arenas may be at home in, most pointers first. Like
+/// arenas the array is aligned; a variable that points to the first arena mostly is not.
+fn arenas(
+    pointers: &[(u64, u64)],
+    bin_infos: u64,
+    quantum: Quantum,
+    shape: &'static Shape,
+    space: &Space<'_>,
+) -> Vec<u64> {
+    let variables = Variables { version: String::new(), arenas: 0, bin_infos, quantum, shape };
+    let mut numbers: BTreeMap<u64, Option<u32>> = BTreeMap::new();
+    let mut votes: BTreeMap<u64, u32> = BTreeMap::new();
+    for &(at, pointer) in pointers {
+        let number = *numbers.entry(pointer).or_insert_with(|| {
+            let number = arena::number(pointer, &variables, space).ok();
+            number.filter(|number| *number < MAX_ARENAS)
+        });
+        let home = number.map(|number| at.wrapping_sub(8 * u64::from(number)));
+        if let Some(home) = home.filter(|home| home % ALIGNED == 0) {
+            *votes.entry(home).or_default() += 1;
+        }
+    }
+    let mut homes: Vec<(u64, u32)> = votes.into_iter().collect();
+    homes.sort_unstable_by_key(|(home, count)| (Reverse(*count), *home));
+    homes.into_iter().map(|(home, _)| home).collect()
 }
 
 /// What the image's variables show.
@@ -66,7 +84,6 @@ struct Found {
 fn scan(image: &Image<'_>, space: &Space<'_>) -> Fact<Found> {
     let areas = space.areas()?;
     let mut found = Found::default();
-    let mut seen = BTreeSet::new();
     let mut buf = vec![0; WINDOW];
     for segment in image.elf.segments.iter().filter(|s| s.writable) {
         let start = segment.address.wrapping_add(image.mapped.bias);
@@ -76,7 +93,7 @@ fn scan(image: &Image<'_>, space: &Space<'_>) -> Fact<Found> {
             while at < to {
                 let len = usize::try_from(to - at).map_or(WINDOW, |rest| rest.min(WINDOW));
                 space.read(at, &mut buf[..len])?;
-                found.add(at, &buf[..len], &areas, &mut seen);
+                found.add(at, &buf[..len], &areas);
                 if len < WINDOW {
                     break;
                 }
@@ -89,14 +106,14 @@ fn scan(image: &Image<'_>, space: &Space<'_>) -> Fact<Found> {
 }
 
 impl Found {
-    fn add(&mut self, start: u64, bytes: &[u8], areas: &[Area], seen: &mut BTreeSet<u64>) {
+    fn add(&mut self, start: u64, bytes: &[u8], areas: &[Area]) {
         for (offset, at) in (0..bytes.len()).step_by(8).zip((start..).step_by(8)) {
             let Some(word) = u64_at(bytes, offset) else { break };
             if word == 8 && self.table.is_none() {
                 self.table = quantum(bytes, offset).map(|quantum| (at, quantum));
             }
             let is_pointer = word != 0 && word % ALIGNED == 0 && is_anonymous(word, areas);
-            if is_pointer && self.pointers.len() < MAX_PLACES && seen.insert(word) {
+            if is_pointer && self.pointers.len() < MAX_PLACES {
                 self.pointers.push((at, word));
             }
         }

@@ -3,6 +3,7 @@
 
 use memgap_ledger::{Fact, Missing};
 
+use super::extents::Bits;
 use super::size::Quantum;
 
 /// Offsets in bytes; those of `arena_t` where nothing else is said.
@@ -29,6 +30,8 @@ pub(super) struct Shape {
     /// `base`; with a quantum of 8 `base_by_eight` more.
     base: u64,
     base_by_eight: u64,
+    /// What of an extent's description differs.
+    pub bits: Bits,
     /// In `base_t`: `blocks`, the list of what it mapped.
     pub blocks: usize,
     /// In `base_t`: `allocated`; with a quantum of 8 `allocated_by_eight` more.
@@ -52,6 +55,8 @@ pub(super) const IND: usize = 0;
 /// In an entry of `lstats`: `active_bytes`, behind `nmalloc` and `ndalloc`.
 pub(super) const ACTIVE_BYTES: usize = 16;
 
+const SINCE_5_3: Bits = Bits { aligned: 128, state: (17, 3), class: (20, 8), free: (28, 10) };
+
 const SHAPES: [Shape; 3] = [
     Shape {
         version: "5.2.1",
@@ -65,6 +70,7 @@ const SHAPES: [Shape; 3] = [
         bins: Bins::Pointers(29192),
         base: 29480,
         base_by_eight: 24,
+        bits: Bits { aligned: 64, state: (16, 2), class: (18, 8), free: (26, 10) },
         blocks: 144,
         allocated: 2008,
         allocated_by_eight: 24,
@@ -81,6 +87,7 @@ const SHAPES: [Shape; 3] = [
         bins: Bins::Inline(78952),
         base: 78936,
         base_by_eight: 0,
+        bits: SINCE_5_3,
         blocks: 160,
         allocated: 3880,
         allocated_by_eight: 48,
@@ -97,6 +104,7 @@ const SHAPES: [Shape; 3] = [
         bins: Bins::Inline(80704),
         base: 80648,
         base_by_eight: 0,
+        bits: SINCE_5_3,
         blocks: 160,
         allocated: 3896,
         allocated_by_eight: 48,

@@ -1,0 +1,44 @@
+//! What the books claim of the process's addresses.
+
+use memgap_ledger::Account;
+use memgap_ledger::claim::{Claim, Extent, Part, Priority};
+
+use super::NAME;
+use super::books::Total;
+use super::extents::{Extents, size_of};
+use crate::source::pagemap::Ranges;
+
+/// What jemalloc mapped for its own use has addresses; what it gives out has where its
+/// extents were read, else it is an amount. What it gave back lazily is the kernel's to
+/// tell, and claimed where its addresses are known.
+pub(super) fn of(mut blocks: Ranges, total: &Total, extents: Option<Extents>) -> Vec<Claim> {
+    blocks.sort_unstable();
+    let size = size_of(&blocks);
+    let mut claims = vec![claim(Extent::Ranges(blocks), &[(Account::AllocatorMetadata, size)])];
+    if let Some(extents) = extents {
+        let active = size_of(&extents.active);
+        let in_use = extents.allocated.min(active);
+        let used = [(Account::HeapInUse, in_use), (Account::AllocatorFree, active - in_use)];
+        claims.push(claim(Extent::Ranges(extents.active), &used));
+        for ranges in [extents.dirty, extents.muzzy] {
+            let size = size_of(&ranges);
+            claims.push(claim(Extent::Ranges(ranges), &[(Account::AllocatorFree, size)]));
+        }
+    } else {
+        let holes = total.allocated.map(|allocated| total.active.saturating_sub(allocated));
+        let free = total.dirty.saturating_add(holes.unwrap_or(0));
+        let in_use = (Account::HeapInUse, total.allocated.unwrap_or(0));
+        claims.push(claim(Extent::Anywhere, &[in_use, (Account::AllocatorFree, free)]));
+    }
+    claims
+}
+
+fn claim(extent: Extent, parts: &[(Account, u64)]) -> Claim {
+    let parts = parts.iter().filter(|(_, bytes)| *bytes > 0);
+    Claim {
+        priority: Priority::Malloc,
+        owner: NAME.to_owned(),
+        extent,
+        parts: parts.map(|&(account, bytes)| Part { account, bytes }).collect(),
+    }
+}

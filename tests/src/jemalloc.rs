@@ -1,0 +1,59 @@
+//! jemallocs of several versions, and the targets on each.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::target::{Target, compiled};
+
+/// A jemalloc that `tests/jemalloc/fetch` fetched or built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Jemalloc {
+    /// What it is: `library`, or the feature that a Rust program was built with.
+    pub kind: String,
+    /// `5.3.0`.
+    pub version: String,
+    /// What stands before the program on a command line, or is the program.
+    words: Vec<String>,
+}
+
+/// Every jemalloc, fetched where it is not there yet.
+pub fn jemallocs() -> Result<Vec<Jemalloc>> {
+    let fetch = Path::new(env!("CARGO_MANIFEST_DIR")).join("jemalloc/fetch");
+    let output = Command::new(&fetch).output().context("failed to run tests/jemalloc/fetch")?;
+    if !output.status.success() {
+        bail!("tests/jemalloc/fetch failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let lines = String::from_utf8(output.stdout)?;
+    lines.lines().map(Jemalloc::of).collect()
+}
+
+impl Jemalloc {
+    fn of(line: &str) -> Result<Self> {
+        let mut words = line.split(' ').map(str::to_owned);
+        let (kind, version) = words.next().zip(words.next()).context("a line has no version")?;
+        Ok(Self { kind, version, words: words.collect() })
+    }
+
+    /// Whether the target on it is `tests/targets/mallctl.c`; else `jemalloc.rs`.
+    pub fn is_library(&self) -> bool {
+        self.kind == "library"
+    }
+
+    /// Whether it keeps statistics.
+    pub fn counts(&self) -> bool {
+        matches!(&*self.kind, "library" | "stats")
+    }
+
+    /// Starts its target with options of jemalloc.
+    pub fn start(&self, options: &str) -> Result<Target> {
+        let (program, arguments) = self.words.split_first().context("a line has no program")?;
+        let mut command = Command::new(program);
+        command.args(arguments);
+        if self.is_library() {
+            command.arg(compiled("mallctl")?);
+        }
+        Target::spawn(command.env("MALLOC_CONF", options).env("_RJEM_MALLOC_CONF", options))
+    }
+}
