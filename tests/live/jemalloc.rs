@@ -150,8 +150,10 @@ fn without_statistics_the_extents_tell_what_is_in_use() -> Result<()> {
 /// The question that memgap began with: what of muzzy memory is still resident.
 #[test]
 fn muzzy_memory_is_resident_and_free_until_it_is_taken_again() -> Result<()> {
-    // Of pages that were never touched, and of those in batches of each processor.
+    // Lazily freed pages that still waited in the batches of each processor.
     const ALLOWED: u64 = 1 << 20;
+    // Of 5.3.1: it maps more at once.
+    const NEVER_TOUCHED: u64 = 10 << 20;
     for one in jemallocs()?.iter().filter(|one| one.is_library()) {
         let mut target = one.start(OPTIONS)?;
         for _ in 0..2 {
@@ -169,7 +171,8 @@ fn muzzy_memory_is_resident_and_free_until_it_is_taken_again() -> Result<()> {
             let kernel = frozen.kernel()?.lazy_free;
             println!("{one:?}: {given} muzzy, {resident} of it resident, LazyFree {kernel}");
             assert!(given == target.holds("muzzy")? && given >= at_least, "{given}");
-            assert!(given - resident < ALLOWED && resident.abs_diff(kernel) < ALLOWED);
+            assert!(resident <= given && given - resident < NEVER_TOUCHED);
+            assert!(resident.abs_diff(kernel) < ALLOWED);
             let found = finding::findings(Subject::Process(&made));
             let lazy = found.iter().find(|f| f.id == "lazy-free").context("it is found")?;
             assert!(lazy.evidence.iter().any(|e| e.contains("of it are resident and free")));

@@ -66,7 +66,14 @@ pub(super) fn read(
     let mut found = Vec::new();
     let mut buf = vec![0; WINDOW];
     for (number, arena) in arenas {
-        let of = Reader { number: *number, bits: variables.shape.bits, infos, areas: &mapped };
+        let shape = variables.shape;
+        let of = Reader {
+            number: *number,
+            bits: shape.bits,
+            exact_sizes: shape.active_bytes,
+            infos,
+            areas: &mapped,
+        };
         for &(start, end) in &arena.blocks {
             for (from, to) in space.resident(start, end)? {
                 let (mut at, to) = (from.max(start), to.min(end));
@@ -89,6 +96,7 @@ pub(super) fn read(
 struct Reader<'a> {
     number: u32,
     bits: Bits,
+    exact_sizes: bool,
     infos: &'a [BinInfo],
     areas: &'a [Area],
 }
@@ -132,22 +140,28 @@ impl Reader<'_> {
 
     /// Bytes given out of an extent of a class and size; `free` are a slab's regions.
     fn allocated(&self, class: usize, free: Option<u64>, size: u64) -> Option<u64> {
-        // Pieces begin anywhere in their first page: there may be one more.
-        let is_large = |number| {
-            [0, PAGE].iter().any(|pad| size.checked_sub(*pad) == Some(size::large(number)))
-        };
         match (self.infos.get(class), free) {
             (Some(info), Some(free)) if info.slab == size => {
                 (info.slab / info.region).checked_sub(free).map(|regions| regions * info.region)
             }
             // A small piece that a profiler singled out has pages of its own.
-            (Some(info), None) => is_large(0).then_some(info.region),
-            (None, None) => {
-                let number = class - self.infos.len();
-                (number < LARGE && is_large(number)).then(|| size::large(number))
-            }
+            (Some(info), None) => self.large(0, size).map(|_| info.region),
+            (None, None) => self.large(class - self.infos.len(), size),
             _ => None,
         }
+    }
+
+    /// Bytes given out of an extent of that size, if it may hold a piece of the class.
+    /// Pieces begin anywhere in their first page: then there is one more.
+    fn large(&self, number: usize, size: u64) -> Option<u64> {
+        let class = (number < LARGE).then(|| size::large(number))?;
+        let without = size.checked_sub(PAGE)?;
+        if class == size || class == without {
+            return Some(class);
+        }
+        // Since 5.3.1 pieces may end before their class does.
+        let smaller = number.checked_sub(1).map_or(0, size::large);
+        (self.exact_sizes && smaller < without && without < class).then_some(without)
     }
 
     fn is_mapped(&self, start: u64, end: u64) -> bool {
