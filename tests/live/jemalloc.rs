@@ -139,7 +139,7 @@ fn without_statistics_the_extents_tell_what_is_in_use() -> Result<()> {
             }
             let pieces = target.holds("pieces")?;
             // On a machine that is busy with other tests a look may run out of time.
-            let look = || {
+            let look = || -> Result<Option<u64>> {
                 let made = explain(target.pid(), Depth::Runtimes)?;
                 Ok(jemalloc(&made).with_context(|| format!("{one:?}"))?.in_use)
             };
