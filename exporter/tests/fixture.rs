@@ -7,23 +7,26 @@ use std::path::Path;
 use common::{Family, assert_closed, exposition, parse, samples};
 use memgap_exporter::encode::Format;
 use memgap_exporter::limit::Limits;
-use memgap_reader::{CollectionStats, Collector, Reader, Roots, WalkPolicy};
+use memgap_reader::{CollectionStats, Collector, Depth, Reader, Roots, Target, WalkPolicy};
 
 const MIB: f64 = (1 << 20) as f64;
 
 /// What the kernel's lists may be off by: batches of pages that it moves at a time.
 const OFF: f64 = 0.5 * MIB;
 
-/// What its first collection under a policy exports.
-fn collected(policy: WalkPolicy) -> (Vec<Family>, CollectionStats) {
+fn node() -> Reader {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/kubernetes");
-    let reader = Reader::open(Roots {
+    Reader::open(Roots {
         procfs: root.join("proc"),
         cgroupfs: Some(root.join("sys/fs/cgroup")),
         container_logs: root.join("var/log/containers"),
     })
-    .expect("the fixture has a procfs");
-    let (sample, stats) = Collector::new(reader, policy).collect().expect("the fixture is whole");
+    .expect("the fixture has a procfs")
+}
+
+/// What its first collection under a policy exports.
+fn collected(policy: WalkPolicy) -> (Vec<Family>, CollectionStats) {
+    let (sample, stats) = Collector::new(node(), policy).collect().expect("the fixture is whole");
     let limits = Limits { process_groups: 20, max_series: 20_000 };
     let found = parse(&exposition(&sample, limits, Format::Text), Format::Text);
     assert_closed(&found);
@@ -65,4 +68,29 @@ fn before_any_walk_lazily_freed_memory_counts_once() {
     assert!(account(&found, "moved_charges").abs() <= OFF);
     assert_eq!(api(&found, "container_working_set_hidden_bytes", "", ""), Some(0.0));
     assert_eq!(api(&found, "finding_bytes", "finding", "hidden-working-set"), None);
+}
+
+#[test]
+fn an_endpoint_is_of_the_largest_process_that_its_target_names() {
+    let sample = node().machine(Depth::Counters).expect("the fixture is whole");
+    let pick = |word: &str| word.parse::<Target>().expect("a target").pick(&sample);
+    for (word, pid) in [
+        ("191", Some(191)),
+        ("api", Some(191)),
+        // Two processes have that name.
+        ("pause", Some(210)),
+        ("container/741f", Some(201)),
+        ("pod/shop/orders-0", Some(219)),
+        ("pod/checkout-6d5f7c9b48-x2x7q", Some(191)),
+        ("unit/kubelet.service", Some(227)),
+        ("cgroup:/batch", Some(243)),
+        // Two containers have such an id.
+        ("container/7", None),
+        ("pod/shop/no-such-pod", None),
+        ("no-such-name", None),
+        ("self", None),
+        ("host", None),
+    ] {
+        assert_eq!(pick(word), pid, "{word}");
+    }
 }

@@ -248,12 +248,38 @@ fn collections_carry_the_books_until_the_process_ends() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn collections_tell_what_the_garbage_collector_did_between_them() -> Result<()> {
+    let toolchain = without_symbols()?.pop().context("no toolchain")?;
+    let program = toolchain.build(Build::Stripped)?;
+    let mut target = Target::run(&program, &[("STEPS", "steady")])?;
+    let procfs = Procfs::of(std::slice::from_ref(&target))?;
+    let roots = Roots { procfs: procfs.0.clone(), ..Roots::default() };
+    let reader = Reader::open(roots)?;
+    let mut collector = Collector::new(reader, WalkPolicy::default()).with_probe_share(1.0);
+    let mut recent = || -> Result<_> {
+        let (machine, _) = collector.collect()?;
+        let runtimes = machine.processes.first().map(|process| process.runtimes.as_slice());
+        let mut runtimes = runtimes.unwrap_or_default().iter().flatten();
+        Ok(runtimes.next().and_then(|go| go.gc.as_ref()?.recent))
+    };
+    // Once to read the books at all, once more for what was done since.
+    assert_eq!(recent()?, None);
+    assert_eq!(recent()?.map(|gc| gc.cycles), Some(0));
+    let before = target.holds("num_gc")?;
+    target.take("churn free")?;
+    let did = target.holds("num_gc")? - before;
+    assert!(did > 1);
+    assert_eq!(recent()?.map(|gc| gc.cycles), Some(did));
+    Ok(())
+}
+
 /// A procfs of some processes and nothing else.
 struct Procfs(PathBuf);
 
 impl Procfs {
     fn of(targets: &[Target]) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("memgap-procfs-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("memgap-procfs-{}", targets[0].pid()));
         fs::create_dir(&folder)?;
         let made = Self(folder);
         let names = targets.iter().map(|target| target.pid().to_string());

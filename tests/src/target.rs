@@ -81,6 +81,12 @@ impl Target {
         self.listen()
     }
 
+    /// Lets it do what `steps` names and waits until that is done.
+    pub fn take(&mut self, steps: &str) -> Result<()> {
+        writeln!(self.input, "{steps}").context("the target has ended")?;
+        self.listen()
+    }
+
     /// Lets it do its last step, and waits until it has ended.
     pub fn end(&mut self) -> Result<ExitStatus> {
         self.proceed()?;
