@@ -58,9 +58,33 @@ impl TestCgroup {
     }
 }
 
+/// The test's own stay in a cgroup, in which its children begin: it leaves with the value.
+#[derive(Debug)]
+pub struct Inside {
+    home: PathBuf,
+}
+
+impl TestCgroup {
+    /// Moves the test itself there, until the value is dropped.
+    pub fn enter(&self) -> Result<Inside> {
+        let home = PathBuf::from(format!("{MOUNT}{}", own_path()?)).join("cgroup.procs");
+        std::fs::write(self.procs(), std::process::id().to_string())
+            .with_context(|| format!("failed to enter {}", self.path))?;
+        Ok(Inside { home })
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let _ = std::fs::write(&self.home, std::process::id().to_string());
+    }
+}
+
+const MOUNT: &str = "/sys/fs/cgroup/memory";
+
 impl TestCgroup {
     fn directory(&self) -> PathBuf {
-        PathBuf::from(format!("/sys/fs/cgroup/memory{}", self.path))
+        PathBuf::from(format!("{MOUNT}{}", self.path))
     }
 }
 

@@ -5,6 +5,7 @@ pub mod frozen;
 pub mod golang;
 pub mod java;
 pub mod jemalloc;
+pub mod node;
 pub mod python;
 pub mod service;
 pub mod target;

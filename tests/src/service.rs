@@ -1,12 +1,14 @@
 //! Real servers for live tests: started in a directory of their own, on Unix
-//! sockets only, and ended with it.
+//! sockets where they can, and ended with it.
 
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A server process and its directory; both end with the value.
 #[derive(Debug)]
@@ -88,6 +90,63 @@ impl Service {
         Self { child, dir, socket }.ready()
     }
 
+    /// Debian's memcached.
+    pub fn memcached() -> Result<Self> {
+        let dir = directory("memcached")?;
+        let socket = dir.join("socket");
+        let mut command = Command::new("memcached");
+        command.args(["-u", "root", "-s"]).arg(&socket);
+        Self::start(&mut command, dir, socket)
+    }
+
+    /// Debian's MariaDB with a fresh data directory, which the root of the machine
+    /// may enter.
+    pub fn mariadb() -> Result<Self> {
+        let dir = directory("mariadb")?;
+        // The script knows an option and its value as one word only.
+        let data = format!("--datadir={}", dir.join("data").display());
+        let mut install = Command::new("mariadb-install-db");
+        run(install.args(["--no-defaults", "--user=root", "--skip-test-db", &data]))?;
+        let socket = dir.join("socket");
+        let mut command = Command::new("mariadbd");
+        command.args(["--no-defaults", "--user=root", "--skip-networking", &data]);
+        command.arg("--socket").arg(&socket).stderr(Stdio::null());
+        Self::start(&mut command, dir, socket)
+    }
+
+    /// Debian's prometheus, which scrapes itself.
+    pub fn prometheus() -> Result<Self> {
+        let dir = directory("prometheus")?;
+        let config = dir.join("prometheus.yml");
+        // A port that nobody has at the moment.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let jobs = format!(
+            "global: {{scrape_interval: 1s}}\nscrape_configs:\n\
+             - {{job_name: own, static_configs: [{{targets: ['{address}']}}]}}\n"
+        );
+        std::fs::write(&config, jobs).context("failed to write prometheus.yml")?;
+        let mut command = Command::new("prometheus");
+        command.arg(format!("--web.listen-address={address}"));
+        command.arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--storage.tsdb.path={}", dir.join("data").display()));
+        let child = command
+            .stderr(Stdio::null())
+            .spawn()
+            .context("failed to start prometheus: run tests/install")?;
+        let service = Self { child, socket: dir.clone(), dir };
+        service.wait(|| TcpStream::connect(address).is_ok())?;
+        Ok(service)
+    }
+
+    /// Starts a server that listens on a socket in its directory.
+    fn start(command: &mut Command, dir: PathBuf, socket: PathBuf) -> Result<Self> {
+        let child = command
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("failed to start {command:?}: run tests/install"))?;
+        Self { child, dir, socket }.ready()
+    }
+
     /// The process that was started.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -122,10 +181,11 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // Not SIGKILL: postgres and nginx end their own children.
-        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = pid {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+        // Not SIGKILL: postgres and nginx end their own children. Postgres ends at
+        // once by the first, mariadbd by the second.
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        for signal in [Signal::INT, Signal::TERM] {
+            let _ = pid.map(|pid| kill_process(pid, signal));
         }
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.dir);

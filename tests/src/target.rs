@@ -131,6 +131,21 @@ pub(crate) fn directory() -> Result<PathBuf> {
     Ok(directory)
 }
 
+/// A program of the workspace, built where it is not yet.
+pub fn built(package: &str) -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let profile = test.ancestors().nth(2).context("a test stands in the build directory")?;
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--locked", "--offline", "--package", package])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .context("failed to start cargo")?;
+    if !output.status.success() {
+        bail!("{package} does not build: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(profile.join(package))
+}
+
 /// The program of `tests/targets/NAME.c`.
 pub fn compiled(name: &str) -> Result<PathBuf> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets");

@@ -57,6 +57,8 @@ pub struct Area {
     pub end: u64,
     /// Whether the program may write there.
     pub is_writable: bool,
+    /// Whether the program may run what is there.
+    pub is_executable: bool,
     /// Whether it is private and no file lies behind it.
     pub is_anonymous: bool,
 }
@@ -157,6 +159,7 @@ impl Memory for Live {
             start: m.start,
             end: m.end,
             is_writable: m.access[1] == b'w',
+            is_executable: m.access[2] == b'x',
             is_anonymous: m.inode == 0 && m.access[3] == b'p',
         };
         let mappings = maps::parse(text).map_err(|what| {
@@ -181,7 +184,7 @@ pub struct Bounds {
 impl Bounds {
     /// For counters, on every collection.
     pub const COUNTERS: Self =
-        Self { bytes: 16 << 20, calls: 4096, time: Duration::from_millis(50) };
+        Self { bytes: 16 << 20, calls: 16_384, time: Duration::from_millis(200) };
     /// For finding a runtime's variables, once for each file.
     pub const RESOLVE: Self = Self { bytes: 64 << 20, calls: 16_384, time: Duration::from_secs(1) };
     /// For a look at every page's place in the books, when a person asks.
@@ -260,6 +263,17 @@ impl<'m> Space<'m> {
     pub fn areas(&self) -> Fact<Vec<Area>> {
         self.spend(0)?;
         self.memory.areas()
+    }
+
+    /// Fills `into` from `address` on, within a window, and tells whether it is there
+    /// to be read.
+    pub fn read_if_resident(&self, address: u64, into: &mut [u8]) -> Fact<bool> {
+        self.spend(into.len() as u64)?;
+        match self.memory.read(address, into) {
+            Ok(()) => Ok(true),
+            Err(lack) if matches!(lack.kind, MissingKind::Gone | MissingKind::Denied) => Err(lack),
+            Err(_) => Ok(false),
+        }
     }
 
     fn spend(&self, bytes: u64) -> Fact<()> {

@@ -11,6 +11,7 @@ mod go;
 mod hotspot;
 mod image;
 mod jemalloc;
+mod v8;
 
 use std::fmt::Debug;
 use std::fs::File;
@@ -29,7 +30,7 @@ use crate::memory::Space;
 
 /// Every probe. Flags, help, docs and tests derive from this list.
 pub const PROBES: &[&dyn Probe] =
-    &[&go::Go, &hotspot::HotSpot, &cpython::CPython, &jemalloc::Jemalloc, &glibc::Glibc];
+    &[&go::Go, &hotspot::HotSpot, &v8::V8, &cpython::CPython, &jemalloc::Jemalloc, &glibc::Glibc];
 
 /// Reads the books of one runtime or allocator.
 pub trait Probe: Sync + Debug {

@@ -103,7 +103,13 @@ impl Memory for Captured {
     }
 
     fn areas(&self) -> Fact<Vec<Area>> {
-        let area = Area { start: BASE, end: BASE + SIZE, is_writable: true, is_anonymous: true };
+        let area = Area {
+            start: BASE,
+            end: BASE + SIZE,
+            is_writable: true,
+            is_executable: false,
+            is_anonymous: true,
+        };
         Ok(vec![area])
     }
 }
