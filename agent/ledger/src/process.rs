@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::absence::{self, Absence};
 use crate::account::{ANONYMOUS, Account, RSS, Scope, VSZ};
-use crate::fact::{Missing, MissingKind};
+use crate::fact::{Fact, Missing, MissingKind};
 use crate::figure::{Figure, signed};
 use crate::ledger::Ledger;
 use crate::runtime::Runtime;
@@ -64,11 +64,13 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
     let walk = sample.walk.as_ref().ok();
     let mut ledger = Ledger::empty(Scope::Process);
     let mut split = Split::default();
+    let (below, above) = left_open(&sample.runtimes);
 
     match (sample.kind, walk, counters) {
         (ProcessKind::Kernel | ProcessKind::Zombie, ..) => nothing(&mut ledger),
         (ProcessKind::User, Some(walk), _) => {
             split = split::of_walk(walk, &sample.claims, counters);
+            split.widen(below, above);
             let books = books_age(sample);
             if walk.age.abs_diff(books) > AT_ONCE {
                 split.in_use = split.in_use.map(InUse::of_two_times);
@@ -79,6 +81,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         (ProcessKind::User, None, Some(counters)) => {
             let why = sample.walk.as_ref().err();
             split = split::of_counters(counters, &sample.claims, why);
+            split.widen(below, above);
             book_split(&mut ledger, &split, books_age(sample));
             book_swap(&mut ledger, counters);
         }
@@ -217,8 +220,23 @@ fn headline(sample: &ProcessSample, split: &Split) -> ProcessHeadline {
         vsz: of(zero.or(counters.map(|c| c.vsz)), sum(Area::size)),
         rss: of(zero.or(counters.map(|c| c.rss)), sum(|a| a.rss)),
         pss: of(zero, sum(|a| a.pss)),
-        in_use: split.in_use.map_or(Figure::Absent, |u| Figure::exact(u.total)),
+        in_use: split.in_use.map_or(Figure::Absent, |used| {
+            let (point, (below, above)) = (signed(used.total), left_open(&sample.runtimes));
+            Figure::interval(point.saturating_sub(below).max(0), point, point.saturating_add(above))
+        }),
     }
+}
+
+/// By how much in use may be below and above what all books together tell.
+fn left_open(runtimes: &[Fact<Runtime>]) -> (i64, i64) {
+    let open = |runtime: &Runtime| {
+        let (in_use, (low, high)) = (runtime.in_use?, runtime.in_use_bounds?);
+        Some((in_use.saturating_sub(low), high.saturating_sub(in_use)))
+    };
+    let sum =
+        |(below, above): (u64, u64), (b, a)| (below.saturating_add(b), above.saturating_add(a));
+    let (below, above) = runtimes.iter().flatten().filter_map(open).fold((0, 0), sum);
+    (signed(below), signed(above))
 }
 
 /// Locked pages that are page cache or shared memory.

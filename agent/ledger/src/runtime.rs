@@ -19,6 +19,9 @@ pub struct Runtime {
     /// Heap memory in use, in bytes of address space; `None` where its books were
     /// found and tell no amount.
     pub in_use: Option<u64>,
+    /// The least and the most that it can be, where the books were read in part or
+    /// changed meanwhile.
+    pub in_use_bounds: Option<(u64, u64)>,
     /// Of that, what objects take: the rest are the ends of their size classes.
     pub objects: Option<u64>,
     /// Heap memory that it keeps free, resident or given back.
@@ -116,6 +119,7 @@ impl Runtime {
             file: String::new(),
             age: Duration::ZERO,
             in_use: None,
+            in_use_bounds: None,
             objects: None,
             free: None,
             released: None,

@@ -173,6 +173,19 @@ impl Split {
         *sum = sum.saturating_add(charged);
     }
 
+    /// Widens what is in use, and with it what is free, by what books leave open:
+    /// `below` and `above` what they tell.
+    pub(crate) fn widen(&mut self, below: i64, above: i64) {
+        let spreads = [(Account::HeapInUse, below, above), (Account::AllocatorFree, above, below)];
+        for (account, below, above) in spreads {
+            let Some(figure) = self.rss.get_mut(&account) else { continue };
+            if let (Some(point), Some((low, high))) = (figure.point(), figure.bounds()) {
+                let low = low.saturating_sub(below).max(0);
+                *figure = Figure::interval(low, point, high.saturating_add(above));
+            }
+        }
+    }
+
     pub(crate) fn add(&mut self, account: Account, figure: Figure, charged: i64) {
         let entry = self.rss.entry(account).or_insert(Figure::Absent);
         *entry = entry.plus(figure);

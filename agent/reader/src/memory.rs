@@ -188,7 +188,7 @@ impl Bounds {
     /// For finding a runtime's variables, once for each file.
     pub const RESOLVE: Self = Self { bytes: 64 << 20, calls: 16_384, time: Duration::from_secs(1) };
     /// For a look at every page's place in the books, when a person asks.
-    pub const PAGES: Self = Self { bytes: 256 << 20, calls: 65_536, time: Duration::from_secs(10) };
+    pub const PAGES: Self = Self { bytes: 16 << 30, calls: 131_072, time: Duration::from_secs(10) };
 }
 
 /// An address space with what may still be spent on it. Everything that is read

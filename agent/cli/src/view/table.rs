@@ -131,7 +131,11 @@ pub fn runtime_line(runtime: &Runtime) -> String {
         line += &format!(" {version}");
     }
     let mut facts = Vec::new();
-    facts.extend(runtime.in_use.map(|b| format!("{} in use", bytes(b))));
+    let between = runtime.in_use_bounds;
+    let between = between
+        .map(|(low, high)| format!(" ({} .. {})", bytes(low), bytes(high)))
+        .unwrap_or_default();
+    facts.extend(runtime.in_use.map(|b| format!("{} in use{between}", bytes(b))));
     facts.extend(runtime.free.filter(|b| *b > 0).map(|b| format!("{} free", bytes(b))));
     facts.extend(
         runtime.released.filter(|b| *b > 0).map(|b| format!("{} of it given back", bytes(b))),

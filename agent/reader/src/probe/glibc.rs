@@ -5,8 +5,13 @@
 mod arena;
 mod books;
 mod chase;
+mod claims;
 mod file;
+mod free;
 mod locate;
+mod mapped;
+mod tcache;
+mod walk;
 
 use std::fs::File;
 use std::sync::Arc;

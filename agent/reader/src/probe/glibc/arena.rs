@@ -19,6 +19,8 @@ pub(super) const FAST_BINS: usize = 10;
 const HEAP_SIZES: [u64; 3] = [64 << 20, 8 << 20, 4 << 30];
 /// The flags in the size of a chunk.
 pub(super) const FLAGS: u64 = 7;
+pub(super) const PREVIOUS_IN_USE: u64 = 1;
+const NON_MAIN_ARENA: u64 = 4;
 
 /// An arena at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +116,27 @@ impl Arena {
         let after = self.heaps.partition_point(|(start, _)| *start <= chunk);
         let heap = after.checked_sub(1).and_then(|at| self.heaps.get(at));
         is_chunk(chunk) && (self.heaps.is_empty() || heap.is_some_and(|(_, end)| chunk < *end))
+    }
+
+    /// What the ring of a bin begins and ends with.
+    pub fn head(&self, bin: usize) -> u64 {
+        self.bins_at.wrapping_add(bin as u64 * 16).wrapping_sub(16)
+    }
+
+    /// The first chunk of a heap.
+    pub fn first_chunk(&self, heap: u64) -> u64 {
+        let holds_arena = (heap..heap.saturating_add(SMALLEST_PAGE)).contains(&self.base);
+        let first = match (self.is_main, holds_arena) {
+            (true, _) => heap,
+            (false, true) => self.base.saturating_add(self.size),
+            (false, false) => heap.saturating_add(self.base % SMALLEST_PAGE),
+        };
+        first.next_multiple_of(ALIGN)
+    }
+
+    /// Flags that chunks of the arena may have beside the state of the one before.
+    pub fn flags(&self) -> u64 {
+        if self.is_main { 0 } else { NON_MAIN_ARENA }
     }
 
     /// Bytes of `malloc_state` and of each `heap_info`, where they stand in the heaps.

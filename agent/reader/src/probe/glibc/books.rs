@@ -1,179 +1,175 @@
 //! The books: what the arenas hold, less what is free in them.
 
-use memgap_ledger::claim::{Claim, Extent, Part, Priority};
 use memgap_ledger::runtime::Runtime;
-use memgap_ledger::{Account, Fact, MissingKind};
+use memgap_ledger::{Fact, MissingKind};
 
 use super::super::{Books, Detail};
 use super::arena::{self, Arena};
-use super::chase::{self, BLOCK, Budget, Chase};
-use super::{ADDRESSES, Malloc, SMALLEST_PAGE, broken};
+use super::free::{self, Free};
+use super::{ADDRESSES, Malloc, SMALLEST_PAGE, broken, claims, mapped};
 use crate::memory::{Space, u32_at, u64_at};
+use crate::source::pagemap::Ranges;
 
 /// Readings of books that a running program changes meanwhile.
 const TRIES: usize = 4;
-/// Chunks that are followed, and pages that are looked at for it in any program:
-/// 256 KiB. In a large one it is one page of a hundred.
-const CHUNKS: usize = 20_000;
-const BLOCKS: usize = 64;
-const MOST_BLOCKS: usize = 3000;
-const SHARE: u64 = 100;
 
 /// Everything that is read at one time.
-struct Read {
-    arenas: Vec<Arena>,
-    mappings: Mappings,
-    chase: Chase,
+#[derive(Debug)]
+pub(super) struct Read {
+    pub arenas: Vec<Arena>,
+    pub parameters: Parameters,
+    pub free: Free,
     /// Whether nothing changed meanwhile.
     is_still: bool,
 }
 
-/// Chunks with a mapping of their own, as `mp_` counts them.
+/// What counts of `mp_`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mappings {
-    count: u32,
-    bytes: u64,
+pub(super) struct Parameters {
+    sbrk_base: u64,
+    /// Chunks with a mapping of their own, and their bytes.
+    pub mappings: u32,
+    pub mapped: u64,
+    /// Chunks that a thread may keep of one size.
+    fill: u16,
 }
 
 impl Read {
-    fn of(malloc: &Malloc, bias: u64, space: &Space<'_>) -> Fact<Self> {
-        let at = |address: u64| address.wrapping_add(bias);
-        let main = at(malloc.main_arena);
-        let (sbrk_base, mappings) = parameters(malloc, bias, space)?;
-        let arenas = arena::all(main, malloc.shape, sbrk_base, space)?;
-        let mut budget = Budget { chunks: CHUNKS, blocks: BLOCKS };
-        let mut chase = chase::follow(&arenas, budget, space);
-        if chase.lack.as_ref().is_some_and(|lack| lack.kind == MissingKind::Refused) {
-            let blocks = resident(&arenas, space)? / BLOCK / SHARE;
-            budget.blocks = usize::try_from(blocks).unwrap_or_default().min(MOST_BLOCKS);
-            if budget.blocks > BLOCKS {
-                chase = chase::follow(&arenas, budget, space);
-            }
-        }
-        let again = arena::all(main, malloc.shape, sbrk_base, space);
-        let is_still = again.is_ok_and(|again| again == arenas)
-            && parameters(malloc, bias, space).is_ok_and(|read| read == (sbrk_base, mappings));
-        Ok(Self { arenas, mappings, chase, is_still })
+    fn of(malloc: &Malloc, bias: u64, space: &Space<'_>, detail: Detail) -> Fact<Self> {
+        let main = malloc.main_arena.wrapping_add(bias);
+        let parameters = Parameters::read(malloc, bias, space)?;
+        let all = || arena::all(main, malloc.shape, parameters.sbrk_base, space);
+        let arenas = all()?;
+        let free = match detail {
+            Detail::Counters => free::by_lists(&arenas, space),
+            Detail::Pages => free::by_chunks(&arenas, parameters.fill, space),
+        };
+        let is_still = all().is_ok_and(|again| again == arenas)
+            && Parameters::read(malloc, bias, space).is_ok_and(|again| again == parameters);
+        Ok(Self { arenas, parameters, free, is_still })
     }
 
-    fn is_sound(&self) -> bool {
-        let is_whole = |kind| kind == MissingKind::Refused;
-        self.is_still && self.chase.lack.as_ref().is_none_or(|lack| is_whole(lack.kind))
+    /// Whether another reading can tell no more.
+    fn is_final(&self) -> bool {
+        let is_spent = |kind| kind == MissingKind::Refused;
+        self.is_still && self.free.lack.as_ref().is_none_or(|lack| is_spent(lack.kind))
     }
 
     fn system_mem(&self) -> u64 {
         self.arenas.iter().fold(0, |sum, arena| sum.saturating_add(arena.system_mem))
     }
 
+    /// Bytes that are free, the chunks at the ends of arenas too.
     fn free(&self) -> u64 {
-        let of = |(arena, free): (&Arena, &u64)| arena.top_size().saturating_add(*free);
-        self.arenas.iter().zip(&self.chase.free).map(of).fold(0, u64::saturating_add)
+        let tops = self.arenas.iter().map(Arena::top_size).fold(0, u64::saturating_add);
+        self.free.sum(|arena| arena.free.saturating_add(arena.cached)).saturating_add(tops)
     }
 
     fn in_use(&self) -> u64 {
-        self.system_mem().saturating_sub(self.free()).saturating_add(self.mappings.bytes)
+        self.system_mem().saturating_sub(self.free()).saturating_add(self.parameters.mapped)
     }
 }
 
-/// `sbrk_base`, and what is mapped.
-fn parameters(malloc: &Malloc, bias: u64, space: &Space<'_>) -> Fact<(u64, Mappings)> {
-    let p = malloc.parameters;
-    let mut bytes = [0; 64];
-    let len = usize::try_from(p.sbrk_base.wrapping_sub(p.mappings)).unwrap_or(usize::MAX);
-    let bytes = bytes.get_mut(..len.saturating_add(8));
-    let bytes = bytes.ok_or_else(|| broken("mp_ is larger than it is known to be"))?;
-    space.read(p.mappings.wrapping_add(bias), bytes)?;
-    let mapped = usize::try_from(p.mapped.wrapping_sub(p.mappings)).unwrap_or(usize::MAX);
-    let of = || Some((u32_at(bytes, 0)?, u64_at(bytes, mapped)?, u64_at(bytes, len)?));
-    let (count, mapped, sbrk_base) =
-        of().ok_or_else(|| broken("mp_ is larger than it is known to be"))?;
-    if (count == 0) != (mapped == 0) || !mapped.is_multiple_of(SMALLEST_PAGE) || mapped >= ADDRESSES
-    {
-        return Err(broken("the number of mapped chunks does not agree with their size"));
+impl Parameters {
+    fn read(malloc: &Malloc, bias: u64, space: &Space<'_>) -> Fact<Self> {
+        // `sbrk_base` is followed by three words on the caches of threads.
+        const BEHIND: usize = 32;
+        let p = malloc.parameters;
+        let mut bytes = [0; 64 + BEHIND];
+        let too_large = || broken("mp_ is larger than it is known to be");
+        let place = |address: u64| usize::try_from(address.wrapping_sub(p.mappings)).ok();
+        let (base, mapped) = place(p.sbrk_base).zip(place(p.mapped)).ok_or_else(too_large)?;
+        let bytes = bytes.get_mut(..base.saturating_add(BEHIND)).ok_or_else(too_large)?;
+        space.read(p.mappings.wrapping_add(bias), bytes)?;
+        let of = || {
+            Some(Self {
+                sbrk_base: u64_at(bytes, base)?,
+                mappings: u32_at(bytes, 0)?,
+                mapped: u64_at(bytes, mapped)?,
+                fill: u64_at(bytes, base + 24)?.try_into().unwrap_or(0),
+            })
+        };
+        let read = of().ok_or_else(too_large)?;
+        let is_sum = read.mapped.is_multiple_of(SMALLEST_PAGE) && read.mapped < ADDRESSES;
+        if (read.mappings == 0) != (read.mapped == 0) || !is_sum {
+            return Err(broken("the number of mapped chunks does not agree with their size"));
+        }
+        Ok(read)
     }
-    Ok((sbrk_base, Mappings { count, bytes: mapped }))
-}
-
-/// Bytes of the arenas that are resident.
-fn resident(arenas: &[Arena], space: &Space<'_>) -> Fact<u64> {
-    let mut heaps = arenas.iter().flat_map(|arena| &arena.heaps);
-    heaps.try_fold(0u64, |sum, (start, end)| {
-        let ranges = space.resident(*start, *end)?;
-        Ok(ranges.iter().fold(sum, |sum, (from, to)| sum.saturating_add(to - from)))
-    })
 }
 
 /// Reads the books of a process.
-pub(super) fn read(malloc: &Malloc, bias: u64, space: &Space<'_>, _detail: Detail) -> Fact<Books> {
-    let mut read = Read::of(malloc, bias, space);
+pub(super) fn read(malloc: &Malloc, bias: u64, space: &Space<'_>, detail: Detail) -> Fact<Books> {
+    let mut sums = Vec::new();
+    let mut last = Read::of(malloc, bias, space, detail);
     for _ in 1..TRIES {
-        if read.as_ref().is_ok_and(Read::is_sound) {
-            break;
+        match &last {
+            Ok(read) if read.is_final() => break,
+            Ok(read) => sums.push(read.in_use()),
+            Err(_) => {}
         }
-        read = Read::of(malloc, bias, space);
+        last = Read::of(malloc, bias, space, detail);
     }
-    let read = read?;
+    let read = last?;
+    sums.push(read.in_use());
+    if read.is_final() {
+        // Then earlier readings tell of another time.
+        sums = vec![read.in_use()];
+    }
+    let located = match detail {
+        Detail::Counters => Ranges::new(),
+        Detail::Pages => mapped::chunks(read.parameters.mappings, read.parameters.mapped, space)?,
+    };
+    let unknown = read.free.sum(|arena| arena.unknown);
+    let low = sums.iter().min().map_or(0, |low| low.saturating_sub(unknown));
+    let high = sums.iter().max().copied().unwrap_or_default();
+    let trimmable = match detail {
+        Detail::Counters => None,
+        Detail::Pages => Some(free::trimmable(&read.arenas, &read.free, space)?),
+    };
     let runtime = Runtime {
         version: malloc.version.clone(),
         in_use: Some(read.in_use()),
+        in_use_bounds: (low < high).then_some((low, high)),
         free: Some(read.free()),
-        evidence: evidence(&read),
+        trimmable,
+        evidence: evidence(&read, sums.len(), located.len(), detail),
         ..Runtime::named("glibc")
     };
-    Ok(Books { runtime, claims: claims(&read) })
+    Ok(Books { runtime, claims: claims::of(&read, &located) })
 }
 
-fn evidence(read: &Read) -> Vec<String> {
-    vec![
+fn evidence(read: &Read, tries: usize, located: usize, detail: Detail) -> Vec<String> {
+    let free = &read.free;
+    let (arenas, chunks) = (read.arenas.len(), free.chunks);
+    let mut lines = vec![
         "main_arena found by its last bin, which is never used, and by the list of arenas that leads back to it".to_owned(),
-        format!(
-            "arenas whose heaps are their system_mem: {}; free chunks on lists that agree both ways: {}; mapped chunks: {}",
-            read.arenas.len(),
-            read.chase.chunks,
-            read.mappings.count
+        format!("arenas whose heaps make up what they hold: {arenas}"),
+    ];
+    lines.push(match detail {
+        Detail::Counters => format!("free chunks on lists that agree both ways: {chunks}"),
+        Detail::Pages => format!(
+            "chunks that lead from the first to the top: {chunks}; {} threads keep {} bytes of free ones",
+            free.caches,
+            free.sum(|arena| arena.cached)
         ),
-    ]
-}
-
-/// Each arena by address: what is in use, and the chunk at its end. Mapped chunks
-/// by amount.
-fn claims(read: &Read) -> Vec<Claim> {
-    let mut claims = Vec::new();
-    for (arena, free) in read.arenas.iter().zip(&read.chase.free) {
-        let Some(top) = arena.top else { continue };
-        let metadata = arena.metadata();
-        let rest = arena.system_mem.saturating_sub(arena.top_size());
-        let in_use = rest.saturating_sub(*free).saturating_sub(metadata);
-        let parts = [
-            (Account::HeapInUse, in_use),
-            (Account::AllocatorMetadata, metadata),
-            (Account::AllocatorFree, *free),
-        ];
-        let top_part = (Account::AllocatorFree, arena.top_size());
-        if arena.heaps.is_empty() {
-            claims.push(claim(Extent::Anywhere, &[&parts[..], &[top_part]].concat()));
-            continue;
-        }
-        let before_top = |(start, end): &(u64, u64)| {
-            let end = if (*start..*end).contains(&top.0) { top.0 } else { *end };
-            (*start, end)
-        };
-        let used = arena.heaps.iter().map(before_top).collect();
-        claims.push(claim(Extent::Ranges(used), &parts));
-        claims.push(claim(Extent::Ranges(vec![top]), &[top_part]));
+    });
+    let count = read.parameters.mappings;
+    if count > 0 {
+        lines.push(match detail {
+            Detail::Counters => format!("chunks with a mapping of their own: {count}"),
+            Detail::Pages => {
+                format!(
+                    "chunks with a mapping of their own: {count}, found by their headers: {located}"
+                )
+            }
+        });
     }
-    if read.mappings.bytes > 0 {
-        claims.push(claim(Extent::Anywhere, &[(Account::HeapInUse, read.mappings.bytes)]));
+    if let Some(lack) = &free.lack {
+        lines.push(format!("in use is at most what is told, for {lack}"));
     }
-    claims
-}
-
-fn claim(extent: Extent, parts: &[(Account, u64)]) -> Claim {
-    let parts = parts.iter().filter(|(_, bytes)| *bytes > 0);
-    Claim {
-        priority: Priority::Malloc,
-        owner: "glibc".to_owned(),
-        extent,
-        parts: parts.map(|&(account, bytes)| Part { account, bytes }).collect(),
+    if tries > 1 {
+        lines.push(format!("the program changed them in each of {tries} readings"));
     }
+    lines
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use memgap_ledger::{Fact, Missing, MissingKind};
 
-use super::arena::{Arena, BINS, FLAGS};
+use super::arena::{Arena, BINS, FAST_BINS, FLAGS};
 use super::{ALIGN, broken, is_chunk};
 use crate::memory::{Space, u64_at};
 
@@ -26,40 +26,80 @@ pub(super) struct Budget {
 /// What the lists told.
 #[derive(Debug, Clone)]
 pub(super) struct Chase {
-    /// Free bytes of each arena, as far as the lists were followed.
+    /// Free bytes of each arena, as far as its lists were followed.
     pub free: Vec<u64>,
+    /// Whether every list of the arena was followed to its end.
+    pub whole: Vec<bool>,
     /// Chunks that were met.
     pub chunks: usize,
-    /// Why they were not followed to their ends: refused, where that is for the
+    /// Why not all lists were followed to their ends: refused, where that is for the
     /// budget; else because a rule of theirs does not hold.
     pub lack: Option<Missing>,
 }
 
 /// Follows the lists of all arenas, those of the largest chunks first.
 pub(super) fn follow(arenas: &[Arena], budget: Budget, space: &Space<'_>) -> Chase {
+    // The first bin holds chunks that were freed of late, of any size.
+    let bins = std::iter::once(0).chain((1..BINS).rev()).map(List::Double);
+    run(arenas, bins.chain(fast()), budget, space)
+}
+
+/// Follows the fast lists only.
+pub(super) fn follow_fast(arenas: &[Arena], budget: Budget, space: &Space<'_>) -> Chase {
+    run(arenas, fast(), budget, space)
+}
+
+/// A list of an arena, by its place among those of its kind.
+#[derive(Debug, Clone, Copy)]
+enum List {
+    Double(usize),
+    Single(usize),
+}
+
+fn fast() -> impl Iterator<Item = List> {
+    (0..FAST_BINS).rev().map(List::Single)
+}
+
+fn run(
+    arenas: &[Arena],
+    all: impl Iterator<Item = List>,
+    budget: Budget,
+    space: &Space<'_>,
+) -> Chase {
     let blocks = Blocks { space, blocks: HashMap::new(), left: budget.blocks };
     let mut lists = Lists { blocks, free: 0, chunks: 0, most: budget.chunks };
-    let mut free = vec![0; arenas.len()];
-    let mut all = || {
-        // The first bin holds chunks that were freed of late, of any size.
-        for bin in std::iter::once(0).chain((1..BINS).rev()) {
-            for (arena, free) in arenas.iter().zip(&mut free) {
-                let done = lists.double(arena, bin);
-                *free += std::mem::take(&mut lists.free);
-                done?;
+    let (mut free, mut whole) = (vec![0u64; arenas.len()], vec![true; arenas.len()]);
+    let mut lack: Option<Missing> = None;
+    for list in all {
+        for ((arena, free), whole) in arenas.iter().zip(&mut free).zip(&mut whole) {
+            // Where the budget is spent no list is begun; an empty one needs none.
+            let is_spent = lack.as_ref().is_some_and(|lack| lack.kind == MissingKind::Refused);
+            if is_spent {
+                *whole &= is_empty(arena, list);
+                continue;
+            }
+            let done = match list {
+                List::Double(bin) => lists.double(arena, bin),
+                List::Single(at) => lists.single(arena, at),
+            };
+            *free = free.saturating_add(std::mem::take(&mut lists.free));
+            if let Err(why) = done {
+                *whole = false;
+                lack = Some(why);
             }
         }
-        for (arena, free) in arenas.iter().zip(&mut free) {
-            for (at, head) in arena.fast.iter().enumerate().rev() {
-                let done = lists.single(arena, *head, SMALLEST + at as u64 * ALIGN);
-                *free += std::mem::take(&mut lists.free);
-                done?;
-            }
+    }
+    Chase { free, whole, chunks: lists.chunks, lack }
+}
+
+fn is_empty(arena: &Arena, list: List) -> bool {
+    match list {
+        List::Double(bin) => {
+            let [first, _] = arena.bins[bin];
+            first == 0 || first == arena.head(bin)
         }
-        Ok(())
-    };
-    let lack = all().err();
-    Chase { free, chunks: lists.chunks, lack }
+        List::Single(at) => arena.fast.get(at).is_none_or(|head| *head == 0),
+    }
 }
 
 struct Lists<'s, 'm> {
@@ -72,7 +112,7 @@ struct Lists<'s, 'm> {
 impl Lists<'_, '_> {
     /// A ring of chunks, linked both ways.
     fn double(&mut self, arena: &Arena, bin: usize) -> Fact<()> {
-        let head = arena.bins_at.wrapping_add(bin as u64 * 16).wrapping_sub(16);
+        let head = arena.head(bin);
         let [mut at, last] = arena.bins[bin];
         if at == 0 && last == 0 {
             // Nothing was ever allocated.
@@ -98,8 +138,9 @@ impl Lists<'_, '_> {
     }
 
     /// A list of `fastbinsY`, whose links are mangled since 2.32.
-    fn single(&mut self, arena: &Arena, head: u64, size: u64) -> Fact<()> {
-        let mut at = head;
+    fn single(&mut self, arena: &Arena, list: usize) -> Fact<()> {
+        let mut at = arena.fast.get(list).copied().unwrap_or(0);
+        let size = SMALLEST + list as u64 * ALIGN;
         while at != 0 {
             if self.chunk(arena, at)? != size {
                 return Err(broken("a fast chunk is not of its list's size"));
