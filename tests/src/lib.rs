@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod frozen;
+pub mod glibc;
 pub mod golang;
 pub mod java;
 pub mod jemalloc;

@@ -148,9 +148,15 @@ pub fn built(package: &str) -> Result<PathBuf> {
 
 /// The program of `tests/targets/NAME.c`.
 pub fn compiled(name: &str) -> Result<PathBuf> {
+    compiled_with(name, "own", &[])
+}
+
+/// As `compiled`, with more flags, which `variant` stands for.
+pub fn compiled_with(name: &str, variant: &str, flags: &[&str]) -> Result<PathBuf> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets");
     let source = sources.join(name).with_extension("c");
-    let program = directory()?.join(name);
+    let name = if flags.is_empty() { name.to_owned() } else { format!("{name}-{variant}") };
+    let program = directory()?.join(&name);
     let newest = modified(&source)?.max(modified(&sources.join("target.h"))?);
     if modified(&program).is_ok_and(|built| built > newest) {
         return Ok(program);
@@ -162,6 +168,7 @@ pub fn compiled(name: &str) -> Result<PathBuf> {
     let output = Command::new("cc")
         .args(["-std=gnu17", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-rdynamic", "-o"])
         .args([&own, &source])
+        .args(flags)
         .output()
         .context("failed to start cc: run tests/install")?;
     if !output.status.success() {

@@ -1,7 +1,6 @@
 /* A program that allocates by malloc in the ways that STEPS name, and says after
  * each what the C library counts. */
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -15,15 +14,18 @@
 struct info {
     size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
 };
+extern struct info info_of_64_bits(void) __asm__("mallinfo2") __attribute__((weak));
+
+/* What the thread keeps for itself: freed, and counted as in use. */
+static size_t cached;
 
 static void *blocks[MANY];
 static pthread_barrier_t barrier;
 
 static struct info info(void)
 {
-    struct info (*now)(void) = (struct info (*)(void))dlsym(RTLD_DEFAULT, "mallinfo2");
-    if (now)
-        return now();
+    if (info_of_64_bits)
+        return info_of_64_bits();
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
     struct mallinfo old = mallinfo();
     return (struct info){
@@ -55,10 +57,10 @@ static void *filled(size_t size)
     return memset(block, 1, size);
 }
 
-/* 100 MiB in blocks of all sizes up to 4 KiB, none freed. */
+/* 40 MiB in blocks of all sizes up to 4 KiB, none freed. */
 static void steady(void)
 {
-    for (long i = 0, sum = 0; sum < 100 * MIB; i++, sum += 16 + i % 4000)
+    for (long i = 0, sum = 0; sum < 40 * MIB; i++, sum += 16 + i % 4000)
         blocks[i] = filled(16 + i % 4000);
 }
 
@@ -95,7 +97,7 @@ static void many(void)
 {
     mallopt(M_MXFAST, 0);
     for (long i = 0; i < MANY; i++)
-        blocks[i] = filled(1000 + i % 2 * 48);
+        blocks[i] = filled(100 + i % 2 * 48);
     for (long i = 0; i < MANY; i += 2)
         free(blocks[i]);
 }
@@ -104,9 +106,9 @@ static void *worker(void *argument)
 {
     long self = (long)argument, each = MANY / THREADS;
     void **own = blocks + self * each;
-    for (long i = 0; i < each / 4; i++)
+    for (long i = 0; i < each / 10; i++)
         own[i] = filled(24 + (i * 37 + self) % 1500);
-    for (long i = 0; i < each / 4; i += 3)
+    for (long i = 0; i < each / 10; i += 3)
         free(own[i]);
     pthread_barrier_wait(&barrier);
     pause();
@@ -148,6 +150,21 @@ static void churn(void)
     }
 }
 
+/* A few chunks of some sizes, which no other step frees. */
+static void cache(void)
+{
+    static const size_t sizes[] = {600, 700, 808, 904, 1000};
+    void *own[5][5];
+    for (int i = 0; i < 5; i++)
+        for (int j = 0; j < 5; j++)
+            own[i][j] = filled(sizes[i]);
+    for (int i = 0; i < 5; i++)
+        for (int j = 0; j < 5; j++) {
+            cached += malloc_usable_size(own[i][j]) + sizeof(size_t);
+            free(own[i][j]);
+        }
+}
+
 /* What every pattern is followed by, to see what it gives back. */
 static void trim(void)
 {
@@ -162,6 +179,7 @@ int main(void)
     } steps[] = {
         {"steady", steady}, {"fragmented", fragmented}, {"last", last},   {"mapped", mapped},
         {"many", many},     {"threads", threads},       {"churn", churn}, {"trim", trim},
+        {"cache", cache},
     };
     /* Its own words and its leave to go on take no memory from malloc. */
     static char input[4096], output[4096];
@@ -175,8 +193,8 @@ int main(void)
             if (!strcmp(name, steps[i].name))
                 steps[i].step();
         struct info now = info();
-        ready("in_use=%zu free=%zu held=%zu mapped=%zu count=%zu rss=%ld", now.uordblks + now.hblkhd,
-              now.fordblks, now.arena + now.hblkhd, now.hblkhd, now.hblks, resident());
+        ready("in_use=%zu free=%zu mapped=%zu count=%zu cached=%zu rss=%ld",
+              now.uordblks + now.hblkhd, now.fordblks, now.hblkhd, now.hblks, cached, resident());
     }
     return 0;
 }

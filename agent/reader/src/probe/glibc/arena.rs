@@ -1,11 +1,13 @@
 //! One arena: `struct malloc_state` in one reading, with the heaps that it holds.
 
-use memgap_ledger::Fact;
+use memgap_ledger::{Fact, MissingKind};
 
 use super::locate::NEXT;
 use super::{ADDRESSES, ALIGN, SMALLEST_PAGE, Shape, broken, is_chunk};
 use crate::memory::{Space, u64_at};
 
+/// Readings of an arena that grows meanwhile.
+const TRIES: usize = 8;
 /// Arenas of a process: 8 for each processor, or as many as it was told.
 pub(super) const MAX_ARENAS: usize = 4096;
 /// Heaps of all arenas that are not the main one, of 64 MiB each.
@@ -60,6 +62,16 @@ impl Arena {
 
     /// Reads one of the others.
     pub fn other(base: u64, shape: Shape, space: &Space<'_>) -> Fact<Self> {
+        let mut arena = Self::other_once(base, shape, space);
+        for _ in 1..TRIES {
+            if arena.as_ref().is_err_and(|lack| lack.kind == MissingKind::Malformed) {
+                arena = Self::other_once(base, shape, space);
+            }
+        }
+        arena
+    }
+
+    fn other_once(base: u64, shape: Shape, space: &Space<'_>) -> Fact<Self> {
         let mut arena = Self::read(base, shape, space)?;
         let (top, top_end) = arena.top.ok_or_else(|| broken("an arena has no top"))?;
         let mut tried = HEAP_SIZES.map(|size| heaps(base, top & !(size - 1), size, space));
@@ -96,7 +108,7 @@ impl Arena {
         };
         let next = word(shape.bins + NEXT)?;
         let (system_mem, most) = (word(shape.system_mem)?, word(shape.system_mem + 8)?);
-        if system_mem > most || most >= ADDRESSES || !system_mem.is_multiple_of(ALIGN) {
+        if system_mem > most || most >= ADDRESSES {
             return Err(broken("an arena holds more than it ever did"));
         }
         let top = match word(shape.bins - 16)? {

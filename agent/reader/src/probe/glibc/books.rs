@@ -11,7 +11,12 @@ use crate::memory::{Space, u32_at, u64_at};
 use crate::source::pagemap::Ranges;
 
 /// Readings of books that a running program changes meanwhile.
-const TRIES: usize = 4;
+const fn tries(detail: Detail) -> usize {
+    match detail {
+        Detail::Counters => 4,
+        Detail::Pages => 2,
+    }
+}
 
 /// Everything that is read at one time.
 #[derive(Debug)]
@@ -53,6 +58,11 @@ impl Read {
     fn is_final(&self) -> bool {
         let is_spent = |kind| kind == MissingKind::Refused;
         self.is_still && self.free.lack.as_ref().is_none_or(|lack| is_spent(lack.kind))
+    }
+
+    /// Bytes that may be free or not.
+    fn open(&self) -> u64 {
+        self.free.sum(|arena| arena.unknown.saturating_add(arena.guessed))
     }
 
     fn system_mem(&self) -> u64 {
@@ -102,13 +112,17 @@ impl Parameters {
 pub(super) fn read(malloc: &Malloc, bias: u64, space: &Space<'_>, detail: Detail) -> Fact<Books> {
     let mut sums = Vec::new();
     let mut last = Read::of(malloc, bias, space, detail);
-    for _ in 1..TRIES {
-        match &last {
-            Ok(read) if read.is_final() => break,
-            Ok(read) => sums.push(read.in_use()),
-            Err(_) => {}
+    for _ in 1..tries(detail) {
+        if last.as_ref().is_ok_and(Read::is_final) {
+            break;
         }
-        last = Read::of(malloc, bias, space, detail);
+        sums.extend(last.as_ref().map(Read::in_use));
+        // A later reading may tell less, for what the earlier ones spent.
+        let next = Read::of(malloc, bias, space, detail);
+        let open = |read: &Fact<Read>| read.as_ref().map_or(u64::MAX, Read::open);
+        if open(&next) <= open(&last) {
+            last = next;
+        }
     }
     let read = last?;
     sums.push(read.in_use());
@@ -118,14 +132,17 @@ pub(super) fn read(malloc: &Malloc, bias: u64, space: &Space<'_>, detail: Detail
     }
     let located = match detail {
         Detail::Counters => Ranges::new(),
-        Detail::Pages => mapped::chunks(read.parameters.mappings, read.parameters.mapped, space)?,
+        // What is not found is claimed by amount.
+        Detail::Pages => mapped::chunks(read.parameters.mappings, read.parameters.mapped, space)
+            .unwrap_or_default(),
     };
     let unknown = read.free.sum(|arena| arena.unknown);
     let low = sums.iter().min().map_or(0, |low| low.saturating_sub(unknown));
-    let high = sums.iter().max().copied().unwrap_or_default();
+    let guessed = read.free.sum(|arena| arena.guessed);
+    let high = sums.iter().max().map_or(0, |high| high.saturating_add(guessed));
     let trimmable = match detail {
         Detail::Counters => None,
-        Detail::Pages => Some(free::trimmable(&read.arenas, &read.free, space)?),
+        Detail::Pages => free::trimmable(&read.arenas, &read.free, space).ok(),
     };
     let runtime = Runtime {
         version: malloc.version.clone(),

@@ -141,7 +141,16 @@ impl Lists<'_, '_> {
     fn single(&mut self, arena: &Arena, list: usize) -> Fact<()> {
         let mut at = arena.fast.get(list).copied().unwrap_or(0);
         let size = SMALLEST + list as u64 * ALIGN;
+        // A chunk of some steps before, then of twice as many: a circle meets it.
+        let (mut met, mut steps) = (0, 0usize);
         while at != 0 {
+            if at == met {
+                return Err(broken("fast chunks lead in a circle"));
+            }
+            steps += 1;
+            if steps.is_power_of_two() {
+                met = at;
+            }
             if self.chunk(arena, at)? != size {
                 return Err(broken("a fast chunk is not of its list's size"));
             }

@@ -41,6 +41,8 @@ pub(super) struct FreeIn {
     pub cached: u64,
     /// Whole pages within free chunks, by address.
     pub whole: Ranges,
+    /// Of the free bytes, those that are so by the measure of others.
+    pub guessed: u64,
     /// Bytes of which nothing was told: they may be free.
     pub unknown: u64,
 }
@@ -89,20 +91,27 @@ pub(super) fn by_chunks(arenas: &[Arena], fill: u16, space: &Space<'_>) -> Free 
         let walked = walk::arena(arena, fill, space);
         free.chunks += walked.chunks;
         free.caches += walked.caches;
+        // Of a part that the program changed each time, as much is free as elsewhere.
+        let there = rest(arena).saturating_sub(walked.rest);
+        let likely = u128::from(walked.free) * u128::from(walked.rest) / u128::from(there.max(1));
+        let likely = u64::try_from(likely).unwrap_or(u64::MAX).min(walked.rest);
         let mut found = FreeIn {
-            free: walked.free.saturating_add(*fast),
+            free: walked.free.saturating_add(likely).saturating_add(*fast),
             cached: walked.cached,
             whole: walked.whole,
-            unknown: 0,
+            guessed: likely,
+            unknown: walked.rest - likely,
         };
-        if walked.lack.is_some() || arena.heaps.is_empty() && arena.system_mem > 0 {
+        let is_short = walked.lack.is_some() && walked.rest > rest(arena) / 10 * 9;
+        if is_short || arena.heaps.is_empty() && arena.system_mem > 0 {
             let chase = chase::follow(std::slice::from_ref(arena), DEEP, space);
-            found.free = chase.free.iter().sum();
-            found.whole.clear();
-            if let Some(lack) = chase.lack {
-                found.unknown = rest(arena).saturating_sub(found.free);
-                free.lack = Some(walked.lack.unwrap_or(lack));
-            }
+            let unknown = rest(arena).saturating_sub(chase.free.iter().sum());
+            found = FreeIn {
+                free: chase.free.iter().sum(),
+                unknown: if chase.lack.is_some() { unknown } else { 0 },
+                ..FreeIn::default()
+            };
+            free.lack = free.lack.or(chase.lack);
         }
         free.arenas.push(found);
     }

@@ -17,6 +17,8 @@ const LAST_PAIR: u64 = (PAIRS - 1) * 16;
 pub(super) const NEXT: u64 = PAIRS * 16 + 16;
 /// What may come before the bins: 24 bytes since 2.43, 104 to 2.26, 112 between.
 const MAX_BEFORE: u64 = 256;
+/// Bytes within which the two variables of one source file lie.
+const NEAR: u64 = 64 << 10;
 /// `DEFAULT_MMAP_MAX`.
 const MMAP_MAX: u32 = 65_536;
 
@@ -28,7 +30,7 @@ pub(super) fn malloc(image: &Image<'_>, space: &Space<'_>) -> Fact<Malloc> {
         Missing::absent("no arena keeps its rules yet: the program has allocated nothing by it")
     })?;
     let end = main_end(&data, main_arena, shape, space);
-    let parameters = data.parameters(end).ok_or_else(|| {
+    let parameters = data.parameters(main_arena, end).ok_or_else(|| {
         Missing::absent("mp_ is not told apart: the program has changed its limits, or its break")
     })?;
     let unbiased = |address: u64| address.wrapping_sub(image.mapped.bias);
@@ -101,8 +103,9 @@ impl Data {
     }
 
     /// `mp_`: limits that few programs change, and amounts that agree.
-    fn parameters(&self, main_end: Option<(u64, u64)>) -> Option<Parameters> {
-        let candidates = self.words().flat_map(|sbrk_base| {
+    fn parameters(&self, main: u64, main_end: Option<(u64, u64)>) -> Option<Parameters> {
+        let near = self.words().filter(|word| word.abs_diff(main) < NEAR);
+        let candidates = near.flat_map(|sbrk_base| {
             // 2.17 to 2.23 had one more amount, and the numbers may be padded.
             let shapes = [(16, 0), (16, 4), (24, 0), (24, 4)];
             shapes.map(|(above, pad)| self.score(sbrk_base, above, pad, main_end))
@@ -139,7 +142,7 @@ impl Data {
         let caches = (self.word(sbrk_base + 8), self.word(sbrk_base + 16));
         let has_caches = matches!(caches, (Some(64 | 76), Some(1..=0x10_0000)));
         let score = 4 * u32::from(is_base) + 3 * u32::from(is_limit) + u32::from(has_caches);
-        let is_one = agrees && (base == 0 || is_chunk(base)) && score >= ENOUGH;
+        let is_one = agrees && base < ADDRESSES && score >= ENOUGH;
         is_one.then_some((score, Parameters { mappings, mapped, sbrk_base }))
     }
 }
@@ -172,7 +175,8 @@ fn arena(data: &Data, bins: u64, space: &Space<'_>) -> Option<(u64, Shape)> {
 /// Where `system_mem` is behind the links of arenas: since 2.23 a number of threads
 /// stands between, which is small.
 fn sizes(threads_or_size: u64, size: u64) -> Option<u64> {
-    let is_size = |word: u64| word != 0 && word.is_multiple_of(SMALLEST_PAGE) && word < ADDRESSES;
+    // No whole pages, where something else has moved the break before.
+    let is_size = |word: u64| (SMALLEST_PAGE..ADDRESSES).contains(&word);
     if threads_or_size < SMALLEST_PAGE {
         return is_size(size).then_some(24);
     }

@@ -10,7 +10,11 @@ use crate::memory::{Space, WINDOW, u64_at};
 use crate::source::pagemap::Ranges;
 
 /// Readings of a window that a running program changes meanwhile.
-const TRIES: usize = 12;
+const TRIES: usize = 32;
+/// So many at a place, then from the one before.
+const STEP_BACK: usize = 2;
+/// The least that is read at once.
+const NARROWEST: usize = 4096;
 /// `sizeof (struct malloc_chunk)`: what trimming leaves of a free chunk.
 const HEAD: u64 = 48;
 /// What may stand behind the last chunk of a heap that is no more grown.
@@ -31,8 +35,8 @@ pub(super) struct Walked {
     pub caches: usize,
     /// Chunks that were met.
     pub chunks: usize,
-    /// Bytes that were walked over.
-    pub bytes: u64,
+    /// Bytes up to the tops that it did not come to.
+    pub rest: u64,
     /// Why it did not come to the end.
     pub lack: Option<Missing>,
 }
@@ -43,15 +47,24 @@ pub(super) fn arena<'s>(arena: &'s Arena, fill: u16, space: &'s Space<'_>) -> Wa
         arena,
         space,
         fill,
-        window: Window { space, resident: Ranges::new(), start: 0, bytes: Vec::new() },
+        window: Window {
+            size: WINDOW,
+            space,
+            resident: Ranges::new(),
+            start: 0,
+            bytes: Vec::new(),
+        },
         page: rustix::param::page_size() as u64,
+        began: 0,
         told: Walked::default(),
     };
     for (start, end) in &arena.heaps {
-        let done = walk.window.enter(*start, *end).and_then(|()| walk.heap(*start, *end));
-        if let Err(lack) = done {
+        if walk.told.lack.is_some() {
+            walk.told.rest = walk.told.rest.saturating_add(end - start);
+            continue;
+        }
+        if let Err(lack) = walk.heap(*start, *end) {
             walk.told.lack = Some(lack);
-            break;
         }
     }
     walk.told
@@ -63,6 +76,8 @@ struct Walk<'s, 'm> {
     fill: u16,
     window: Window<'s, 'm>,
     page: u64,
+    /// Where the window that is walked over began.
+    began: u64,
     told: Walked,
 }
 
@@ -76,34 +91,49 @@ struct Place {
 
 impl Walk<'_, '_> {
     fn heap(&mut self, start: u64, end: u64) -> Fact<()> {
+        let entered = self.window.enter(start, end);
         let top = self.arena.top.map_or(end, |(top, _)| top);
         let end = if (start..end).contains(&top) { top } else { end };
         let mut place = Place { at: self.arena.first_chunk(start), before: 0 };
-        let mut good = (place, self.told.mark());
-        let mut tries = 0;
+        if entered.is_err() {
+            self.told.rest = self.told.rest.saturating_add(end.saturating_sub(place.at));
+            return entered;
+        }
+        // Where windows began, what was read up to there fits together.
+        let mut good = vec![(place, self.told.mark())];
+        let (mut furthest, mut tries) = (place.at, 0);
         while place.at < end {
-            if !self.window.holds(place.at) {
-                // What was read so far fits together.
-                good = (place, self.told.mark());
-                tries = 0;
+            if place.at > furthest && !self.window.holds(place.at) {
+                good.push((place, self.told.mark()));
+                (furthest, tries) = (place.at, 0);
+                self.began = place.at;
+                self.window.widen();
             }
             match self.step(place, end) {
                 Ok(Some(next)) => place = next,
                 Ok(None) => break,
                 Err(lack) if lack.kind == MissingKind::Malformed && tries < TRIES => {
                     tries += 1;
-                    place = good.0;
-                    self.told.back_to(good.1);
-                    self.window.forget();
+                    // What fitted together may be gone by now.
+                    if tries.is_multiple_of(STEP_BACK) && good.len() > 1 {
+                        good.pop();
+                    }
+                    let (from, mark) = good[good.len() - 1];
+                    place = from;
+                    self.began = place.at;
+                    self.told.back_to(mark);
+                    self.window.narrow();
                 }
-                Err(lack) => return Err(lack),
+                Err(lack) => {
+                    self.told.rest = self.told.rest.saturating_add(end - place.at);
+                    return Err(lack);
+                }
             }
         }
         if place.at == end {
             // The last chunk's state stands in what follows it.
             self.before(place)?;
         }
-        self.told.bytes = self.told.bytes.saturating_add(end - start);
         Ok(())
     }
 
@@ -136,7 +166,8 @@ impl Walk<'_, '_> {
         let (previous, word) = (u64_at(header, 0), u64_at(header, 8));
         let word = word.ok_or_else(|| broken("a chunk has no header"))?;
         if before > 0 && word & PREVIOUS_IN_USE == 0 {
-            if previous != Some(before) {
+            // In an earlier reading it may have had another size.
+            if previous != Some(before) && at != self.began {
                 return Err(broken(format!("the free chunk before {at:#x} has two sizes")));
             }
             self.told.free = self.told.free.saturating_add(before);
@@ -175,6 +206,8 @@ impl Walked {
 
 /// A part of resident memory that was read at once.
 struct Window<'s, 'm> {
+    /// Bytes that are read at once: less where the program is busy.
+    size: usize,
     space: &'s Space<'m>,
     resident: Ranges,
     start: u64,
@@ -184,14 +217,20 @@ struct Window<'s, 'm> {
 impl Window<'_, '_> {
     /// Asks which parts of a heap are resident.
     fn enter(&mut self, start: u64, end: u64) -> Fact<()> {
-        self.forget();
+        self.bytes.clear();
         // One more byte, for what follows the last chunk.
         self.resident = self.space.resident(start, end.saturating_add(1))?;
         Ok(())
     }
 
-    fn forget(&mut self) {
+    fn widen(&mut self) {
+        self.size = (self.size * 2).min(WINDOW);
+    }
+
+    /// Forgets what was read, to read less of it anew.
+    fn narrow(&mut self) {
         self.bytes.clear();
+        self.size = (self.size / 4).max(NARROWEST);
     }
 
     fn holds(&self, at: u64) -> bool {
@@ -217,7 +256,7 @@ impl Window<'_, '_> {
             return Err(Missing::new(MissingKind::Refused, why));
         };
         let start = (at / super::SMALLEST_PAGE * super::SMALLEST_PAGE).max(*start);
-        let most = (end - start).min(WINDOW.max(2 * len) as u64);
+        let most = (end - start).min((self.size + len) as u64);
         self.bytes.clear();
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.resize(usize::try_from(most).unwrap_or_default(), 0);
