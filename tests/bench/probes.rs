@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -12,6 +13,7 @@ use memgap_reader::{Buf, Collector, Reader, Roots, WalkPolicy};
 use memgap_tests::golang::{Build, toolchains};
 use memgap_tests::java::machines;
 use memgap_tests::target::Target;
+use rustix::time::{ClockId, clock_gettime};
 
 fn golang(c: &mut Criterion) {
     let toolchain = toolchains().expect("tests/golang/fetch fetches them").pop().expect("many");
@@ -54,21 +56,22 @@ fn of_target(c: &mut Criterion, name: &str, target: &Target) {
     group.finish();
 }
 
-/// A thousand processes without a runtime, whose files are known: what it takes to
-/// look at all, and what a collection spends, which looks at those that are due.
+/// A thousand processes without a runtime, whose files are known: the CPU time that
+/// it takes to look at all, and that of a collection, which looks at those that are due.
 fn nothing(c: &mut Criterion) {
     let sleepers = Sleepers::start(1000);
     let reader = Reader::open(Roots::default()).expect("procfs is mounted");
     let (probes, mut buf) = (Probes::default(), Buf::default());
     let mut group = c.benchmark_group("1000 sleepers");
-    group.bench_function("looks", |b| {
-        b.iter(|| {
-            for sleeper in &sleepers.0 {
-                let process = reader.open_process(sleeper.id()).expect("it runs");
-                black_box(probes.attach(&process, &mut buf).expect("its maps are read"));
-            }
-        });
-    });
+    let mut look = || {
+        let before = thread_cpu();
+        for sleeper in &sleepers.0 {
+            let process = reader.open_process(sleeper.id()).expect("it runs");
+            black_box(probes.attach(&process, &mut buf).expect("its maps are read"));
+        }
+        thread_cpu().saturating_sub(before)
+    };
+    group.bench_function("looks", |b| b.iter_custom(|times| (0..times).map(|_| look()).sum()));
     let policy = WalkPolicy { budget_share: 0.0, ..WalkPolicy::default() };
     let mut collector = Collector::new(reader, policy);
     let mut spent = || collector.collect().expect("procfs is readable").1.tier2.cpu;
@@ -79,6 +82,11 @@ fn nothing(c: &mut Criterion) {
         b.iter_custom(|times| (0..times).map(|_| spent()).sum());
     });
     group.finish();
+}
+
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).expect("it is not negative")
 }
 
 /// Processes that end with the value.

@@ -177,7 +177,7 @@ pub struct Bounds {
     pub bytes: u64,
     /// Readings, whatever their size.
     pub calls: u64,
-    /// Time by the clock.
+    /// Time by the clock, other programs' turns on the processor included.
     pub time: Duration,
 }
 
