@@ -36,9 +36,14 @@ impl Build {
     /// Every way.
     pub const ALL: [Self; 5] =
         [Self::Plain, Self::Stripped, Self::Pie, Self::Cgo, Self::StrippedCgoPie];
+
+    /// Whether it has the C library.
+    pub fn has_c(self) -> bool {
+        matches!(self, Self::Cgo | Self::StrippedCgoPie)
+    }
 }
 
-/// Every toolchain, fetched where it is not there yet.
+/// Every toolchain, fetched where it is not there yet, the oldest first.
 pub fn toolchains() -> Result<Vec<Toolchain>> {
     let fetch = Path::new(env!("CARGO_MANIFEST_DIR")).join("golang/fetch");
     let output = Command::new(&fetch).output().context("failed to run tests/golang/fetch")?;
@@ -46,19 +51,27 @@ pub fn toolchains() -> Result<Vec<Toolchain>> {
         bail!("tests/golang/fetch failed: {}", String::from_utf8_lossy(&output.stderr));
     }
     let lines = String::from_utf8(output.stdout)?;
-    lines
-        .lines()
-        .map(|line| {
-            let (version, go) = line.split_once(' ').context("a line is a version and a path")?;
-            Ok(Toolchain { version: version.to_owned(), go: go.into() })
-        })
-        .collect()
+    let toolchain = |line: &str| {
+        let (version, go) = line.split_once(' ').context("a line is a version and a path")?;
+        Ok(Toolchain { version: version.to_owned(), go: go.into() })
+    };
+    let mut all = lines.lines().map(toolchain).collect::<Result<Vec<_>>>()?;
+    all.sort_by_key(Toolchain::minor);
+    Ok(all)
 }
 
 impl Toolchain {
     /// The minor version: 27 of 1.27.3.
     pub fn minor(&self) -> u32 {
         self.version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or_default()
+    }
+
+    /// The ways that are tested: all for some versions, one for those between them.
+    pub fn builds(&self) -> &'static [Build] {
+        match self.minor() {
+            19 | 21 | 24 | 27.. => &Build::ALL,
+            _ => &[Build::Stripped],
+        }
     }
 
     /// The target, built once by each test program: Go changes the times of one that
@@ -75,7 +88,6 @@ impl Toolchain {
     }
 
     fn build_as(&self, build: Build, program: &Path) -> Result<()> {
-        let cgo = matches!(build, Build::Cgo | Build::StrippedCgoPie);
         let mut command = Command::new(&self.go);
         command.args(["build", "-o"]).arg(program);
         if matches!(build, Build::Stripped | Build::StrippedCgoPie) {
@@ -87,7 +99,7 @@ impl Toolchain {
         let output = command
             .arg(".")
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("targets/go"))
-            .env("CGO_ENABLED", if cgo { "1" } else { "0" })
+            .env("CGO_ENABLED", if build.has_c() { "1" } else { "0" })
             .env("GOCACHE", target::directory()?.join("go-cache"))
             .envs([("GOENV", "off"), ("GOFLAGS", ""), ("GOTOOLCHAIN", "local"), ("GOPROXY", "off")])
             .env_remove("GOROOT")

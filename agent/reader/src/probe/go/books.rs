@@ -221,6 +221,7 @@ pub(super) fn read(
         objects: Some(c.allocated - c.freed),
         free: Some(c.free.saturating_add(c.released)),
         released: Some(c.released),
+        trimmable: Some(c.free),
         stacks: read.stats.map(|s| s.stacks),
         evidence: evidence(variables, &read),
         gc: Some(gc),

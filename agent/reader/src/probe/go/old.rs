@@ -113,6 +113,7 @@ impl Old {
     fn books(&self, head: &[u8], cycles: u32, idle: u64) -> Books {
         let word = |at: usize| u64_at(head, at).unwrap_or_default();
         let in_use = word(self.shape.heap_in_use);
+        let released = word(self.shape.heap_released).min(idle);
         let metadata = self.shape.metadata.iter().fold(0u64, |s, at| s.saturating_add(word(*at)));
         let gc = Gc {
             cycles: Some(cycles.into()),
@@ -123,7 +124,8 @@ impl Old {
             version: Some(self.version.clone()),
             in_use: Some(in_use),
             free: Some(idle),
-            released: Some(word(self.shape.heap_released)),
+            released: Some(released),
+            trimmable: Some(idle - released),
             evidence: vec![
                 "runtime.memstats found by its symbol".to_owned(),
                 "heap_sys is the sum of what is in use and idle".to_owned(),
