@@ -2,14 +2,15 @@
 //! words, and Debian's Prometheus, with promtool as the judge of what a series is.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use memgap_ledger::{Account, process};
 use memgap_reader::source::exposition;
 use memgap_reader::{Answer, Depth, Limits, Reader, Roots, read_endpoint};
+use memgap_tests::programs::Program;
 use memgap_tests::target::Target;
 
 /// A word for this thread of this process.
@@ -92,7 +93,7 @@ fn a_profile_in_binary_form_is_refused_with_the_remedy() {
 
 #[test]
 fn prometheus_is_read_as_promtool_reads_it() {
-    let text = Prometheus::start().exposition();
+    let text = exposition(&Program::prometheus().expect("it starts"));
     let bytes = as_promtool(&text);
     // The figures as the text gives them, added up as Go does.
     let figure = |name: &str| bytes[&format!("go_memstats_{name}_bytes")];
@@ -141,9 +142,9 @@ fn as_promtool(text: &str) -> BTreeMap<String, u64> {
 
 #[test]
 fn prometheus_tells_the_same_by_exposition_and_profile() {
-    let prometheus = Prometheus::start();
+    let prometheus = Program::prometheus().expect("it starts");
     for (path, form) in [("/metrics", "exposition"), ("/debug/pprof/heap?debug=1", "pprof")] {
-        let answer = ask(prometheus.port, path);
+        let answer = ask(prometheus.port().into(), path);
         assert_eq!((answer.form, answer.figures.len()), (form, 1));
         let go = &answer.figures[0];
         assert_eq!((go.runtime, go.version.is_some()), ("go", form == "exposition"));
@@ -175,52 +176,11 @@ fn promtool(text: &str) -> BTreeMap<String, u64> {
     families
 }
 
-/// Debian's Prometheus on a port of its own choice, with nothing to do.
-struct Prometheus {
-    child: Child,
-    dir: PathBuf,
-    port: u64,
-}
-
-impl Prometheus {
-    fn start() -> Self {
-        let name = format!("prometheus-{}", unique());
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::create_dir_all(&dir).expect("writable");
-        std::fs::write(dir.join("prometheus.yml"), "global: {}\n").expect("writable");
-        let mut child = Command::new("prometheus")
-            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
-            .arg("--web.listen-address=127.0.0.1:0")
-            .current_dir(&dir)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("prometheus is installed by tests/install");
-        let log = child.stderr.take().expect("piped");
-        let mut started = Self { child, dir, port: 0 };
-        let mut lines = BufReader::new(log).lines().map_while(Result::ok);
-        let line = lines.find(|line| line.contains("Listening on")).expect("it listens");
-        // What it logs later must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        let port = line.rsplit(':').next().expect("an address").trim_end_matches('"');
-        started.port = port.parse().expect("a port");
-        started
-    }
-
-    /// The text as it is, fetched by other means than ours.
-    fn exposition(&self) -> String {
-        let address = format!("127.0.0.1:{}", self.port);
-        let mut stream = TcpStream::connect(address).expect("it listens");
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("sent");
-        let mut text = String::new();
-        stream.read_to_string(&mut text).expect("answered");
-        text.split_once("\r\n\r\n").expect("a head").1.to_owned()
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.dir);
-    }
+/// The text as it is, fetched by other means than ours.
+fn exposition(prometheus: &Program) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", prometheus.port())).expect("it listens");
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("answered");
+    text.split_once("\r\n\r\n").expect("a head").1.to_owned()
 }

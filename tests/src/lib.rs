@@ -1,4 +1,4 @@
-//! What the live tests share: targets, servers, frozen processes.
+//! What the live tests share: targets, servers, programs, frozen processes.
 
 pub mod cgroup;
 pub mod frozen;
@@ -7,6 +7,7 @@ pub mod golang;
 pub mod java;
 pub mod jemalloc;
 pub mod node;
+pub mod programs;
 pub mod python;
 pub mod service;
 pub mod target;
