@@ -83,7 +83,7 @@ const MAX_DYNAMIC: usize = 16 << 10;
 /// Longest name of a section that is told apart.
 const NAME: usize = 64;
 /// Of symbols and of their names; those of large programs have 50 MiB.
-const MAX_SYMBOLS: u64 = 256 << 20;
+const MAX_SYMBOLS: u64 = 64 << 20;
 const WINDOW: usize = 256 << 10;
 
 impl Elf {
@@ -247,7 +247,7 @@ fn windows(
     mut each: impl FnMut(u64, &[u8]),
 ) -> io::Result<()> {
     if size > MAX_SYMBOLS {
-        return Err(malformed("a table of symbols is larger than 256 MiB"));
+        return Err(malformed("a table of symbols is larger than 64 MiB"));
     }
     let step = WINDOW / unit * unit - overlap;
     let mut at = 0;

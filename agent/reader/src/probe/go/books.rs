@@ -20,6 +20,8 @@ use crate::memory::{Space, u32_at, u64_at};
 pub(super) const PAGE: u64 = 8192;
 /// Readings of counters that a running program changes meanwhile.
 pub(super) const TRIES: usize = 20;
+/// Where addresses of programs end at the latest: Go uses 48 bits of them.
+pub(super) const ADDRESSES: u64 = 1 << 48;
 /// Ranges of the heap: an arena of 64 MiB or more each.
 const MAX_RANGES: u64 = 65_536;
 
@@ -76,10 +78,15 @@ impl Controller {
         of().ok_or_else(|| broken("gcController is larger than it is known to be"))
     }
 
-    /// The rules that hold at every moment.
-    pub fn check(&self) -> Fact<()> {
-        if [self.in_use, self.released, self.free].iter().any(|bytes| bytes % PAGE != 0) {
+    /// The rules that hold at every moment; `ranges` were read later, and the heap
+    /// gives none of them back.
+    pub fn check(&self, ranges: &[(u64, u64)]) -> Fact<()> {
+        let parts = [self.in_use, self.released, self.free];
+        if parts.iter().any(|bytes| bytes % PAGE != 0) {
             return Err(broken("the heap is not made of whole pages"));
+        }
+        if parts.iter().any(|bytes| *bytes > size(ranges)) {
+            return Err(broken("a part of the heap is larger than its ranges"));
         }
         if self.freed > self.allocated {
             return Err(broken("more was freed than allocated"));
@@ -146,6 +153,9 @@ pub(super) fn ranges(variables: &Variables, bias: u64, space: &Space<'_>) -> Fac
     let ranges: Vec<(u64, u64)> = bytes.chunks_exact(16).filter_map(range).collect();
     let mut end = 0;
     for (from, to) in &ranges {
+        if *to > ADDRESSES {
+            return Err(broken("the heap's ranges lie beyond the address space"));
+        }
         if *from < end || from >= to || from % PAGE != 0 || to % PAGE != 0 {
             return Err(broken("the heap's ranges are not in order"));
         }
@@ -179,16 +189,17 @@ pub(super) fn prove(variables: &Variables, bias: u64, space: &Space<'_>) -> Fact
 fn consistent(variables: &Variables, bias: u64, space: &Space<'_>) -> Fact<Read> {
     for _ in 0..TRIES {
         let controller = Controller::read(variables, bias, space)?;
-        controller.check()?;
         let stats = Stats::read(variables, bias, space)?;
         let ranges = ranges(variables, bias, space)?;
+        controller.check(&ranges)?;
         if stats.agrees_with(&controller) {
             return Ok(Read { controller, stats: Some(stats), ranges });
         }
     }
     let controller = Controller::read(variables, bias, space)?;
-    controller.check()?;
-    Ok(Read { controller, stats: None, ranges: ranges(variables, bias, space)? })
+    let ranges = ranges(variables, bias, space)?;
+    controller.check(&ranges)?;
+    Ok(Read { controller, stats: None, ranges })
 }
 
 /// Reads the books of a process.

@@ -14,9 +14,12 @@ const MAX_PLACES: usize = 2048;
 const EM_X86_64: u16 = 62;
 const EM_AARCH64: u16 = 183;
 
+/// Pairs of such places that are tried: a program of thousands of each has millions.
+pub(super) const MAX_PAIRS: usize = 8192;
+
 /// What the scan found that looks like a variable.
 #[derive(Debug, Default)]
-struct Places {
+pub(super) struct Places {
     /// Of `gcController`.
     controllers: Vec<u64>,
     /// Of one with `GOGC=0`: much else looks like it.
@@ -28,7 +31,7 @@ struct Places {
 /// A word that points a little back, as `pages.mheapLock` does to `mheap_`, and the
 /// one that follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct OwnPointer {
+pub(super) struct OwnPointer {
     at: u64,
     heap: u64,
     gc_misc_sys: u64,
@@ -46,18 +49,7 @@ pub(super) fn variables(image: &Image<'_>, space: &Space<'_>) -> Fact<Variables>
     let mut why = Missing::absent(
         "gcController was not found: the program has just started, or is older than 1.19",
     );
-    let controllers = || places.controllers.iter().chain(&places.doubtful);
-    let pairs =
-        || controllers().flat_map(|c| places.own_pointers.iter().map(move |own| (*c, *own)));
-    let known = pairs().flat_map(|(controller, own)| {
-        let shapes = SHAPES.iter().filter(move |shape| own.distance() == shape.own_pointer);
-        shapes.map(move |shape| (controller, own, *shape))
-    });
-    let unknown = pairs().flat_map(|(controller, own)| {
-        let shapes = calibrate::shapes(controller, own.distance(), own.gc_misc_sys, space);
-        shapes.into_iter().map(move |shape| (controller, own, shape))
-    });
-    for (controller, own, shape) in known.chain(unknown) {
+    for (controller, own, shape) in places.candidates(space) {
         let found = found(shape, controller, own, bias, machine);
         match books::prove(&found, bias, space) {
             Ok(()) => return Ok(found),
@@ -126,7 +118,26 @@ fn variable_ranges(image: &Image<'_>) -> Vec<(u64, u64)> {
 }
 
 impl Places {
-    fn scan(&mut self, start: u64, bytes: &[u8]) {
+    /// What may be the variables: shapes that are known first, then others.
+    pub fn candidates(&self, space: &Space<'_>) -> impl Iterator<Item = (u64, OwnPointer, Shape)> {
+        let known = self.pairs().flat_map(|(controller, own)| {
+            let shapes = SHAPES.iter().filter(move |shape| own.distance() == shape.own_pointer);
+            shapes.map(move |shape| (controller, own, *shape))
+        });
+        let unknown = self.pairs().take(MAX_PAIRS).flat_map(move |(controller, own)| {
+            let shapes = calibrate::shapes(controller, own.distance(), own.gc_misc_sys, space);
+            shapes.into_iter().map(move |shape| (controller, own, shape))
+        });
+        known.take(MAX_PAIRS).chain(unknown)
+    }
+
+    /// Every controller with every own pointer, the likely ones first.
+    fn pairs(&self) -> impl Iterator<Item = (u64, OwnPointer)> {
+        let controllers = self.controllers.iter().chain(&self.doubtful);
+        controllers.flat_map(|c| self.own_pointers.iter().map(move |own| (*c, *own)))
+    }
+
+    pub fn scan(&mut self, start: u64, bytes: &[u8]) {
         for (at, address) in
             (0..bytes.len().saturating_sub(23)).step_by(8).zip((start..).step_by(8))
         {

@@ -10,7 +10,7 @@ use memgap_ledger::runtime::{Gc, Runtime};
 use memgap_ledger::{Account, Fact, Missing};
 
 use super::super::{Books, Detail, Image, Layout, Mapped};
-use super::books::{PAGE, TRIES, broken, claim};
+use super::books::{ADDRESSES, PAGE, TRIES, broken, claim};
 use crate::memory::{Space, u64_at};
 
 /// Where the amounts stand in `memstats`, in bytes.
@@ -98,6 +98,7 @@ impl Layout for Old {
             if let Some(idle) = idle
                 && is_paged
                 && released <= idle
+                && word(&head, shape.heap_sys) < ADDRESSES
                 && in_use > 0
             {
                 let mut cycles = [0; 4];

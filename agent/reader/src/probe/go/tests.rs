@@ -8,6 +8,7 @@ use memgap_ledger::claim::Extent;
 use memgap_ledger::{Fact, Missing, MissingKind};
 use proptest::prelude::*;
 
+use super::locate::{MAX_PAIRS, Places};
 use super::shape::{RANGES, SHAPES};
 use super::{Machine, Variables, books, calibrate};
 use crate::memory::{Area, Bounds, Memory, Space};
@@ -133,6 +134,9 @@ fn books_that_break_a_rule_are_refused_by_its_name() {
         (MEMSTATS + 24, 0, "memstats do not agree"),
         (LIST + 8, HEAP + (8 << 20), "not the sum of its ranges"),
         (LIST + 8, HEAP, "not in order"),
+        (LIST + 8, 1 << 60, "beyond the address space"),
+        (in_use, 8 << 20, "larger than its ranges"),
+        (in_use + 8, 1 << 60, "larger than its ranges"),
         (PAGES + RANGES + 8, u64::MAX, "longer than its room"),
         (PAGES + RANGES, u64::MAX - 7, "out of the address space"),
     ] {
@@ -153,6 +157,23 @@ fn an_unknown_version_is_found_by_agreement() {
     let found = shapes.iter().find(|s| (s.in_use, s.delta) == (known.in_use, known.delta));
     let found = Variables { shape: *found.expect("among the candidates"), ..variables() };
     assert_eq!(books::prove(&found, 0, &space), Ok(()));
+}
+
+#[test]
+fn of_millions_of_places_that_look_right_few_are_tried() {
+    // A program may fill its variables with them.
+    let own_pointer = variables().shape.own_pointer;
+    let words = (0..4096u64).flat_map(|n| {
+        let at = BASE + n * 40 + 24;
+        [100, u64::MAX >> 1, 4 << 20, at.wrapping_sub(own_pointer), 0]
+    });
+    let bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+    let mut places = Places::default();
+    places.scan(BASE, &bytes);
+    let captured = Captured::new();
+    let space = Space::new(&captured, Bounds::RESOLVE);
+    let count = places.candidates(&space).count();
+    assert!((MAX_PAIRS..=2 * MAX_PAIRS).contains(&count), "{count}");
 }
 
 #[test]
