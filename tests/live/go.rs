@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use memgap_ledger::account::{self, Account};
-use memgap_ledger::{ProcessLedger, Runtime, process};
+use memgap_ledger::{Fact, MissingKind, ProcessLedger, Runtime, process};
 use memgap_reader::memory::{Bounds, Live, Space};
 use memgap_reader::probe::{CacheUse, Detail, Probes};
 use memgap_reader::{Buf, Collector, Depth, Reader, Roots, WalkPolicy};
 use memgap_tests::frozen::Frozen;
 use memgap_tests::golang::{Build, Toolchain, toolchains};
-use memgap_tests::target::Target;
+use memgap_tests::procfs::Procfs;
+use memgap_tests::target::{self, Target};
 use memgap_tests::traces::traces;
 
 const MIB: f64 = 1_048_576.0;
@@ -251,8 +250,10 @@ fn collections_carry_the_books_until_the_process_ends() -> Result<()> {
     let program = toolchain.build(Build::Stripped)?;
     let run = || Target::run(&program, &[("STEPS", "steady free")]);
     let (one, other) = (run()?, run()?);
+    let procfs = Procfs::of([&one, &other])?;
+    let roots = Roots { procfs: procfs.path().to_owned(), ..Roots::default() };
     let policy = WalkPolicy { budget_share: 0.0, ..WalkPolicy::default() };
-    let mut collector = Collector::new(Reader::open(Roots::default())?, policy);
+    let mut collector = Collector::new(Reader::open(roots)?, policy);
     let mut in_use = |target: &Target| -> Result<Option<u64>> {
         let (machine, _) = collector.collect()?;
         let sample = machine.processes.iter().find(|p| p.pid == target.pid());
@@ -260,9 +261,7 @@ fn collections_carry_the_books_until_the_process_ends() -> Result<()> {
         Ok(runtimes.iter().flatten().find(|r| r.name == "go").and_then(|r| r.in_use))
     };
     for target in [&one, &other] {
-        // Where many processes start at once some wait for the next collection.
-        let found = (0..20).find_map(|_| in_use(target).transpose()).transpose()?;
-        assert_eq!(found, Some(target.holds("heap_in_use")?));
+        assert_eq!(in_use(target)?, Some(target.holds("heap_in_use")?));
     }
     drop(one);
     assert_eq!(in_use(&other)?, Some(other.holds("heap_in_use")?));
@@ -274,8 +273,8 @@ fn collections_tell_what_the_garbage_collector_did_between_them() -> Result<()> 
     let toolchain = without_symbols()?.pop().context("no toolchain")?;
     let program = toolchain.build(Build::Stripped)?;
     let mut target = Target::run(&program, &[("STEPS", "steady")])?;
-    let procfs = Procfs::of(std::slice::from_ref(&target))?;
-    let roots = Roots { procfs: procfs.0.clone(), ..Roots::default() };
+    let procfs = Procfs::of([&target])?;
+    let roots = Roots { procfs: procfs.path().to_owned(), ..Roots::default() };
     let reader = Reader::open(roots)?;
     let mut collector = Collector::new(reader, WalkPolicy::default()).with_probe_share(1.0);
     let mut recent = || -> Result<_> {
@@ -295,28 +294,6 @@ fn collections_tell_what_the_garbage_collector_did_between_them() -> Result<()> 
     Ok(())
 }
 
-/// A procfs of some processes and nothing else.
-struct Procfs(PathBuf);
-
-impl Procfs {
-    fn of(targets: &[Target]) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("memgap-procfs-{}", targets[0].pid()));
-        fs::create_dir(&folder)?;
-        let made = Self(folder);
-        let names = targets.iter().map(|target| target.pid().to_string());
-        for name in names.chain(["meminfo", "self"].map(str::to_owned)) {
-            symlink(Path::new("/proc").join(&name), made.0.join(&name))?;
-        }
-        Ok(made)
-    }
-}
-
-impl Drop for Procfs {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn with_a_tiny_budget_the_books_of_every_process_come_round() -> Result<()> {
     let toolchain = without_symbols()?.pop().context("no toolchain")?;
@@ -324,7 +301,7 @@ fn with_a_tiny_budget_the_books_of_every_process_come_round() -> Result<()> {
     let targets = [(); 3].map(|()| Target::run(&program, &[("STEPS", "steady free")]));
     let targets = targets.into_iter().collect::<Result<Vec<_>>>()?;
     let procfs = Procfs::of(&targets)?;
-    let roots = Roots { procfs: procfs.0.clone(), ..Roots::default() };
+    let roots = Roots { procfs: procfs.path().to_owned(), ..Roots::default() };
     let policy = WalkPolicy { budget_share: 0.0, ..WalkPolicy::default() };
     // What a minute grants, saved up at the start, is used up after some collections.
     let mut collector = Collector::new(Reader::open(roots)?, policy).with_probe_share(1e-3);
@@ -397,6 +374,49 @@ fn a_ballast_is_in_use_and_not_resident() -> Result<()> {
         assert!(in_use.total > 1 << 30);
         let (low, high) = in_use.resident.bounds().context("known")?;
         assert!(low >= 0 && high < 32 << 20, "{in_use:?}");
+    }
+    Ok(())
+}
+
+/// What is told of Go in a program that only looks like it, beside the C library's
+/// honest books.
+fn of_a_liar(reader: &Reader, target: &Target, depth: Depth) -> Result<Fact<Runtime>> {
+    let sample = reader.process(target.pid(), depth)?;
+    let is_honest = |one: &Fact<Runtime>| one.as_ref().is_ok_and(|r| r.name == "glibc");
+    let mut others = sample.runtimes.into_iter().filter(|one| !is_honest(one));
+    others.next().context("nothing of Go")
+}
+
+#[test]
+fn books_that_can_not_be_are_refused_by_the_rule_they_break() -> Result<()> {
+    let program = target::compiled("fakego")?;
+    for (lie, why) in [
+        ("huge", "a part of the heap is larger than its ranges"),
+        ("beyond", "beyond the address space"),
+        ("endless", "longer than its room"),
+        ("elsewhere", "memory at 0xdead000 is not resident"),
+        ("bitmaps", "is not resident"),
+        ("many", "a probe's bound of readings is reached"),
+    ] {
+        let target = Target::spawn(Command::new(&program).arg(lie))?;
+        let told = of_a_liar(&Reader::open(Roots::default())?, &target, Depth::Pages)?;
+        ensure!(told.as_ref().is_err_and(|lack| lack.why.contains(why)), "{lie}: {told:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_heap_that_changes_under_the_probe_is_true_or_refused() -> Result<()> {
+    let mut target = Target::start("fakego")?;
+    let reader = Reader::open(Roots::default())?;
+    let honest = of_a_liar(&reader, &target, Depth::Pages)?.map(|runtime| runtime.in_use);
+    assert_eq!(honest, Ok(Some(target.holds("in_use")?)));
+    target.step()?;
+    for _ in 0..200 {
+        match of_a_liar(&reader, &target, Depth::Runtimes)? {
+            Ok(runtime) => assert!([1 << 20, 2 << 20].contains(&runtime.in_use.unwrap_or(0))),
+            Err(lack) => assert_eq!(lack.kind, MissingKind::Malformed, "{lack}"),
+        }
     }
     Ok(())
 }

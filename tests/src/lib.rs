@@ -7,6 +7,7 @@ pub mod golang;
 pub mod java;
 pub mod jemalloc;
 pub mod node;
+pub mod procfs;
 pub mod programs;
 pub mod python;
 pub mod service;
