@@ -210,7 +210,10 @@ impl Scope {
     /// How many of the members `ranked` fit into `budget` series, when the rest
     /// takes one member more.
     pub fn fitting(&self, ranked: &[String], budget: usize) -> usize {
-        let other = self.table.accounts.len() + self.table.gauges.len() + 1 + FINDINGS;
+        let runtimes: BTreeSet<_> = self.members.values().flat_map(|m| m.runtimes.keys()).collect();
+        let of_runtimes = runtimes.len() * self.table.runtime_gauges.len();
+        let other =
+            self.table.accounts.len() + self.table.gauges.len() + of_runtimes + 1 + FINDINGS;
         let mut left = budget.saturating_sub(other);
         let fits = |labels: &&String| {
             let series = self.members.get(*labels).map_or(0, Member::series);

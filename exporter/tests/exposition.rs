@@ -139,7 +139,7 @@ fn the_cap_folds_process_groups_first_and_containers_last() {
     cgroups.extend((0..40).map(|n| cgroup(&format!("/system.slice/unit-{n}.service"))));
     let processes = (0..60)
         .map(|n: u32| {
-            process(n, &format!("p{n}"), &container(n as usize).path, u64::from(n + 1) * MIB)
+            golang(n, &format!("p{n}"), &container(n as usize).path, u64::from(n + 1) * MIB, 1)
         })
         .collect();
     let sample = machine(cgroups, processes);
