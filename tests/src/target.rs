@@ -123,7 +123,7 @@ impl Drop for Target {
 }
 
 /// Where targets are built and work: on disk, below the build directory.
-pub(crate) fn directory() -> Result<PathBuf> {
+pub fn directory() -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     let profile = test.ancestors().nth(2).context("a test stands in the build directory")?;
     let directory = profile.join("targets");

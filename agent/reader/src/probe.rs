@@ -11,6 +11,7 @@ mod go;
 mod hotspot;
 mod image;
 mod jemalloc;
+mod musl;
 mod v8;
 
 use std::fmt::Debug;
@@ -29,8 +30,15 @@ use crate::elf::Elf;
 use crate::memory::Space;
 
 /// Every probe. Flags, help, docs and tests derive from this list.
-pub const PROBES: &[&dyn Probe] =
-    &[&go::Go, &hotspot::HotSpot, &v8::V8, &cpython::CPython, &jemalloc::Jemalloc, &glibc::Glibc];
+pub const PROBES: &[&dyn Probe] = &[
+    &go::Go,
+    &hotspot::HotSpot,
+    &v8::V8,
+    &cpython::CPython,
+    &jemalloc::Jemalloc,
+    &glibc::Glibc,
+    &musl::Musl,
+];
 
 /// Reads the books of one runtime or allocator.
 pub trait Probe: Sync + Debug {

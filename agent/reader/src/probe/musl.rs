@@ -1,0 +1,104 @@
+//! musl's mallocng (since 1.2.1): its books stand apart from what it hands out, in
+//! pages that begin with a secret which its variables know too
+//! (src/malloc/mallocng/meta.h).
+
+mod books;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::sync::Arc;
+
+use memgap_ledger::{Fact, Missing};
+
+use super::{Books, Detail, Image, Layout, Mapped, Probe};
+use crate::elf::Elf;
+use crate::memory::{Area, Space, WINDOW, u64_at};
+
+/// The probe.
+#[derive(Debug)]
+pub(super) struct Musl;
+
+/// In `struct malloc_context`: the list of pages with books.
+const HEAD: usize = 56;
+const EM_X86_64: u16 = 62;
+
+impl Probe for Musl {
+    fn name(&self) -> &'static str {
+        "musl"
+    }
+
+    fn about(&self) -> &'static str {
+        "musl 1.2.1 and later (mallocng): library, and static programs with symbols"
+    }
+
+    fn detect(&self, elf: &Elf, name: &[u8], file: &File) -> bool {
+        let name = name.rsplit(|b| *b == b'/').next().unwrap_or_default();
+        let is_library =
+            name == b"libc.so" || name.starts_with(b"ld-musl-") || name.starts_with(b"libc.musl-");
+        let has = |table, symbol| elf.symbols(file, table, [symbol]).is_ok_and(|[it]| it.is_some());
+        // Other libraries may be called so; its loader's entry only musl exports.
+        (is_library && has(".dynsym", "_dlstart"))
+            || (elf.is_static && has(".symtab", "__malloc_context"))
+    }
+
+    fn resolve(&self, image: &Image<'_>, space: &Space<'_>) -> Fact<Arc<dyn Layout>> {
+        if image.elf.machine != EM_X86_64 {
+            return Err(Missing::absent("musl is known on x86-64 alone"));
+        }
+        let context = find(image, space)?;
+        Ok(Arc::new(Context { context }))
+    }
+}
+
+/// Where a file keeps `__malloc_context`, before the bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Context {
+    context: u64,
+}
+
+impl Layout for Context {
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, _: Detail) -> Fact<Books> {
+        books::read(self.context.wrapping_add(mapped.bias), space)
+    }
+}
+
+/// Finds a word that the page which the list begins with has too.
+fn find(image: &Image<'_>, space: &Space<'_>) -> Fact<u64> {
+    let bias = image.mapped.bias;
+    let areas = space.areas()?;
+    let mut buf = vec![0; WINDOW];
+    for segment in image.elf.segments.iter().filter(|s| s.writable) {
+        let start = segment.address.wrapping_add(bias) & !7;
+        let end = start.saturating_add(segment.memory_size);
+        for (from, to) in space.resident(start, end)? {
+            let (mut at, to) = (from.max(start), to.min(end));
+            while at < to {
+                let len = usize::try_from(to - at).unwrap_or(WINDOW).min(WINDOW);
+                space.read(at, &mut buf[..len])?;
+                for offset in (0..len.saturating_sub(HEAD + 7)).step_by(8) {
+                    let context = at + offset as u64;
+                    if is_context(&buf[offset..], &areas) && books::read(context, space).is_ok() {
+                        return Ok(context.wrapping_sub(bias));
+                    }
+                }
+                if len < WINDOW {
+                    break;
+                }
+                // The next window sees what this one cuts.
+                at += (WINDOW - HEAD - 8) as u64;
+            }
+        }
+    }
+    Err(Missing::absent(
+        "no books of mallocng: nothing is allocated yet, or musl has another allocator (before 1.2.1, or mimalloc)",
+    ))
+}
+
+/// Whether there is a secret, and a list that begins with a page of the heap.
+fn is_context(bytes: &[u8], areas: &[Area]) -> bool {
+    let (Some(secret), Some(head)) = (u64_at(bytes, 0), u64_at(bytes, HEAD)) else { return false };
+    let behind = areas.partition_point(|area| area.end <= head);
+    let is_heap = |area: &Area| area.start <= head && area.is_writable && area.is_anonymous;
+    secret != 0 && head.is_multiple_of(books::PAGE) && areas.get(behind).is_some_and(is_heap)
+}

@@ -1,0 +1,29 @@
+/* Blocks of many sizes, of which nine of ten are freed then: what it says is what
+ * it asked for. Built with any C library. */
+#include "target.h"
+
+#define COUNT 50000
+
+static char *blocks[COUNT];
+static long sizes[COUNT];
+
+int main(void)
+{
+    long asked = 0;
+    for (long i = 0; i < COUNT; i++) {
+        /* 8 to 507 bytes; now and then one that has a mapping of its own. */
+        sizes[i] = i % 2500 ? 8 + i * 7919 % 500 : 3 * MIB / 10;
+        blocks[i] = malloc(sizes[i]);
+        if (!blocks[i])
+            fail("malloc");
+        memset(blocks[i], 1, sizes[i]);
+        asked += sizes[i];
+    }
+    ready("asked=%ld", asked);
+    for (long i = 0; i < COUNT; i++)
+        if (i % 10) {
+            free(blocks[i]);
+            asked -= sizes[i];
+        }
+    ready("asked=%ld", asked);
+}
