@@ -9,7 +9,7 @@ use memgap_ledger::{Fact, Missing, MissingKind, Told};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use tokio::sync::watch;
 
-use crate::telemetry;
+use crate::telemetry::books;
 
 /// Endpoints that may be named: each has a thread.
 pub const MAX_ENDPOINTS: usize = 64;
@@ -49,7 +49,7 @@ impl Endpoint {
         let Some((at, told)) = self.last.borrow().clone() else { return };
         let pid = (self.pick)(sample);
         let Some(process) = sample.processes.iter_mut().find(|p| Some(p.pid) == pid) else {
-            telemetry::endpoint_unmatched(&self.name);
+            books::endpoint_unmatched(&self.name);
             return;
         };
         let age = at.elapsed();
@@ -69,7 +69,7 @@ fn run(name: &str, ask: impl Fn() -> Fact<Told>, interval: Duration, tell: &watc
     while !tell.is_closed() {
         let told = ask();
         let outcome = told.as_ref().map_or_else(|lack| lack.kind.name(), |_| "ok");
-        telemetry::endpoint_asked(name, outcome);
+        books::endpoint_asked(name, outcome);
         if known.replace(outcome) != Some(outcome) {
             match &told {
                 Ok(told) => tracing::info!(endpoint = name, "{} answers", told.source),

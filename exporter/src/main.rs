@@ -14,7 +14,7 @@ use memgap_exporter::endpoints::{Endpoint, MAX_ENDPOINTS};
 use memgap_exporter::routes::{self, Answers};
 use memgap_exporter::server;
 use memgap_exporter::stage::Stage;
-use memgap_exporter::telemetry::{self, Telemetry};
+use memgap_exporter::telemetry::{self, Telemetry, books};
 use memgap_ledger::sample::MachineSample;
 use memgap_reader::{CollectionStats, Collector, Reader, Roots, Target, WalkPolicy};
 use tokio::signal::unix::{SignalKind, signal};
@@ -134,14 +134,14 @@ fn record(stats: &CollectionStats) {
     telemetry::walks_left_out("over_cap", stats.refused);
     telemetry::walks_left_out("over_budget", stats.skipped);
     telemetry::walks_dropped(stats.dropped);
-    telemetry::probes_skipped(stats.taps_skipped);
-    telemetry::probes_reopened(stats.reopened);
-    telemetry::probe_files(true, stats.files.hits);
-    telemetry::probe_files(false, stats.files.misses);
-    telemetry::probes_resolved(stats.files.resolved);
-    telemetry::oldest_books(stats.oldest_books);
+    books::skipped(stats.taps_skipped);
+    books::reopened(stats.reopened);
+    books::files(true, stats.files.hits);
+    books::files(false, stats.files.misses);
+    books::resolved(stats.files.resolved);
+    books::oldest(stats.oldest_books);
     for ((probe, kind), count) in &stats.probe_errors {
-        telemetry::probe_errors(probe, *kind, *count);
+        books::refused(probe, *kind, *count);
     }
     for ((source, kind), count) in &stats.errors {
         telemetry::errors(source, *kind, *count);

@@ -4,13 +4,17 @@
 //! labels. Two things with equal labels are one member, their figures summed,
 //! so that no series can appear twice.
 
+mod runtimes;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use memgap_ledger::{Account, Finding, Ledger, Runtime, finding};
+use memgap_ledger::{Account, Finding, Ledger, finding};
 
-use crate::encode::{Encoder, Family, Kind, Value};
+use crate::encode::{Encoder, Kind, Value};
 use crate::gc::Collections;
+
+pub use runtimes::{OfRuntime, RuntimeGauge};
 
 /// A family of gauges, or one labelled part of it.
 #[derive(Debug)]
@@ -32,17 +36,6 @@ pub enum Sum {
     All,
     /// Unknown parts add nothing.
     Known,
-}
-
-/// A family of gauges by runtime or allocator.
-#[derive(Debug)]
-pub struct RuntimeGauge {
-    /// What follows `memgap_<scope>_runtime_`.
-    pub name: &'static str,
-    /// One line on what it is.
-    pub help: &'static str,
-    /// Takes it from what a runtime's books say.
-    pub of: fn(&Runtime) -> Option<i64>,
 }
 
 /// The families of a scope.
@@ -81,15 +74,6 @@ pub struct Member {
     pub findings: BTreeMap<(&'static str, &'static str), i64>,
 }
 
-/// What runtimes or allocators of one name say.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct OfRuntime {
-    /// Values of the table's runtime gauges, in its order; unknown parts add nothing.
-    pub gauges: Vec<Option<i64>>,
-    /// What their garbage collectors did.
-    pub gc: Collections,
-}
-
 /// A table with its members by rendered labels.
 #[derive(Debug)]
 pub struct Scope {
@@ -103,11 +87,6 @@ pub struct Scope {
 const FINDINGS: usize = finding::ALL.len() * 3;
 
 const COVERAGE_HELP: &str = "Share of the anonymous memory whose allocators' and runtimes' books were read: what in_use_bytes speaks for.";
-
-const CYCLES_HELP: &str = "Garbage collections since the exporter started.";
-
-const PAUSE_HELP: &str =
-    "Time that garbage collections stopped the programs for since the exporter started.";
 
 impl Member {
     /// The points of a ledger's accounts.
@@ -151,28 +130,6 @@ impl Member {
         let of_runtimes: usize = self.runtimes.values().map(OfRuntime::series).sum();
         let others = usize::from(self.coverage.is_some()) + self.infos.len() + self.findings.len();
         known + of_runtimes + others
-    }
-}
-
-impl OfRuntime {
-    /// What a runtime's books say, and what it did since the last time.
-    pub fn new(table: &Table, runtime: &Runtime, gc: Collections) -> Self {
-        Self { gauges: table.runtime_gauges.iter().map(|gauge| (gauge.of)(runtime)).collect(), gc }
-    }
-
-    /// Adds those of another runtime of that name.
-    pub fn add(&mut self, other: Self) {
-        self.gc = self.gc.plus(other.gc);
-        self.gauges.resize(other.gauges.len(), None);
-        for (sum, part) in self.gauges.iter_mut().zip(other.gauges) {
-            *sum = plus(Sum::Known, *sum, part);
-        }
-    }
-
-    fn series(&self) -> usize {
-        let counters = [self.gc.cycles.is_some(), self.gc.paused.is_some()];
-        let told = self.gauges.iter().map(Option::is_some).chain(counters);
-        told.filter(|is_told| *is_told).count()
     }
 }
 
@@ -270,40 +227,6 @@ impl Scope {
         self.write_gc(out);
         self.write_coverage(out);
         self.write_info(out);
-    }
-
-    fn write_runtimes(&self, out: &mut Encoder) {
-        for (index, gauge) in self.table.runtime_gauges.iter().enumerate() {
-            let name = format!("memgap_{}_runtime_{}", self.table.name, gauge.name);
-            self.write_by_runtime(out.family(Kind::Gauge, &name, gauge.help), |figures| {
-                figures.gauges.get(index).copied().flatten().map(Value::Int)
-            });
-        }
-    }
-
-    fn write_gc(&self, out: &mut Encoder) {
-        let name = format!("memgap_{}_gc_cycles_total", self.table.name);
-        self.write_by_runtime(out.family(Kind::Counter, &name, CYCLES_HELP), |figures| {
-            figures.gc.cycles.map(|cycles| Value::Int(memgap_ledger::figure::signed(cycles)))
-        });
-        let name = format!("memgap_{}_gc_pause_seconds_total", self.table.name);
-        self.write_by_runtime(out.family(Kind::Counter, &name, PAUSE_HELP), |figures| {
-            figures.gc.paused.map(|paused| Value::Float(paused.as_secs_f64()))
-        });
-    }
-
-    fn write_by_runtime(
-        &self,
-        mut family: Family<'_>,
-        value: impl Fn(&OfRuntime) -> Option<Value>,
-    ) {
-        for (labels, member) in &self.members {
-            for (runtime, figures) in &member.runtimes {
-                if let Some(value) = value(figures) {
-                    family.sample(labels, &[("runtime", runtime)], value);
-                }
-            }
-        }
     }
 
     fn write_coverage(&self, out: &mut Encoder) {

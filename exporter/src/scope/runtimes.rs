@@ -1,0 +1,92 @@
+//! What is exported by runtime: gauges from their books, counters of their collectors.
+
+use memgap_ledger::Runtime;
+
+use super::{Scope, Sum, Table, plus};
+use crate::encode::{Encoder, Family, Kind, Value};
+use crate::gc::Collections;
+
+/// A family of gauges by runtime or allocator.
+#[derive(Debug)]
+pub struct RuntimeGauge {
+    /// What follows `memgap_<scope>_runtime_`.
+    pub name: &'static str,
+    /// One line on what it is.
+    pub help: &'static str,
+    /// Takes it from what a runtime's books say.
+    pub of: fn(&Runtime) -> Option<i64>,
+}
+
+/// What runtimes or allocators of one name say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OfRuntime {
+    /// Values of the table's runtime gauges, in its order; unknown parts add nothing.
+    pub gauges: Vec<Option<i64>>,
+    /// What their garbage collectors did.
+    pub gc: Collections,
+}
+
+const CYCLES_HELP: &str = "Garbage collections since the exporter started.";
+
+const PAUSE_HELP: &str =
+    "Time that garbage collections stopped the programs for since the exporter started.";
+
+impl OfRuntime {
+    /// What a runtime's books say, and what it did since the last time.
+    pub fn new(table: &Table, runtime: &Runtime, gc: Collections) -> Self {
+        Self { gauges: table.runtime_gauges.iter().map(|gauge| (gauge.of)(runtime)).collect(), gc }
+    }
+
+    /// Adds those of another runtime of that name.
+    pub fn add(&mut self, other: Self) {
+        self.gc = self.gc.plus(other.gc);
+        self.gauges.resize(other.gauges.len(), None);
+        for (sum, part) in self.gauges.iter_mut().zip(other.gauges) {
+            *sum = plus(Sum::Known, *sum, part);
+        }
+    }
+
+    pub(super) fn series(&self) -> usize {
+        let counters = [self.gc.cycles.is_some(), self.gc.paused.is_some()];
+        let told = self.gauges.iter().map(Option::is_some).chain(counters);
+        told.filter(|is_told| *is_told).count()
+    }
+}
+
+impl Scope {
+    /// Writes the families by runtime.
+    pub(super) fn write_runtimes(&self, out: &mut Encoder) {
+        for (index, gauge) in self.table.runtime_gauges.iter().enumerate() {
+            let name = format!("memgap_{}_runtime_{}", self.table.name, gauge.name);
+            self.write_by_runtime(out.family(Kind::Gauge, &name, gauge.help), |figures| {
+                figures.gauges.get(index).copied().flatten().map(Value::Int)
+            });
+        }
+    }
+
+    /// Writes the counters of garbage collection.
+    pub(super) fn write_gc(&self, out: &mut Encoder) {
+        let name = format!("memgap_{}_gc_cycles_total", self.table.name);
+        self.write_by_runtime(out.family(Kind::Counter, &name, CYCLES_HELP), |figures| {
+            figures.gc.cycles.map(|cycles| Value::Int(memgap_ledger::figure::signed(cycles)))
+        });
+        let name = format!("memgap_{}_gc_pause_seconds_total", self.table.name);
+        self.write_by_runtime(out.family(Kind::Counter, &name, PAUSE_HELP), |figures| {
+            figures.gc.paused.map(|paused| Value::Float(paused.as_secs_f64()))
+        });
+    }
+
+    fn write_by_runtime(
+        &self,
+        mut family: Family<'_>,
+        value: impl Fn(&OfRuntime) -> Option<Value>,
+    ) {
+        for (labels, member) in &self.members {
+            for (runtime, figures) in &member.runtimes {
+                if let Some(value) = value(figures) {
+                    family.sample(labels, &[("runtime", runtime)], value);
+                }
+            }
+        }
+    }
+}
