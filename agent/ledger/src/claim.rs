@@ -20,6 +20,19 @@ pub struct Claim {
     pub parts: Vec<Part>,
 }
 
+impl Claim {
+    /// A claim of these amounts; those of no bytes say nothing and are left out.
+    pub fn new(priority: Priority, owner: &str, extent: Extent, parts: &[(Account, u64)]) -> Self {
+        let parts = parts.iter().filter(|(_, bytes)| *bytes > 0);
+        Self {
+            priority,
+            owner: owner.to_owned(),
+            extent,
+            parts: parts.map(|&(account, bytes)| Part { account, bytes }).collect(),
+        }
+    }
+}
+
 /// Where claimed memory lies.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Extent {

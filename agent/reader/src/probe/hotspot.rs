@@ -6,6 +6,7 @@ mod books;
 mod flags;
 mod g1;
 mod heap;
+mod marks;
 mod pages;
 mod perfdata;
 mod strings;
@@ -25,6 +26,7 @@ use books::Kept;
 use flags::Flags;
 use g1::Regions;
 use heap::Generations;
+use marks::Marks;
 use pages::Pages;
 use perfdata::PerfMemory;
 use strings::Strings;
@@ -66,6 +68,7 @@ impl Probe for HotSpot {
             serial: Generations::serial(&vm),
             parallel: Generations::parallel(&vm),
             g1: Regions::find(&vm),
+            marks: Marks::find(&vm),
             z: Zgc::find(&vm, "Z"),
             x: Zgc::find(&vm, "X"),
             collections: collections(&vm),
@@ -86,6 +89,7 @@ struct Variables {
     serial: Fact<Generations>,
     parallel: Fact<Generations>,
     g1: Fact<Regions>,
+    marks: Fact<Marks>,
     z: Fact<Zgc>,
     /// The ZGC without generations, where both are there.
     x: Fact<Zgc>,

@@ -1,6 +1,6 @@
 //! The books: the heap by its collector, and what is beside it.
 
-use memgap_ledger::claim::{Claim, Extent, Part, Priority};
+use memgap_ledger::claim::{Claim, Extent, Priority};
 use memgap_ledger::runtime::{Gc, Runtime};
 use memgap_ledger::{Account, Fact, Missing, MissingKind};
 
@@ -22,6 +22,8 @@ pub(super) struct Kept {
     choice: Option<Choice>,
     seen: Seen,
     counters: Option<Places>,
+    /// The bitmaps of marked objects, once they were looked for.
+    marks: Option<Ranges>,
 }
 
 /// Reads the books of a process, with what the last reading kept. An error keeps
@@ -34,77 +36,129 @@ pub(super) fn read(
     kept: &mut Kept,
 ) -> Fact<Books> {
     let mut tries = 0;
-    let (pages, mut counters, choice, heap) = loop {
-        let Kept { choice, seen, counters } = std::mem::take(kept);
-        let pages = Pages::again(space, bias, seen)?;
-        let choice = choice.map_or_else(|| variables.flags.read(&pages), Ok)?;
-        match heap(variables, choice, &pages, space, detail) {
-            Ok(heap) => break (pages, counters, choice, heap),
+    let (reading, heap, mut known) = loop {
+        let mut known = std::mem::take(kept);
+        let pages = Pages::again(space, bias, std::mem::take(&mut known.seen))?;
+        let choice = known.choice.map_or_else(|| variables.flags.read(&pages), Ok)?;
+        let reading = Reading { variables, choice, pages, space, detail };
+        match reading.heap() {
+            Ok(heap) => break (reading, heap, known),
             Err(Missing { kind: MissingKind::Malformed, .. }) if tries < TRIES => tries += 1,
             Err(lack) => return Err(lack),
         }
     };
-    let books = beside(variables, choice, &pages, space, detail, heap, &mut counters);
-    *kept = Kept { choice: Some(choice), seen: pages.into_seen(), counters };
-    Ok(books)
-}
-
-/// The heap's books, and what else is told.
-fn beside(
-    variables: &Variables,
-    choice: Choice,
-    pages: &Pages<'_, '_>,
-    space: &Space<'_>,
-    detail: Detail,
-    heap: Heap,
-    places: &mut Option<Places>,
-) -> Books {
-    let Choice { collector, max_heap: limit, .. } = choice;
-    let counters = variables.perf.as_ref().map_err(Clone::clone);
-    let counters = counters.and_then(|perf| perf.read(pages, space, places));
+    let beside = reading.beside(&heap, &mut known);
     let runtime = Runtime {
         version: variables.version.clone(),
         in_use: Some(heap.used),
         free: Some(heap.committed - heap.used),
-        evidence: evidence(collector, &heap, &counters),
-        gc: Some(gc(variables, collector, pages, counters.as_ref().ok(), limit)),
+        evidence: reading.evidence(&heap, &beside),
+        gc: Some(reading.gc(beside.counters.as_ref().ok())),
         ..Runtime::named("hotspot")
     };
-    let beside = Beside {
-        code: variables.code.as_ref().ok().and_then(|code| code.read(pages).ok()),
-        // ZGC has no cards.
-        cards: variables
-            .cards
-            .as_ref()
-            .ok()
-            .filter(|_| collector != Collector::Z)
-            .and_then(|cards| cards.read(pages, limit).ok()),
-        metaspace: counters.ok().and_then(|counters| counters.metaspace),
-    };
-    Books { runtime, claims: claims(heap, beside, detail) }
+    known.choice = Some(reading.choice);
+    *kept = Kept { seen: reading.pages.into_seen(), ..known };
+    Ok(Books { runtime, claims: claims(heap, beside, detail) })
 }
 
-/// The heap, where the rules of its collector hold.
-fn heap(
-    variables: &Variables,
+/// One look at the books of a process.
+struct Reading<'r, 'm> {
+    variables: &'r Variables,
     choice: Choice,
-    pages: &Pages<'_, '_>,
-    space: &Space<'_>,
+    pages: Pages<'r, 'm>,
+    space: &'r Space<'m>,
     detail: Detail,
-) -> Fact<Heap> {
-    let collector = choice.collector;
-    let heap = match collector {
-        Collector::Serial => told(&variables.serial)?.read(pages),
-        Collector::Parallel if choice.numa => Err(unknown("Parallel with UseNUMA")),
-        Collector::Parallel => told(&variables.parallel)?.read(pages),
-        Collector::G1 => told(&variables.g1)?.read(pages, space, detail),
-        Collector::Z => {
-            let has_none = choice.generational == Some(false);
-            told(if has_none { &variables.x } else { &variables.z })?.read(pages)
+}
+
+/// What is beside the heap, or why it is not known.
+struct Beside {
+    code: Fact<[Ranges; 2]>,
+    /// Of the collectors that have any.
+    cards: Option<Fact<(u64, u64)>>,
+    marks: Option<Fact<Ranges>>,
+    counters: Fact<Counters>,
+}
+
+impl Reading<'_, '_> {
+    /// The heap, where the rules of its collector hold.
+    fn heap(&self) -> Fact<Heap> {
+        let (variables, collector) = (self.variables, self.choice.collector);
+        let heap = match collector {
+            Collector::Serial => told(&variables.serial)?.read(&self.pages),
+            Collector::Parallel if self.choice.numa => Err(unknown("Parallel with UseNUMA")),
+            Collector::Parallel => told(&variables.parallel)?.read(&self.pages),
+            Collector::G1 => told(&variables.g1)?.read(&self.pages, self.space, self.detail),
+            Collector::Z => {
+                let has_none = self.choice.generational == Some(false);
+                told(if has_none { &variables.x } else { &variables.z })?.read(&self.pages)
+            }
+            Collector::Shenandoah | Collector::Epsilon => Err(unknown(collector.name())),
+        };
+        heap?.check(self.choice.max_heap)
+    }
+
+    fn beside(&self, heap: &Heap, known: &mut Kept) -> Beside {
+        let (variables, pages, collector) = (self.variables, &self.pages, self.choice.collector);
+        let marks = || match &known.marks {
+            Some(marks) => Ok(marks.clone()),
+            None => told(&variables.marks)?.read(
+                pages,
+                self.space,
+                told(&variables.g1)?.reserved(pages)?,
+            ),
+        };
+        let marks = (collector == Collector::G1).then(marks);
+        known.marks = marks.as_ref().and_then(|marks| marks.as_ref().ok().cloned());
+        let cards = || told(&variables.cards)?.read(pages, self.choice.max_heap);
+        let perf = told(&variables.perf);
+        Beside {
+            code: told(&variables.code).and_then(|code| code.read(pages)),
+            // ZGC has none.
+            cards: heap.views.is_empty().then(cards),
+            marks,
+            counters: perf.and_then(|perf| perf.read(pages, self.space, &mut known.counters)),
         }
-        Collector::Shenandoah | Collector::Epsilon => Err(unknown(collector.name())),
-    };
-    heap?.check(choice.max_heap)
+    }
+
+    fn gc(&self, counters: Option<&Counters>) -> Gc {
+        let path = self.variables.collections.as_ref().ok();
+        let cycles = path.and_then(|path| self.pages.half(self.pages.follow(path).ok()?).ok());
+        Gc {
+            name: Some(self.choice.collector.name().to_owned()),
+            cycles: cycles.map(u64::from),
+            paused: counters.and_then(|counters| counters.paused),
+            // ZGC brings it up to date in the midst of collections.
+            live: counters
+                .filter(|c| c.collections > 0 && self.choice.collector != Collector::Z)
+                .map(|counters| counters.used),
+            goal: None,
+            percent: None,
+            limit: Some(self.choice.max_heap),
+            recent: None,
+        }
+    }
+
+    fn evidence(&self, heap: &Heap, beside: &Beside) -> Vec<String> {
+        let name = self.choice.collector.name();
+        let mut evidence = vec![
+            format!("libjvm's vmStructs describe the heap of {name}, which its flags name"),
+            format!("{} bytes used of {} committed, within the limit", heap.used, heap.committed),
+        ];
+        if self.choice.collector == Collector::G1 && heap.filled.is_empty() {
+            evidence.push(
+                "as G1 sums it: up to one region less, the one that is being filled".to_owned(),
+            );
+        }
+        let lacks = [
+            ("no pauses, no metaspace", beside.counters.as_ref().err()),
+            ("no compiled code", beside.code.as_ref().err()),
+            ("no card table", beside.cards.as_ref().and_then(|cards| cards.as_ref().err())),
+            ("no mark bitmaps", beside.marks.as_ref().and_then(|marks| marks.as_ref().err())),
+        ];
+        let lacks = lacks.into_iter().filter_map(|(what, lack)| Some((what, lack?)));
+        evidence.extend(lacks.map(|(what, lack)| format!("{what}: {lack}")));
+        evidence
+    }
 }
 
 fn told<T>(layout: &Fact<T>) -> Fact<&T> {
@@ -115,82 +169,45 @@ fn unknown(collector: &str) -> Missing {
     Missing::absent(format!("the heap of the {collector} collector is not read"))
 }
 
-fn gc(
-    variables: &Variables,
-    collector: Collector,
-    pages: &Pages<'_, '_>,
-    counters: Option<&Counters>,
-    limit: u64,
-) -> Gc {
-    let path = variables.collections.as_ref().ok();
-    let cycles = path.and_then(|path| pages.half(pages.follow(path).ok()?).ok()).map(u64::from);
-    Gc {
-        name: Some(collector.name().to_owned()),
-        cycles,
-        paused: counters.and_then(|counters| counters.paused),
-        // ZGC brings it up to date in the midst of collections.
-        live: counters
-            .filter(|c| c.collections > 0 && collector != Collector::Z)
-            .map(|counters| counters.used),
-        limit: Some(limit),
-        ..Gc::default()
-    }
-}
-
-fn evidence(collector: Collector, heap: &Heap, counters: &Fact<Counters>) -> Vec<String> {
-    let name = collector.name();
-    let mut evidence = vec![
-        format!("libjvm's vmStructs describe the heap of {name}, which its flags name"),
-        format!("{} bytes used of {} committed, within the limit", heap.used, heap.committed),
-    ];
-    if collector == Collector::G1 && heap.filled.is_empty() {
-        evidence
-            .push("as G1 sums it: up to one region less, the one that is being filled".to_owned());
-    }
-    if let Err(lack) = counters {
-        evidence.push(format!("no pauses, no metaspace: {lack}"));
-    }
-    evidence
-}
-
-/// What is beside the heap, where it was read.
-struct Beside {
-    code: Option<[Ranges; 2]>,
-    cards: Option<(u64, u64)>,
-    metaspace: Option<u64>,
-}
-
 fn claims(heap: Heap, beside: Beside, detail: Detail) -> Vec<Claim> {
     let mut claims = Vec::new();
+    // Memory that was given back may still be resident for a while, so what is free
+    // is the rest of the ranges, not of what is committed.
+    let rest = size(&heap.ranges).saturating_sub(heap.used);
     match detail {
         Detail::Pages if !heap.filled.is_empty() => {
             claims.push(whole(Account::AllocatorFree, heap.free()));
             claims.push(whole(Account::HeapInUse, heap.filled));
         }
         _ if heap.ranges.is_empty() => {
-            let parts = [
-                (Account::HeapInUse, heap.used),
-                (Account::AllocatorFree, heap.committed - heap.used),
-            ];
-            claims.push(claim(Extent::Shared(heap.views), &parts));
+            claims.push(shared(heap));
         }
-        // Memory that was given back may still be resident for a while, so what is
-        // free is the rest of the ranges, not of what is committed.
         _ => {
-            let free = size(&heap.ranges).saturating_sub(heap.used);
-            let parts = [(Account::HeapInUse, heap.used), (Account::AllocatorFree, free)];
+            let parts = [(Account::HeapInUse, heap.used), (Account::AllocatorFree, rest)];
             claims.push(claim(Extent::Ranges(heap.ranges), &parts));
         }
     }
-    if let Some([code, maps]) = beside.code {
+    if let Ok([code, maps]) = beside.code {
         claims.push(whole(Account::JitCode, code));
         claims.push(whole(Account::AllocatorMetadata, maps));
     }
-    claims.extend(beside.cards.map(|range| whole(Account::GcTables, vec![range])));
-    let metaspace = beside.metaspace.map(|bytes| [(Account::Metaspace, bytes)]);
+    let tables = [
+        beside.cards.and_then(Result::ok).map(|range| vec![range]),
+        beside.marks.and_then(Result::ok),
+    ];
+    claims.extend(tables.into_iter().flatten().map(|ranges| whole(Account::GcTables, ranges)));
+    let metaspace = beside.counters.ok().and_then(|counters| counters.metaspace);
+    let metaspace = metaspace.map(|bytes| [(Account::Metaspace, bytes)]);
     claims.extend(metaspace.map(|parts| claim(Extent::Anywhere, &parts)));
     claims.retain(|claim| !claim.parts.is_empty());
     claims
+}
+
+/// A heap of shared memory.
+fn shared(heap: Heap) -> Claim {
+    let free = heap.committed - heap.used;
+    let parts = [(Account::HeapInUse, heap.used), (Account::AllocatorFree, free)];
+    claim(Extent::Shared(heap.views), &parts)
 }
 
 /// Ranges that are of one account.
@@ -200,11 +217,5 @@ fn whole(account: Account, ranges: Ranges) -> Claim {
 }
 
 fn claim(extent: Extent, parts: &[(Account, u64)]) -> Claim {
-    let parts = parts.iter().filter(|(_, bytes)| *bytes > 0);
-    Claim {
-        priority: Priority::Runtime,
-        owner: "hotspot".to_owned(),
-        extent,
-        parts: parts.map(|&(account, bytes)| Part { account, bytes }).collect(),
-    }
+    Claim::new(Priority::Runtime, "hotspot", extent, parts)
 }

@@ -93,14 +93,19 @@ impl Regions {
         Ok(heap)
     }
 
-    /// The heap by the sum that G1 keeps: one region less at most.
-    fn sum(&self, pages: &Pages<'_, '_>) -> Fact<Heap> {
+    /// The address space that is kept for the heap.
+    pub fn reserved(&self, pages: &Pages<'_, '_>) -> Fact<(u64, u64)> {
         let [start, words] = &self.reserved;
         let (start, words) = (pages.constant_of(start)?, pages.constant_of(words)?);
         let end = words.checked_mul(8).and_then(|size| start.checked_add(size));
         let end = end.ok_or_else(|| broken(format!("a heap of {words} words at {start:#x}")))?;
+        Ok((start, end))
+    }
+
+    /// The heap by the sum that G1 keeps: one region less at most.
+    fn sum(&self, pages: &Pages<'_, '_>) -> Fact<Heap> {
         let used = pages.word_of(&self.filled)?;
-        Ok(Heap { used, ranges: vec![(start, end)], ..Heap::default() })
+        Ok(Heap { used, ranges: vec![self.reserved(pages)?], ..Heap::default() })
     }
 
     fn walk(&self, pages: &Pages<'_, '_>, space: &Space<'_>) -> Fact<Heap> {
