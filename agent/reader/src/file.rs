@@ -50,6 +50,13 @@ impl Dir {
         }
     }
 
+    /// A handle on what one of its magic links leads to, good for nothing but to go
+    /// on from there.
+    pub(crate) fn place(&self, name: &str) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        rustix::fs::openat(self.fd.as_fd(), name, flags, Mode::empty())
+    }
+
     /// Opens a directory in it; symbolic links are not followed.
     pub fn dir(&self, name: &OsStr) -> Fact<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -21,6 +21,7 @@ mod kind;
 pub mod memory;
 pub mod probe;
 mod process;
+mod published;
 mod reader;
 pub mod source;
 mod target;

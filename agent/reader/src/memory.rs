@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::file::{Buf, Dir, missing};
 use crate::process::{Process, gone};
+use crate::published;
 use crate::source::maps;
 use crate::source::pagemap::{self, PageState, Ranges};
 
@@ -46,6 +47,12 @@ pub trait Memory {
 
     /// What is mapped, in address order.
     fn areas(&self) -> Fact<Vec<Area>>;
+
+    /// The file that the program publishes and maps by a name of that kind, of at most
+    /// `limit` bytes. An image has none.
+    fn published(&self, _: &dyn Fn(&[u8]) -> bool, _limit: usize) -> Fact<Vec<u8>> {
+        Err(Missing::absent("no files are with it"))
+    }
 }
 
 /// A mapping, by what a probe asks of it.
@@ -68,18 +75,28 @@ pub struct Area {
 pub struct Live {
     pid: u32,
     dir: Dir,
-    mem: File,
-    pagemap: File,
+    /// Denied to some who may read what the process maps, and its files.
+    mem: Fact<File>,
+    pagemap: Fact<File>,
 }
 
 impl Live {
     /// Files that it keeps open.
     pub const HANDLES: usize = 3;
 
-    /// Opens the memory of a process for reading.
+    /// Opens the memory of a process for reading. Where that is denied, each reading
+    /// says so.
     pub fn open(process: &Process) -> Fact<Self> {
-        let (mem, pagemap) = (process.file("mem")?, process.file(pagemap::NAME)?);
+        let (mem, pagemap) = (process.file("mem"), process.file(pagemap::NAME));
         Ok(Self { pid: process.pid(), dir: process.dir()?, mem, pagemap })
+    }
+
+    fn mem(&self) -> Fact<&File> {
+        self.mem.as_ref().map_err(Clone::clone)
+    }
+
+    fn pagemap(&self) -> Fact<&File> {
+        self.pagemap.as_ref().map_err(Clone::clone)
     }
 
     fn missing(&self, address: u64, error: &std::io::Error) -> Missing {
@@ -103,17 +120,17 @@ impl Live {
 impl Memory for Live {
     fn read(&self, address: u64, into: &mut [u8]) -> Fact<()> {
         let end = address.checked_add(into.len() as u64).ok_or_else(|| beyond(address))?;
-        let asked = pagemap::is_resident(&self.pagemap, address, end);
+        let asked = pagemap::is_resident(self.pagemap()?, address, end);
         if !asked.map_err(|e| self.missing(address, &e))? {
             return Err(not_resident(address));
         }
-        self.mem.read_exact_at(into, address).map_err(|e| self.missing(address, &e))
+        self.mem()?.read_exact_at(into, address).map_err(|e| self.missing(address, &e))
     }
 
     fn read_sparse(&self, address: u64, into: &mut [u8]) -> Fact<()> {
         let end = address.checked_add(into.len() as u64).ok_or_else(|| beyond(address))?;
         let failed = |error: &std::io::Error| self.missing(address, error);
-        let states = pagemap::states(&self.pagemap, address, end).map_err(|e| failed(&e))?;
+        let states = pagemap::states(self.pagemap()?, address, end).map_err(|e| failed(&e))?;
         let mut rest = into;
         for (from, to, state) in states {
             let len = usize::try_from(to - from).unwrap_or(usize::MAX).min(rest.len());
@@ -121,7 +138,7 @@ impl Memory for Live {
             rest = after;
             match state {
                 PageState::Resident => {
-                    self.mem.read_exact_at(part, from).map_err(|e| failed(&e))?;
+                    self.mem()?.read_exact_at(part, from).map_err(|e| failed(&e))?;
                 }
                 PageState::Untouched => part.fill(0),
                 PageState::Swapped => return Err(not_resident(from)),
@@ -132,19 +149,19 @@ impl Memory for Live {
 
     fn pages(&self, places: &[u64]) -> Fact<Vec<Page>> {
         let first = places.first().copied().unwrap_or_default();
-        let here = pagemap::are_resident(&self.pagemap, places);
+        let here = pagemap::are_resident(self.pagemap()?, places);
         let here = here.map_err(|e| self.missing(first, &e))?;
         let here = places.iter().zip(here).filter(|(_, is_here)| *is_here);
         let mut pages: Vec<Page> = here.map(|(at, _)| (*at, [0; PAGE])).collect();
         for (at, page) in &mut pages {
-            self.mem.read_exact_at(page, *at).map_err(|e| self.missing(*at, &e))?;
+            self.mem()?.read_exact_at(page, *at).map_err(|e| self.missing(*at, &e))?;
         }
         Ok(pages)
     }
 
     fn resident(&self, start: u64, end: u64, limit: usize) -> Fact<Ranges> {
         let mut ranges = Ranges::new();
-        match pagemap::resident(&self.pagemap, (start, end), limit, &mut ranges) {
+        match pagemap::resident(self.pagemap()?, (start, end), limit, &mut ranges) {
             Ok(()) => Ok(ranges),
             Err(error) => Err(self.missing(start, &error)),
         }
@@ -167,6 +184,10 @@ impl Memory for Live {
             Missing::new(MissingKind::Malformed, why)
         })?;
         Ok(mappings.iter().map(area).collect())
+    }
+
+    fn published(&self, is_it: &dyn Fn(&[u8]) -> bool, limit: usize) -> Fact<Vec<u8>> {
+        published::read(&self.dir, is_it, limit)
     }
 }
 
@@ -274,6 +295,13 @@ impl<'m> Space<'m> {
             Err(lack) if matches!(lack.kind, MissingKind::Gone | MissingKind::Denied) => Err(lack),
             Err(_) => Ok(false),
         }
+    }
+
+    /// The file that the program publishes and maps by a name of that kind, of at most
+    /// `limit` bytes.
+    pub fn published(&self, is_it: &dyn Fn(&[u8]) -> bool, limit: usize) -> Fact<Vec<u8>> {
+        self.spend(0)?;
+        self.memory.published(is_it, limit)
     }
 
     fn spend(&self, bytes: u64) -> Fact<()> {

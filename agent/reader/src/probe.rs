@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use memgap_ledger::claim::Claim;
 use memgap_ledger::sample::ProcessSample;
-use memgap_ledger::{Fact, Runtime};
+use memgap_ledger::{Fact, Missing, Runtime};
 
 pub use cache::{Attached, CacheUse, Probes, Refused};
 pub use image::{Image, Mapped};
@@ -56,6 +56,11 @@ pub trait Probe: Sync + Debug {
     /// Finds the runtime's variables in a process that maps the file. The answer
     /// serves every process that maps it.
     fn resolve(&self, image: &Image<'_>, space: &Space<'_>) -> Fact<Arc<dyn Layout>>;
+
+    /// What serves one process where that failed: what the runtime publishes.
+    fn unresolved(&self, _: &Missing) -> Option<Arc<dyn Layout>> {
+        None
+    }
 }
 
 /// Where a runtime of one file keeps its books.

@@ -129,7 +129,9 @@ impl Probes {
                     candidate.probe.resolve(&image, &Space::new(live, Bounds::RESOLVE))
                 };
                 let probe = candidate.probe;
-                found.push(match candidate.layout(&mut resolve) {
+                let layout = candidate.layout(&mut resolve);
+                let layout = layout.or_else(|why| probe.unresolved(&why).ok_or(why));
+                found.push(match layout {
                     Ok(layout) => Ok(Attached {
                         probe,
                         layout: Arc::clone(&layout).of_process().unwrap_or(layout),

@@ -9,6 +9,7 @@ mod heap;
 mod marks;
 mod pages;
 mod perfdata;
+mod published;
 mod strings;
 mod vmstructs;
 mod zgc;
@@ -16,7 +17,7 @@ mod zgc;
 use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use memgap_ledger::Fact;
+use memgap_ledger::{Fact, Missing};
 
 use super::{Books, Detail, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
@@ -77,6 +78,10 @@ impl Probe for HotSpot {
             perf: PerfMemory::find(&vm),
         }))
     }
+
+    fn unresolved(&self, why: &Missing) -> Option<Arc<dyn Layout>> {
+        Some(Arc::new(Published { why: why.clone() }))
+    }
 }
 
 /// Where the variables of a HotSpot are. What it does not describe is missed only
@@ -122,6 +127,19 @@ impl Layout for InProcess {
         // A panic in mid-reading left nothing there.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         books::read(&self.variables, mapped.bias, space, detail, &mut kept)
+            .or_else(|why| published::read(space, &why))
+    }
+}
+
+/// A HotSpot whose variables were not found.
+#[derive(Debug)]
+struct Published {
+    why: Missing,
+}
+
+impl Layout for Published {
+    fn read(&self, _: &Mapped, space: &Space<'_>, _: Detail) -> Fact<Books> {
+        published::read(space, &self.why)
     }
 }
 

@@ -50,7 +50,7 @@ impl Marks {
         for to in pointers.into_iter().take(MAX_POINTERS) {
             let mut behind = [0; BEHIND];
             // Many are no pointers.
-            if space.read(to, &mut behind).is_ok() {
+            if space.read_if_resident(to, &mut behind)? {
                 let words: Vec<u64> = words(&behind).collect();
                 bitmaps.extend(words.windows(5).filter_map(|words| bitmap(words, start, end)));
             }

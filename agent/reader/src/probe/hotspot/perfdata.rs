@@ -9,6 +9,7 @@ use super::heap::broken;
 use super::pages::Pages;
 use super::vmstructs::VmStructs;
 use crate::memory::{Space, u64_at};
+use crate::text;
 
 /// Bytes of the counters; 32 KiB unless a flag says otherwise.
 pub(super) const MAX_SIZE: u64 = 1 << 20;
@@ -20,6 +21,11 @@ const ENTRY: usize = 20;
 const MAX_ENTRIES: u32 = 16_384;
 /// The type of a counter of eight bytes, as in class files.
 const LONG: u8 = b'J';
+
+/// And of a text.
+const BYTE: u8 = b'B';
+/// Characters of a collector's name.
+const MAX_NAME: usize = 64;
 
 /// Where the counters are in a process.
 #[derive(Debug)]
@@ -69,6 +75,11 @@ pub(super) struct Counters {
     pub paused: Option<Duration>,
     /// Bytes of the heap in use after the last collection.
     pub used: u64,
+    /// Bytes committed to the heap.
+    pub committed: u64,
+    /// The first collector, in words: `G1 young collection pauses`. ZGC without
+    /// generations names none.
+    pub collector: Option<String>,
     ticks: u64,
     frequency: u64,
 }
@@ -81,6 +92,7 @@ enum Name {
     Collections,
     Ticks,
     Used,
+    Committed,
 }
 
 /// Where the counters that are asked for stand: they stay there.
@@ -88,11 +100,11 @@ enum Name {
 pub(super) struct Places {
     little: bool,
     values: Vec<(Name, usize)>,
+    collector: Option<String>,
 }
 
 impl Counters {
     /// Decodes the counters.
-    #[cfg(test)]
     pub fn decode(bytes: &[u8]) -> Fact<Self> {
         Places::find(bytes)?.read(|at| value(bytes, at))
     }
@@ -105,6 +117,7 @@ impl Counters {
             Name::Collections => sum(&mut self.collections),
             Name::Ticks => sum(&mut self.ticks),
             Name::Used => sum(&mut self.used),
+            Name::Committed => sum(&mut self.committed),
         }
     }
 }
@@ -114,7 +127,7 @@ impl Places {
     pub fn find(bytes: &[u8]) -> Fact<Self> {
         let prologue = Prologue::decode(bytes)?;
         let bytes = bytes.get(..prologue.used).ok_or_else(|| cut(prologue.used))?;
-        let mut values = Vec::new();
+        let (mut values, mut collector) = (Vec::new(), None);
         let mut at = prologue.first;
         for _ in 0..prologue.count {
             let entry = Entry { bytes, at, little: prologue.little };
@@ -124,14 +137,15 @@ impl Places {
                 return Err(broken(format!("the counter at {at} has an impossible length")));
             };
             values.extend(entry.long(end));
+            collector = collector.or_else(|| entry.collector(end));
             at = end;
         }
-        Ok(Self { little: prologue.little, values })
+        Ok(Self { little: prologue.little, values, collector })
     }
 
     /// Reads the counters: `value` gives the word at an offset, little endian.
     fn read(&self, value: impl Fn(usize) -> Fact<u64>) -> Fact<Counters> {
-        let mut counters = Counters::default();
+        let mut counters = Counters { collector: self.collector.clone(), ..Counters::default() };
         for &(name, at) in &self.values {
             let value = value(at)?;
             counters.add(name, if self.little { value } else { value.swap_bytes() });
@@ -155,16 +169,13 @@ impl Name {
                 Some(b"time") => Some(Self::Ticks),
                 _ => None,
             },
-            _ if is_of_space(name) && name.ends_with(b".used") => Some(Self::Used),
-            _ => None,
+            _ => match name.strip_prefix(b"sun.gc.generation.")?.get(1..)? {
+                b".capacity" => Some(Self::Committed),
+                of if of.starts_with(b".space.") && of.ends_with(b".used") => Some(Self::Used),
+                _ => None,
+            },
         }
     }
-}
-
-fn is_of_space(name: &[u8]) -> bool {
-    name.strip_prefix(b"sun.gc.generation.")
-        .and_then(|rest| rest.get(1..))
-        .is_some_and(|rest| rest.starts_with(b".space."))
 }
 
 fn value(bytes: &[u8], at: usize) -> Fact<u64> {
@@ -208,14 +219,28 @@ impl Entry<'_> {
     /// Name and place of the value, where it is asked for and a single number.
     fn long(&self, end: usize) -> Option<(Name, usize)> {
         let is_single = self.half(8)? == 0;
-        let kind = *self.bytes.get(self.at.checked_add(12)?)?;
-        if kind != LONG || !is_single {
+        if self.kind()? != LONG || !is_single {
             return None;
         }
-        let name = self.bytes.get(self.place(self.half(4)?)?..end)?;
-        let name = Name::of(name.split(|byte| *byte == 0).next()?)?;
+        let name = Name::of(self.text(4, end)?)?;
         let value = self.place(self.half(16)?)?;
         (value.checked_add(8)? <= end).then_some((name, value))
+    }
+
+    /// The name of the first collector, where this is the counter that tells it.
+    fn collector(&self, end: usize) -> Option<String> {
+        let is_it = self.kind()? == BYTE && self.text(4, end)? == b"sun.gc.collector.0.name";
+        is_it.then(|| Some(text::printable(self.text(16, end)?, MAX_NAME)))?
+    }
+
+    fn kind(&self) -> Option<u8> {
+        self.bytes.get(self.at.checked_add(12)?).copied()
+    }
+
+    /// The text to whose place a half word leads.
+    fn text(&self, at: u32, end: usize) -> Option<&[u8]> {
+        let tail = self.bytes.get(self.place(self.half(at)?)?..end)?;
+        tail.split(|byte| *byte == 0).next()
     }
 
     fn half(&self, offset: u32) -> Option<u32> {
