@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -15,9 +17,12 @@ use crate::cgroup::TestCgroup;
 pub struct Target {
     child: Child,
     input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    lines: Receiver<std::io::Result<String>>,
     word: Word,
 }
+
+/// How long a target may take for a step, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// What a target says that it holds: bytes by name.
 pub type Word = BTreeMap<String, u64>;
@@ -53,8 +58,8 @@ impl Target {
             .spawn()
             .with_context(|| format!("failed to start {command:?}"))?;
         let input = child.stdin.take().context("no stdin")?;
-        let output = BufReader::new(child.stdout.take().context("no stdout")?);
-        let mut target = Self { child, input, output, word: Word::new() };
+        let lines = lines(child.stdout.take().context("no stdout")?);
+        let mut target = Self { child, input, lines, word: Word::new() };
         target.listen()?;
         Ok(target)
     }
@@ -99,8 +104,7 @@ impl Target {
     }
 
     fn listen(&mut self) -> Result<()> {
-        let mut line = String::new();
-        self.output.read_line(&mut line)?;
+        let line = self.lines.recv_timeout(PATIENCE).context("the target says nothing")??;
         let mut words = line.split_whitespace();
         if words.next() != Some("ready") {
             bail!("the target said {line:?}");
@@ -113,6 +117,19 @@ impl Target {
             .collect::<Result<_>>()?;
         Ok(())
     }
+}
+
+/// What a program says, line by line: it ends with the program.
+fn lines(output: ChildStdout) -> Receiver<std::io::Result<String>> {
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines() {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
 }
 
 impl Drop for Target {

@@ -53,6 +53,10 @@ public class Heap {
             say();
             first = IN.read();
             for (int next = first; next != '\n'; next = IN.read()) {
+                // Who would ask has ended.
+                if (next < 0) {
+                    System.exit(1);
+                }
             }
         } while (first == 'a');
     }
