@@ -50,8 +50,7 @@ pub struct Table {
     pub ledger_help: &'static str,
     /// The gauges. The first is the one that members are ranked by.
     pub gauges: &'static [Gauge],
-    /// The gauges by runtime; where there are any, counters of garbage collection
-    /// stand beside them.
+    /// The gauges by runtime, beside what is in use and counters of garbage collection.
     pub runtime_gauges: &'static [RuntimeGauge],
     /// Label names and values of what stands for folded members.
     pub other: &'static [(&'static str, &'static str)],
@@ -168,7 +167,7 @@ impl Scope {
     /// takes one member more.
     pub fn fitting(&self, ranked: &[String], budget: usize) -> usize {
         let runtimes: BTreeSet<_> = self.members.values().flat_map(|m| m.runtimes.keys()).collect();
-        let of_runtimes = runtimes.len() * self.table.runtime_gauges.len();
+        let of_runtimes = runtimes.len() * (self.table.runtime_gauges.len() + 1);
         let other =
             self.table.accounts.len() + self.table.gauges.len() + of_runtimes + 1 + FINDINGS;
         let mut left = budget.saturating_sub(other);

@@ -209,6 +209,9 @@ fn runtimes(
         let figures = OfRuntime::new(table, runtime, gc);
         runtimes.entry(runtime.name.clone()).or_default().add(figures);
     }
+    for (owner, bytes) in &process.in_use_by {
+        runtimes.entry(owner.clone()).or_default().add(OfRuntime::of_claims(*bytes));
+    }
     runtimes
 }
 

@@ -13,7 +13,7 @@ pub static CONTAINER: Table = Table {
     accounts: CGROUP,
     ledger_help: "Memory charged to the container by account; sums to memgap_container_usage_bytes.",
     gauges: CGROUP_GAUGES,
-    runtime_gauges: CGROUP_RUNTIME_GAUGES,
+    runtime_gauges: &[],
     other: &[("namespace", ""), ("pod", ""), ("container", OTHER)],
 };
 
@@ -23,7 +23,7 @@ pub static UNIT: Table = Table {
     accounts: CGROUP,
     ledger_help: "Memory charged to the unit by account; sums to memgap_unit_usage_bytes.",
     gauges: CGROUP_GAUGES,
-    runtime_gauges: CGROUP_RUNTIME_GAUGES,
+    runtime_gauges: &[],
     other: &[("unit", OTHER)],
 };
 
@@ -33,7 +33,7 @@ pub static PLAIN: Table = Table {
     accounts: CGROUP,
     ledger_help: "Memory charged to the cgroup by account; sums to memgap_cgroup_usage_bytes.",
     gauges: CGROUP_GAUGES,
-    runtime_gauges: CGROUP_RUNTIME_GAUGES,
+    runtime_gauges: &[],
     other: &[("cgroup", OTHER)],
 };
 
@@ -133,10 +133,7 @@ const PROCESS_GAUGES: &[Gauge] = &[
     gauge("processes", "How many processes the group holds.", Sum::All),
 ];
 
-const CGROUP_RUNTIME_GAUGES: &[RuntimeGauge] = &[RUNTIME_IN_USE];
-
 const PROCESS_RUNTIME_GAUGES: &[RuntimeGauge] = &[
-    RUNTIME_IN_USE,
     RuntimeGauge {
         name: "free_bytes",
         help: "What the runtime or allocator keeps free, resident or given back.",
@@ -163,12 +160,6 @@ const PROCESS_RUNTIME_GAUGES: &[RuntimeGauge] = &[
         of: endpoint_difference,
     },
 ];
-
-const RUNTIME_IN_USE: RuntimeGauge = RuntimeGauge {
-    name: "in_use_bytes",
-    help: "In use by the books of runtimes or allocators of one name; they sum to in_use_bytes.",
-    of: |runtime| runtime.in_use.map(signed),
-};
 
 fn endpoint_difference(runtime: &Runtime) -> Option<i64> {
     runtime.second_source.as_ref().map(|second| second.differs_by)

@@ -107,6 +107,8 @@ fn assert_whole(page: &str) {
             let name = format!("| `memgap_{}_{}` |", table.name, gauge.name);
             assert!(page.contains(&name), "no line {name}");
         }
+        let runtimes = format!("`memgap_{}_runtime_in_use_bytes`", table.name);
+        assert_eq!(page.contains(&runtimes), page.contains(&runtimes.replace("runtime_", "")));
         for gauge in table.runtime_gauges {
             let name = format!("| `memgap_{}_runtime_{}` |", table.name, gauge.name);
             assert!(page.contains(&name), "no line {name}");

@@ -1,9 +1,11 @@
 //! Laws P1 to P3: the ledger of one process, from in use to VSZ.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::absence::{self, Absence};
 use crate::account::{ANONYMOUS, Account, RSS, Scope, VSZ};
+use crate::claim::Claim;
 use crate::fact::{Fact, Missing, MissingKind};
 use crate::figure::{Figure, signed};
 use crate::ledger::Ledger;
@@ -28,6 +30,8 @@ pub struct ProcessLedger {
     pub ledger: Ledger,
     /// Law P3, where a runtime's or allocator's books were read.
     pub in_use: Option<InUse>,
+    /// What is in use by the claims of each runtime or allocator; it sums to `in_use`.
+    pub in_use_by: BTreeMap<String, u64>,
     /// The runtimes and allocators whose books were read, sorted by name.
     pub runtimes: Vec<Runtime>,
     /// What claims said twice, or beyond the mappings.
@@ -101,6 +105,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         headline,
         ledger,
         in_use: split.in_use,
+        in_use_by: if split.in_use.is_some() { in_use_by(&sample.claims) } else { BTreeMap::new() },
         runtimes,
         cut: split.cut,
         charged: ANONYMOUS
@@ -136,6 +141,17 @@ impl ProcessLedger {
     pub fn is_denied(&self) -> bool {
         self.absent.iter().any(|a| a.missing.kind == MissingKind::Denied)
     }
+}
+
+fn in_use_by(claims: &[Claim]) -> BTreeMap<String, u64> {
+    let mut by_owner: BTreeMap<String, u64> = BTreeMap::new();
+    for claim in claims {
+        for part in claim.parts.iter().filter(|part| part.account == Account::HeapInUse) {
+            let sum = by_owner.entry(claim.owner.clone()).or_default();
+            *sum = sum.saturating_add(part.bytes);
+        }
+    }
+    by_owner
 }
 
 /// What is read of a process in one go takes less.

@@ -101,7 +101,10 @@ proptest! {
     /// Law P3.
     #[test]
     fn in_use_is_somewhere(sample in any::process(Scale::Real)) {
-        if let Some(in_use) = process::ledger(&sample).in_use {
+        let made = process::ledger(&sample);
+        let by_owner: u64 = made.in_use_by.values().sum();
+        prop_assert_eq!(by_owner, made.in_use.map_or(0, |in_use| in_use.total));
+        if let Some(in_use) = made.in_use {
             let places = [in_use.resident, in_use.untouched, in_use.swapped, in_use.lazy];
             let sum: i64 = places.iter().map(|f| f.point().expect("known")).sum();
             prop_assert_eq!(sum, i64::try_from(in_use.total).expect("real"));

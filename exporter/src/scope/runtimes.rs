@@ -1,6 +1,7 @@
 //! What is exported by runtime: gauges from their books, counters of their collectors.
 
 use memgap_ledger::Runtime;
+use memgap_ledger::figure::signed;
 
 use super::{Scope, Sum, Table, plus};
 use crate::encode::{Encoder, Family, Kind, Value};
@@ -20,11 +21,16 @@ pub struct RuntimeGauge {
 /// What runtimes or allocators of one name say.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OfRuntime {
+    /// What is in use by their books.
+    pub in_use: Option<i64>,
     /// Values of the table's runtime gauges, in its order; unknown parts add nothing.
     pub gauges: Vec<Option<i64>>,
     /// What their garbage collectors did.
     pub gc: Collections,
 }
+
+const IN_USE_HELP: &str =
+    "In use by the books of runtimes or allocators of one name; they sum to in_use_bytes.";
 
 const CYCLES_HELP: &str = "Garbage collections since the exporter started.";
 
@@ -34,21 +40,28 @@ const PAUSE_HELP: &str =
 impl OfRuntime {
     /// What a runtime's books say, and what it did since the last time.
     pub fn new(table: &Table, runtime: &Runtime, gc: Collections) -> Self {
-        Self { gauges: table.runtime_gauges.iter().map(|gauge| (gauge.of)(runtime)).collect(), gc }
+        let gauges = table.runtime_gauges.iter().map(|gauge| (gauge.of)(runtime)).collect();
+        Self { in_use: None, gauges, gc }
+    }
+
+    /// What is in use by the claims of a runtime.
+    pub fn of_claims(in_use: u64) -> Self {
+        Self { in_use: Some(signed(in_use)), ..Self::default() }
     }
 
     /// Adds those of another runtime of that name.
     pub fn add(&mut self, other: Self) {
         self.gc = self.gc.plus(other.gc);
-        self.gauges.resize(other.gauges.len(), None);
+        self.in_use = plus(Sum::Known, self.in_use, other.in_use);
+        self.gauges.resize(self.gauges.len().max(other.gauges.len()), None);
         for (sum, part) in self.gauges.iter_mut().zip(other.gauges) {
             *sum = plus(Sum::Known, *sum, part);
         }
     }
 
     pub(super) fn series(&self) -> usize {
-        let counters = [self.gc.cycles.is_some(), self.gc.paused.is_some()];
-        let told = self.gauges.iter().map(Option::is_some).chain(counters);
+        let others = [self.in_use.is_some(), self.gc.cycles.is_some(), self.gc.paused.is_some()];
+        let told = self.gauges.iter().map(Option::is_some).chain(others);
         told.filter(|is_told| *is_told).count()
     }
 }
@@ -56,6 +69,10 @@ impl OfRuntime {
 impl Scope {
     /// Writes the families by runtime.
     pub(super) fn write_runtimes(&self, out: &mut Encoder) {
+        let name = format!("memgap_{}_runtime_in_use_bytes", self.table.name);
+        self.write_by_runtime(out.family(Kind::Gauge, &name, IN_USE_HELP), |figures| {
+            figures.in_use.map(Value::Int)
+        });
         for (index, gauge) in self.table.runtime_gauges.iter().enumerate() {
             let name = format!("memgap_{}_runtime_{}", self.table.name, gauge.name);
             self.write_by_runtime(out.family(Kind::Gauge, &name, gauge.help), |figures| {
@@ -68,7 +85,7 @@ impl Scope {
     pub(super) fn write_gc(&self, out: &mut Encoder) {
         let name = format!("memgap_{}_gc_cycles_total", self.table.name);
         self.write_by_runtime(out.family(Kind::Counter, &name, CYCLES_HELP), |figures| {
-            figures.gc.cycles.map(|cycles| Value::Int(memgap_ledger::figure::signed(cycles)))
+            figures.gc.cycles.map(|cycles| Value::Int(signed(cycles)))
         });
         let name = format!("memgap_{}_gc_pause_seconds_total", self.table.name);
         self.write_by_runtime(out.family(Kind::Counter, &name, PAUSE_HELP), |figures| {

@@ -72,7 +72,7 @@ pub(super) fn describe() {
     );
     describe_gauge!(
         "memgap_exporter_books_oldest_seconds",
-        "Age of the oldest books of a runtime or allocator in the last collection but one."
+        "Age of the oldest books of a runtime or allocator that are exported."
     );
     describe_counter!(
         "memgap_exporter_probe_errors_total",
