@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use memgap_ledger::account::{self, Account};
+use memgap_ledger::finding::{Subject, findings};
 use memgap_ledger::{Fact, MissingKind, ProcessLedger, Runtime, process};
 use memgap_reader::memory::{Bounds, Live, Space};
 use memgap_reader::probe::{CacheUse, Detail, Probes};
@@ -272,25 +273,32 @@ fn collections_carry_the_books_until_the_process_ends() -> Result<()> {
 fn collections_tell_what_the_garbage_collector_did_between_them() -> Result<()> {
     let toolchain = without_symbols()?.pop().context("no toolchain")?;
     let program = toolchain.build(Build::Stripped)?;
-    let mut target = Target::run(&program, &[("STEPS", "steady")])?;
+    let environment = [("STEPS", "steady"), ("GOMEMLIMIT", "4GiB")];
+    let mut target = Target::run(&program, &environment)?;
     let procfs = Procfs::of([&target])?;
     let roots = Roots { procfs: procfs.path().to_owned(), ..Roots::default() };
     let reader = Reader::open(roots)?;
     let mut collector = Collector::new(reader, WalkPolicy::default()).with_probe_share(1.0);
-    let mut recent = || -> Result<_> {
+    let mut explain = || -> Result<ProcessLedger> {
         let (machine, _) = collector.collect()?;
-        let runtimes = machine.processes.first().map(|process| process.runtimes.as_slice());
-        let mut runtimes = runtimes.unwrap_or_default().iter().flatten();
-        Ok(runtimes.next().and_then(|go| go.gc.as_ref()?.recent))
+        machine.processes.first().map(process::ledger).context("it runs")
+    };
+    let recent = |made: &ProcessLedger| -> Option<u64> {
+        Some(made.runtimes.first()?.gc.as_ref()?.recent?.cycles)
+    };
+    let is_churn = |made: &ProcessLedger| {
+        findings(Subject::Process(made)).iter().any(|finding| finding.id == "gc-churn")
     };
     // Once to read the books at all, once more for what was done since.
-    assert_eq!(recent()?, None);
-    assert_eq!(recent()?.map(|gc| gc.cycles), Some(0));
+    assert_eq!(recent(&explain()?), None);
+    let idle = explain()?;
+    assert_eq!((recent(&idle), is_churn(&idle)), (Some(0), false));
     let before = target.holds("num_gc")?;
     target.take("churn free")?;
     let did = target.holds("num_gc")? - before;
     assert!(did > 1);
-    assert_eq!(recent()?.map(|gc| gc.cycles), Some(did));
+    let busy = explain()?;
+    assert_eq!((recent(&busy), is_churn(&busy)), (Some(did), true));
     Ok(())
 }
 
