@@ -11,6 +11,8 @@ mod free;
 mod locate;
 mod mapped;
 mod tcache;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::fs::File;

@@ -74,7 +74,7 @@ impl Arena {
     fn other_once(base: u64, shape: Shape, space: &Space<'_>) -> Fact<Self> {
         let mut arena = Self::read(base, shape, space)?;
         let (top, top_end) = arena.top.ok_or_else(|| broken("an arena has no top"))?;
-        let mut tried = HEAP_SIZES.map(|size| heaps(base, top & !(size - 1), size, space));
+        let mut tried = HEAP_SIZES.map(|size| heaps(&arena, top & !(size - 1), size, space));
         let found = tried.iter_mut().find_map(|heaps| {
             let heaps = heaps.as_mut().ok()?;
             let sum = heaps.iter().fold(0u64, |sum, (start, end)| sum.saturating_add(end - start));
@@ -181,13 +181,15 @@ fn end_of(top: u64, system_mem: u64, space: &Space<'_>) -> Fact<(u64, u64)> {
 
 /// The heaps of an arena, the newest first: each begins with a `heap_info`, which
 /// tells whose it is, the one before, and how much of it is used.
-fn heaps(base: u64, newest: u64, largest: u64, space: &Space<'_>) -> Fact<Vec<(u64, u64)>> {
+fn heaps(arena: &Arena, newest: u64, largest: u64, space: &Space<'_>) -> Fact<Vec<(u64, u64)>> {
     let mut heaps = Vec::new();
-    let mut at = newest;
+    let (mut at, mut left) = (newest, arena.system_mem);
     while at != 0 {
-        let [arena, previous, size] = space.words::<3>(at)?;
-        let is_one = arena == base && size <= largest && size.is_multiple_of(SMALLEST_PAGE);
-        if !is_one || !at.is_multiple_of(largest) || heaps.len() >= MAX_HEAPS {
+        let [owner, previous, size] = space.words::<3>(at)?;
+        let is_one = owner == arena.base && size > 0 && size <= left.min(largest);
+        left = left.saturating_sub(size);
+        let is_page = size.is_multiple_of(SMALLEST_PAGE) && at.is_multiple_of(largest);
+        if !is_one || !is_page || heaps.len() >= MAX_HEAPS {
             return Err(broken("a heap is not its arena's"));
         }
         heaps.push((at, at.saturating_add(size)));
@@ -201,8 +203,12 @@ pub(super) fn all(base: u64, shape: Shape, sbrk_base: u64, space: &Space<'_>) ->
     let main = Arena::main(base, shape, sbrk_base, space)?;
     let mut at = main.next;
     let mut arenas = vec![main];
+    // An arena of some steps before, then of twice as many: a circle meets it.
+    let mut met = 0;
     while at != base {
-        if arenas.len() >= MAX_ARENAS {
+        if arenas.len().is_power_of_two() {
+            met = at;
+        } else if at == met || arenas.len() >= MAX_ARENAS {
             return Err(broken("the list of arenas does not lead back to the main one"));
         }
         let arena = Arena::other(at, shape, space)?;

@@ -120,13 +120,13 @@ impl Lists<'_, '_> {
         }
         let mut previous = head;
         while at != head {
+            if !arena.holds(at) || self.blocks.word(at + 24)? != previous {
+                return Err(broken("the links of free chunks do not agree"));
+            }
             let size = self.chunk(arena, at)?;
             let of_bin = (2..SMALL_BINS).contains(&(bin + 1)).then(|| (bin as u64 + 1) * ALIGN);
             if of_bin.is_some_and(|of_bin| of_bin != size) {
                 return Err(broken("a free chunk is not of its bin's size"));
-            }
-            if self.blocks.word(at + 24)? != previous {
-                return Err(broken("the links of free chunks do not agree"));
             }
             previous = at;
             at = self.blocks.word(at + 16)?;
