@@ -8,8 +8,9 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 
 use memgap_reader::memory::{Bounds, Live, Space};
-use memgap_reader::probe::{Detail, Probes};
+use memgap_reader::probe::{Attached, Detail, Probes};
 use memgap_reader::{Buf, Collector, Reader, Roots, WalkPolicy};
+use memgap_tests::glibc::Library;
 use memgap_tests::golang::{Build, toolchains};
 use memgap_tests::java::machines;
 use memgap_tests::target::Target;
@@ -36,19 +37,50 @@ fn hotspot(c: &mut Criterion) {
     }
 }
 
-/// Finding the variables of the target's first runtime, and reading its books.
+/// On every collection, with a hundred free chunks or so; and every chunk of 1 GiB, of
+/// which half a million are free.
+fn glibc(c: &mut Criterion) {
+    let run = |steps| {
+        let mut command = Library::Own.malloc().expect("cc compiles it");
+        Target::spawn(command.env("STEPS", steps)).expect("it says its first word")
+    };
+    of_target(c, "glibc", &run("last"));
+    let target = run("large");
+    let (memory, attached) = attach(&target, "glibc");
+    let mut group = c.benchmark_group("glibc/1 GiB");
+    group.sample_size(10);
+    for (name, bounds, detail) in [
+        ("read", Bounds::COUNTERS, Detail::Counters),
+        ("every chunk", Bounds::PAGES, Detail::Pages),
+    ] {
+        let space = || Space::new(&memory, bounds);
+        group.bench_function(name, |b| b.iter(|| attached.read(&space(), detail).expect("sound")));
+    }
+    group.finish();
+}
+
+/// The memory of a target and its runtime of a name.
+fn attach(target: &Target, name: &str) -> (Live, Attached) {
+    let reader = Reader::open(Roots::default()).expect("procfs is mounted");
+    let process = reader.open_process(target.pid()).expect("it runs");
+    let found = Probes::default().attach(&process, &mut Buf::default());
+    let mut found = found.expect("its maps are read").into_iter().flatten();
+    let attached = found.find(|one| name.starts_with(one.probe()));
+    let memory = Live::open(&process).expect("we may read it");
+    (memory, attached.expect("its runtime"))
+}
+
+/// Finding the variables of the target's runtime, and reading its books.
 fn of_target(c: &mut Criterion, name: &str, target: &Target) {
     let reader = Reader::open(Roots::default()).expect("procfs is mounted");
     let process = reader.open_process(target.pid()).expect("it runs");
-    let memory = Live::open(&process).expect("we may read it");
+    let (memory, attached) = attach(target, name);
     let mut buf = Buf::default();
 
     let mut group = c.benchmark_group(name);
     group.bench_function("find", |b| {
         b.iter(|| Probes::default().attach(&process, &mut buf).expect("its maps are read"));
     });
-    let found = Probes::default().attach(&process, &mut buf).expect("its maps are read");
-    let attached = found.into_iter().flatten().next().expect("its runtime");
     group.bench_function("read", |b| {
         let space = || Space::new(&memory, Bounds::COUNTERS);
         b.iter(|| attached.read(&space(), Detail::Counters).expect("its rules hold"));
@@ -56,8 +88,8 @@ fn of_target(c: &mut Criterion, name: &str, target: &Target) {
     group.finish();
 }
 
-/// A thousand processes without a runtime, whose files are known: the CPU time that
-/// it takes to look at all, and that of a collection, which looks at those that are due.
+/// A thousand processes with the C library alone, whose files are known: the CPU time
+/// that it takes to look at all, and that of a collection, which looks at those that are due.
 fn nothing(c: &mut Criterion) {
     let sleepers = Sleepers::start(1000);
     let reader = Reader::open(Roots::default()).expect("procfs is mounted");
@@ -108,5 +140,5 @@ impl Drop for Sleepers {
     }
 }
 
-criterion_group!(benches, nothing, golang, hotspot);
+criterion_group!(benches, nothing, golang, hotspot, glibc);
 criterion_main!(benches);

@@ -93,13 +93,24 @@ static void mapped(void)
 }
 
 /* A million chunks, every other one free. */
-static void many(void)
+static void alternating(size_t size)
 {
     mallopt(M_MXFAST, 0);
     for (long i = 0; i < MANY; i++)
-        blocks[i] = filled(100 + i % 2 * 48);
+        blocks[i] = filled(size + i % 2 * 48);
     for (long i = 0; i < MANY; i += 2)
         free(blocks[i]);
+}
+
+static void many(void)
+{
+    alternating(100);
+}
+
+/* As many, in 1 GiB. */
+static void large(void)
+{
+    alternating(1000);
 }
 
 static void *worker(void *argument)
@@ -179,7 +190,7 @@ int main(void)
     } steps[] = {
         {"steady", steady}, {"fragmented", fragmented}, {"last", last},   {"mapped", mapped},
         {"many", many},     {"threads", threads},       {"churn", churn}, {"trim", trim},
-        {"cache", cache},
+        {"cache", cache},   {"large", large},
     };
     /* Its own words and its leave to go on take no memory from malloc. */
     static char input[4096], output[4096];
