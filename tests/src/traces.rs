@@ -28,7 +28,7 @@ pub fn traces(pid: u32) -> Result<BTreeMap<String, u64>> {
     for line in fs::read_to_string(format!("/proc/{pid}/smaps"))?.lines() {
         let words: Vec<_> = line.split_whitespace().collect();
         match words[..] {
-            [range, .., inode] if range.contains('-') => own = words.len() == 5 && inode == "0",
+            [range, _, _, _, inode, ..] if range.contains('-') => own = inode == "0",
             ["Referenced:", kilobytes, _] if own => referenced += kilobytes.parse::<u64>()? * 1024,
             _ => {}
         }

@@ -14,6 +14,8 @@ const CHUNKS: usize = 20_000;
 const BLOCKS: usize = 64;
 const MOST_BLOCKS: usize = 3000;
 const SHARE: u64 = 100;
+/// Of an arena and of its heap, and where its top begins.
+const PAGES_OF_ARENA: usize = 3;
 /// When a person asks.
 const DEEP: Budget = Budget { chunks: 4 << 20, blocks: 32_768 };
 /// `MINSIZE`, which trimming leaves of a top.
@@ -61,12 +63,15 @@ impl Free {
 
 /// By the lists of free chunks, as far as a collection may follow them.
 pub(super) fn by_lists(arenas: &[Arena], space: &Space<'_>) -> Free {
-    let mut budget = Budget { chunks: CHUNKS, blocks: BLOCKS };
+    // The arenas' own pages count too.
+    let own = arenas.len() * PAGES_OF_ARENA;
+    let mut budget = Budget { chunks: CHUNKS, blocks: BLOCKS.saturating_sub(own) };
     let mut chase = chase::follow(arenas, budget, space);
     if chase.lack.as_ref().is_some_and(|lack| lack.kind == MissingKind::Refused) {
-        let blocks = resident(arenas, space).unwrap_or_default() / BLOCK / SHARE;
-        budget.blocks = usize::try_from(blocks).unwrap_or_default().min(MOST_BLOCKS);
-        if budget.blocks > BLOCKS {
+        let share = resident(arenas, space).unwrap_or_default() / BLOCK / SHARE;
+        let share = usize::try_from(share).unwrap_or_default().min(MOST_BLOCKS);
+        if share > BLOCKS {
+            budget.blocks = share.saturating_sub(own);
             chase = chase::follow(arenas, budget, space);
         }
     }
