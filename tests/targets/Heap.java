@@ -92,14 +92,25 @@ public class Heap {
             collections += one.getCollectionCount();
         }
         String said = " collections=" + collections + " metaspace=" + metaspace + " code=" + code;
-        return "ready used=" + used + " info=" + info() + said + "\n";
+        return "ready used=" + used + " info=" + info() + said + tracked() + "\n";
+    }
+
+    /// What native memory tracking says, where it is on (-XX:NativeMemoryTracking):
+    /// resident stacks, and what collectors map for their tables.
+    static String tracked() throws Exception {
+        String text = diagnose("vmNativeMemory", new Object[] { new String[] { "summary" } });
+        Matcher stacks = Pattern.compile("stack: reserved=\\d+KB, committed=(\\d+)KB").matcher(text);
+        Matcher tables = Pattern.compile("GC \\(reserved[^-]*mmap: reserved=\\d+KB, committed=(\\d+)KB").matcher(text);
+        if (!stacks.find() || !tables.find()) {
+            return "";
+        }
+        long[] sizes = { Long.parseLong(stacks.group(1)) << 10, Long.parseLong(tables.group(1)) << 10 };
+        return " stacks=" + sizes[0] + " tables=" + sizes[1];
     }
 
     /// The bytes in use by `GC.heap_info`.
     static long info() throws Exception {
-        ObjectName name = new ObjectName("com.sun.management:type=DiagnosticCommand");
-        String text = (String) ManagementFactory.getPlatformMBeanServer().invoke(
-            name, "gcHeapInfo", null, null);
+        String text = diagnose("gcHeapInfo", null);
         Matcher figure = Pattern.compile("used (\\d+)([KM])").matcher(text);
         long used = 0;
         while (figure.find()) {
@@ -109,5 +120,12 @@ public class Heap {
             }
         }
         return used;
+    }
+
+    /// What `jcmd` would be told.
+    static String diagnose(String command, Object[] arguments) throws Exception {
+        ObjectName name = new ObjectName("com.sun.management:type=DiagnosticCommand");
+        String[] types = arguments == null ? null : new String[] { String[].class.getName() };
+        return (String) ManagementFactory.getPlatformMBeanServer().invoke(name, command, arguments, types);
     }
 }
