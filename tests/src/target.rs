@@ -34,19 +34,28 @@ impl Target {
         Self::run(&compiled(name)?, &[])
     }
 
-    /// As `start`, in a cgroup: it is moved there before it runs, so that the
-    /// cgroup is charged for all of it.
+    /// As `start`, in a cgroup.
     pub fn start_in(name: &str, group: &TestCgroup) -> Result<Self> {
-        let mut command = Command::new("sh");
-        command.args(["-c", "echo $$ > \"$0\" && exec \"$1\""]);
-        command.arg(group.procs()).arg(compiled(name)?);
-        Self::spawn(&mut command)
+        Self::run_in(&compiled(name)?, &[], group)
     }
 
     /// Runs a program that keeps the targets' protocol, with more environment,
     /// and waits for its first word. It works in a directory on disk.
     pub fn run(program: &Path, environment: &[(&str, &str)]) -> Result<Self> {
         Self::spawn(Command::new(program).envs(environment.iter().copied()))
+    }
+
+    /// As `run`, in a cgroup: it is moved there before it runs, so that the cgroup is
+    /// charged for all of it.
+    pub fn run_in(
+        program: &Path,
+        environment: &[(&str, &str)],
+        group: &TestCgroup,
+    ) -> Result<Self> {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo $$ > \"$0\" && exec \"$1\""]);
+        command.arg(group.procs()).arg(program).envs(environment.iter().copied());
+        Self::spawn(&mut command)
     }
 
     /// As `run`, by a command with arguments.
