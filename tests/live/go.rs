@@ -79,6 +79,25 @@ fn counters_are_the_runtimes_own_in_every_build() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn counters_of_older_versions_are_read_by_symbol() -> Result<()> {
+    for toolchain in toolchains()?.iter().filter(|t| t.minor() < 19) {
+        let (target, _frozen, made) = explain(toolchain, Build::Plain, "steady churn free", "")?;
+        let (what, runtime) = (&toolchain.version, go(&made)?);
+        let gc = runtime.gc.as_ref().context("no collector")?;
+        let said = |name| target.holds(name);
+        assert_eq!(runtime.in_use, Some(said("heap_in_use")?), "{what}");
+        assert_eq!(runtime.free, Some(said("heap_idle")?), "{what}");
+        assert_eq!(runtime.released, Some(said("heap_released")?), "{what}");
+        assert_eq!(gc.cycles, Some(said("num_gc")?), "{what}");
+        let paused = gc.paused.map(|paused| paused.as_nanos());
+        assert_eq!(paused, Some(said("pause_total")?.into()), "{what}");
+        assert!(made.ledger.booked(Account::HeapInUse) > 60 << 20, "{what}");
+        assert!(made.ledger.booked(Account::Unexplained) < 4 << 20, "{what}");
+    }
+    Ok(())
+}
+
 /// Steps, settings of the runtime, and memory that is not the runtime's at all.
 const SCENARIOS: [(&str, &str, i64); 8] = [
     ("steady", "", 0),

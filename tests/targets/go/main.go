@@ -39,7 +39,7 @@ var steps = map[string]func(){
 	},
 	// 2 GiB of short-lived objects beside some that live.
 	"churn": func() {
-		for i := 0; i < 200_000; i++ {
+		for i := 0; i < 200000; i++ {
 			slice := make([]byte, 10<<10)
 			if i%100 == 0 {
 				kept = append(kept, slice)
@@ -48,7 +48,7 @@ var steps = map[string]func(){
 	},
 	// 1 GiB that is in use and never touched.
 	"ballast":    func() { ballast = make([]byte, 1<<30) },
-	"goroutines": func() { goroutines(20_000) },
+	"goroutines": func() { goroutines(20000) },
 	// 400 MiB that are written and dropped, but for every sixteenth object.
 	"drop": func() {
 		for i := 0; i < 6400; i++ {

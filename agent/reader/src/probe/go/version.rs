@@ -17,9 +17,12 @@ const POINTER: usize = 16;
 const LENGTH: usize = 32;
 const LONGEST: usize = 127;
 
-/// The version without `go`: `1.27.3`.
+/// The version without `go`: `1.27.3`. Go 1.12 leaves it in a variable only.
 pub(super) fn read(image: &Image<'_>) -> Option<String> {
-    let place = place(image.elf, &image.file)?;
+    let Some(place) = place(image.elf, &image.file) else {
+        let found = image.elf.symbols(&image.file, ".symtab", ["runtime.buildVersion"]).ok()?;
+        return string(image, found[0]?.address);
+    };
     let mut head = [0; LENGTH + 1 + LONGEST];
     let read = image.file.read_at(&mut head, place).ok()?;
     let head = &head[..read];
@@ -30,12 +33,16 @@ pub(super) fn read(image: &Image<'_>) -> Option<String> {
         let len = usize::from(*head.get(LENGTH)?);
         return shown(head.get(LENGTH + 1..)?.get(..len)?);
     }
-    let header = offset(image, u64_at(head, POINTER)?)?;
-    let mut string = [0; 16];
-    image.file.read_exact_at(&mut string, header).ok()?;
-    let len = usize::try_from(u64_at(&string, 8)?).ok().filter(|len| *len <= LONGEST)?;
+    string(image, u64_at(head, POINTER)?)
+}
+
+/// The string that a variable has in the file: its place, then its length.
+fn string(image: &Image<'_>, address: u64) -> Option<String> {
+    let mut variable = [0; 16];
+    image.file.read_exact_at(&mut variable, offset(image, address)?).ok()?;
+    let len = usize::try_from(u64_at(&variable, 8)?).ok().filter(|len| *len <= LONGEST)?;
     let mut bytes = [0; LONGEST];
-    image.file.read_exact_at(&mut bytes[..len], offset(image, u64_at(&string, 0)?)?).ok()?;
+    image.file.read_exact_at(&mut bytes[..len], offset(image, u64_at(&variable, 0)?)?).ok()?;
     shown(&bytes[..len])
 }
 
