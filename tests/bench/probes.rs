@@ -105,7 +105,7 @@ fn nothing(c: &mut Criterion) {
     };
     group.bench_function("looks", |b| b.iter_custom(|times| (0..times).map(|_| look()).sum()));
     let policy = WalkPolicy { budget_share: 0.0, ..WalkPolicy::default() };
-    let mut collector = Collector::new(reader, policy);
+    let mut collector = Collector::new(reader, policy).with_probe_share(1.0);
     let mut spent = || collector.collect().expect("procfs is readable").1.tier2.cpu;
     // Each is new twice.
     spent();
