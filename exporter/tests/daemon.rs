@@ -74,7 +74,7 @@ fn only_what_exists_is_answered_and_only_to_reads() {
 fn each_collection_tells_of_the_one_before() {
     let daemon = Daemon::ready(&["--interval", "100ms"]);
     let counted = || {
-        let families = parse(&daemon.get("/metrics").text(), Format::Text);
+        let families = daemon.families();
         let scrapes = samples(&families, "memgap_exporter_scrapes_total");
         let ok = scrapes.iter().find(|s| s.label("code") == "200").map(|s| s.value);
         let allocated = samples(&families, "memgap_exporter_jemalloc_bytes")
@@ -97,8 +97,7 @@ fn walks_that_are_made_refused_and_skipped_are_told() {
         let every = ["--interval", "100ms", "--walk.min-bytes", "0", "--walk.cap", "1ms"];
         let daemon = Daemon::ready(&[&every, args].concat());
         // The figures of a collection are in the answers of the next.
-        let answers =
-            std::iter::repeat_with(|| parse(&daemon.get("/metrics").text(), Format::Text));
+        let answers = std::iter::repeat_with(|| daemon.families());
         let counted = |families: &[Family], stage: &str| {
             let seconds = samples(families, "memgap_exporter_collection_seconds_count");
             seconds.iter().any(|s| s.label("stage") == stage && s.value >= 2.0)
@@ -121,10 +120,33 @@ fn walks_that_are_made_refused_and_skipped_are_told() {
 }
 
 #[test]
+fn books_are_read_as_far_as_their_budget_goes() {
+    let told = |budget: &str| {
+        let daemon = Daemon::ready(&["--interval", "100ms", "--probe.budget", budget]);
+        let mut answers = std::iter::repeat_with(|| daemon.families());
+        let of = |families: &[Family], name: &str| {
+            samples(families, name).iter().map(|s| s.value).sum::<f64>()
+        };
+        let skipped = "memgap_exporter_probes_skipped_total";
+        let in_use = "memgap_process_group_runtime_in_use_bytes";
+        let found = if budget == "0" {
+            answers.find(|f| of(f, skipped) > 0.0)
+        } else {
+            answers.find(|f| of(f, in_use) > 0.0)
+        };
+        let found = found.expect("it goes on");
+        (of(&found, in_use), of(&found, skipped))
+    };
+    assert!(told("1").0 > 0.0);
+    let (in_use, skipped) = told("0");
+    assert!(in_use == 0.0 && skipped > 0.0, "{in_use} in use, {skipped} skipped");
+}
+
+#[test]
 fn every_family_has_its_line_in_the_docs() {
     let page = include_str!("../../docs/metrics.md");
     let daemon = Daemon::ready(&["--interval", "60m"]);
-    for family in parse(&daemon.get("/metrics").text(), Format::Text) {
+    for family in daemon.families() {
         assert!(page.contains(&format!("| `{}` |", family.name)), "{}", family.name);
     }
 }

@@ -9,12 +9,11 @@ use std::process::Command;
 use std::thread;
 
 use common::daemon::{Daemon, PATIENCE};
-use common::{Family, parse, samples};
-use memgap_exporter::encode::Format;
+use common::{Family, samples};
 
 /// Answers of a daemon, one after the other.
 fn answers(daemon: &Daemon) -> impl Iterator<Item = Vec<Family>> + '_ {
-    std::iter::repeat_with(|| parse(&daemon.get("/metrics").text(), Format::Text))
+    std::iter::repeat_with(|| daemon.families())
 }
 
 /// How often an endpoint was asked with that outcome.
@@ -82,7 +81,7 @@ fn who_does_not_answer_holds_nothing_up() {
 fn both_sources_are_compared() {
     // The exporter's own allocator is read by a probe and tells of itself.
     let other = Daemon::ready(&["--interval", "60m"]);
-    let text = parse(&other.get("/metrics").text(), Format::Text);
+    let text = other.families();
     let stats = samples(&text, "memgap_exporter_jemalloc_bytes");
     let told = stats.iter().find(|s| s.label("stat") == "allocated").expect("told").value;
     let named = format!("{}=http://{}/metrics", other.pid(), other.address);

@@ -6,10 +6,13 @@ use std::net::TcpStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flate2::read::GzDecoder;
+use memgap_exporter::encode::Format;
 use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Family, parse};
 
 /// Longest wait for anything that the daemon should do.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -104,6 +107,19 @@ impl Daemon {
             value.and_then(|value| value.trim().parse().ok()).expect("a figure")
         };
         (of("rchar:"), of("syscr:"))
+    }
+
+    /// What it exports now. On a machine that is too busy to collect it says so for a
+    /// while instead.
+    pub fn families(&self) -> Vec<Family> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.get("/metrics");
+            if answer.status == 200 {
+                return parse(&answer.text(), Format::Text);
+            }
+            assert!(Instant::now() < end, "{}", answer.text());
+        }
     }
 
     pub fn connect(&self) -> TcpStream {
