@@ -44,7 +44,7 @@ impl Probe for HotSpot {
     }
 
     fn about(&self) -> &'static str {
-        "HotSpot (OpenJDK) 11 to 25: Serial, Parallel, G1, ZGC"
+        "HotSpot (OpenJDK) 11 to 25: Serial, Parallel, G1, ZGC; Shenandoah as of its last collection"
     }
 
     fn detect(&self, elf: &Elf, name: &[u8], _: &File) -> bool {
