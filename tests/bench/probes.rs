@@ -13,6 +13,8 @@ use memgap_reader::{Buf, Collector, Reader, Roots, WalkPolicy};
 use memgap_tests::glibc::Library;
 use memgap_tests::golang::{Build, toolchains};
 use memgap_tests::java::machines;
+use memgap_tests::node::nodes;
+use memgap_tests::python::pythons;
 use memgap_tests::target::Target;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -57,6 +59,20 @@ fn glibc(c: &mut Criterion) {
         group.bench_function(name, |b| b.iter(|| attached.read(&space(), detail).expect("sound")));
     }
     group.finish();
+}
+
+fn cpython(c: &mut Criterion) {
+    let pythons = pythons().expect("tests/python/fetch fetches them");
+    let python = pythons.iter().find(|p| p.version == "3.11").expect("3.11 is among them");
+    of_target(c, "cpython", &python.run(&[]).expect("it says its first word"));
+}
+
+fn v8(c: &mut Criterion) {
+    // One call a chunk, and two.
+    for node in nodes().expect("tests/node/fetch fetches them").iter().skip(2) {
+        let target = node.run().expect("it says its first word");
+        of_target(c, &format!("v8/node {}", node.version), &target);
+    }
 }
 
 /// The memory of a target and its runtime of a name.
@@ -140,5 +156,5 @@ impl Drop for Sleepers {
     }
 }
 
-criterion_group!(benches, nothing, golang, hotspot, glibc);
+criterion_group!(benches, nothing, golang, hotspot, glibc, cpython, v8);
 criterion_main!(benches);
