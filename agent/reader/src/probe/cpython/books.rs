@@ -1,6 +1,6 @@
 //! The books: arenas by their table, blocks in use by the headers of pools.
 
-use memgap_ledger::claim::{Claim, Extent, Part, Priority};
+use memgap_ledger::claim::{Claim, Extent, Priority};
 use memgap_ledger::{Account, Fact, Missing, MissingKind, Runtime};
 
 use super::super::{Books, Detail};
@@ -106,12 +106,7 @@ impl Answer<'_> {
 }
 
 fn claim(ranges: Vec<(u64, u64)>, parts: &[(Account, u64)]) -> Claim {
-    Claim {
-        priority: Priority::Nested,
-        owner: "cpython".to_owned(),
-        extent: Extent::Ranges(ranges),
-        parts: parts.iter().map(|&(account, bytes)| Part { account, bytes }).collect(),
-    }
+    Claim::new(Priority::Nested, "cpython", Extent::Ranges(ranges), parts)
 }
 
 fn size(ranges: &[(u64, u64)]) -> u64 {

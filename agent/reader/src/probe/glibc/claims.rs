@@ -1,7 +1,7 @@
 //! What the books say about addresses.
 
 use memgap_ledger::Account;
-use memgap_ledger::claim::{Claim, Extent, Part, Priority};
+use memgap_ledger::claim::{Claim, Extent, Priority};
 
 use super::arena::Arena;
 use super::books::Read;
@@ -73,11 +73,5 @@ fn size(ranges: &[(u64, u64)]) -> u64 {
 }
 
 fn claim(extent: Extent, parts: &[(Account, u64)]) -> Claim {
-    let parts = parts.iter().filter(|(_, bytes)| *bytes > 0);
-    Claim {
-        priority: Priority::Malloc,
-        owner: "glibc".to_owned(),
-        extent,
-        parts: parts.map(|&(account, bytes)| Part { account, bytes }).collect(),
-    }
+    Claim::new(Priority::Malloc, "glibc", extent, parts)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use memgap_ledger::claim::{Claim, Extent, Part, Priority};
+use memgap_ledger::claim::{Claim, Extent, Priority};
 use memgap_ledger::runtime::{Gc, Runtime};
 use memgap_ledger::{Account, Fact, Missing, MissingKind};
 
@@ -296,13 +296,7 @@ fn claims(read: &Read, pages: Option<Pages>) -> Vec<Claim> {
 }
 
 pub(super) fn claim(extent: Extent, parts: &[(Account, u64)]) -> Claim {
-    let parts = parts.iter().filter(|(_, bytes)| *bytes > 0);
-    Claim {
-        priority: Priority::Runtime,
-        owner: "go".to_owned(),
-        extent,
-        parts: parts.map(|&(account, bytes)| Part { account, bytes }).collect(),
-    }
+    Claim::new(Priority::Runtime, "go", extent, parts)
 }
 
 fn size(ranges: &[(u64, u64)]) -> u64 {

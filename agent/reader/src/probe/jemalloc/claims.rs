@@ -1,7 +1,7 @@
 //! What the books claim of the process's addresses.
 
 use memgap_ledger::Account;
-use memgap_ledger::claim::{Claim, Extent, Part, Priority};
+use memgap_ledger::claim::{Claim, Extent, Priority};
 
 use super::NAME;
 use super::books::Total;
@@ -34,11 +34,5 @@ pub(super) fn of(mut blocks: Ranges, total: &Total, extents: Option<Extents>) ->
 }
 
 fn claim(extent: Extent, parts: &[(Account, u64)]) -> Claim {
-    let parts = parts.iter().filter(|(_, bytes)| *bytes > 0);
-    Claim {
-        priority: Priority::Malloc,
-        owner: NAME.to_owned(),
-        extent,
-        parts: parts.map(|&(account, bytes)| Part { account, bytes }).collect(),
-    }
+    Claim::new(Priority::Malloc, NAME, extent, parts)
 }

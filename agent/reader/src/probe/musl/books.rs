@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use memgap_ledger::claim::{Claim, Extent, Part, Priority};
+use memgap_ledger::claim::{Claim, Extent, Priority};
 use memgap_ledger::{Account, Fact, Missing, MissingKind, Runtime};
 
 use super::super::Books;
@@ -174,12 +174,7 @@ fn group(meta: &[u8]) -> Fact<Group> {
 }
 
 fn claim(ranges: Vec<(u64, u64)>, parts: &[(Account, u64)]) -> Claim {
-    Claim {
-        priority: Priority::Malloc,
-        owner: "musl".to_owned(),
-        extent: Extent::Ranges(ranges),
-        parts: parts.iter().map(|&(account, bytes)| Part { account, bytes }).collect(),
-    }
+    Claim::new(Priority::Malloc, "musl", Extent::Ranges(ranges), parts)
 }
 
 fn broken(rule: &str) -> Missing {

@@ -1,6 +1,6 @@
 //! The books: what the chunks hold.
 
-use memgap_ledger::claim::{Claim, Extent, Part, Priority};
+use memgap_ledger::claim::{Claim, Extent, Priority};
 use memgap_ledger::{Account, Fact, Missing, MissingKind, Runtime};
 
 use super::super::Books;
@@ -105,13 +105,7 @@ impl Sort {
 }
 
 fn claim(ranges: Vec<(u64, u64)>, parts: &[(Account, u64)]) -> Claim {
-    let parts = parts.iter().filter(|(_, bytes)| *bytes > 0);
-    Claim {
-        priority: Priority::Runtime,
-        owner: "v8".to_owned(),
-        extent: Extent::Ranges(ranges),
-        parts: parts.map(|&(account, bytes)| Part { account, bytes }).collect(),
-    }
+    Claim::new(Priority::Runtime, "v8", Extent::Ranges(ranges), parts)
 }
 
 /// The ranges in order and apart from one another.
