@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use memgap_ledger::account::{self, Account};
@@ -407,6 +407,27 @@ fn a_stripped_go_1_15_is_refused_by_name() -> Result<()> {
     let why = made.absent.iter().find(|a| a.what == "runtime").context("no reason")?;
     assert!(why.missing.why.contains("Go 1.15.15 shows its books by symbol only"), "{why:?}");
     Ok(())
+}
+
+#[test]
+fn a_library_of_go_is_read_beside_the_python_that_loaded_it() -> Result<()> {
+    const LOAD: &str = "import ctypes, sys; ctypes.CDLL(sys.argv[1]); print('ready', flush=True); sys.stdin.readline()";
+    let toolchain = without_symbols()?.pop().context("no toolchain")?;
+    let library = toolchain.build(Build::Shared)?;
+    let target = Target::spawn(Command::new("python3").args(["-c", LOAD]).arg(&library))?;
+    let started = Instant::now();
+    loop {
+        let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Books)?;
+        let made = process::ledger(&sample);
+        let names: Vec<_> = made.runtimes.iter().map(|runtime| runtime.name.as_str()).collect();
+        if names == ["cpython", "glibc", "go"] {
+            assert_eq!(go(&made)?.file, library.to_string_lossy());
+            return Ok(());
+        }
+        // The library's runtime starts in a thread of its own.
+        ensure!(started.elapsed() < Duration::from_mins(1), "{names:?}: {:?}", made.absent);
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -30,16 +30,18 @@ pub enum Build {
     Cgo,
     /// With the C library, without symbols, to be loaded anywhere.
     StrippedCgoPie,
+    /// As a library for other programs.
+    Shared,
 }
 
 impl Build {
-    /// Every way.
+    /// Every way to build a program.
     pub const ALL: [Self; 5] =
         [Self::Plain, Self::Stripped, Self::Pie, Self::Cgo, Self::StrippedCgoPie];
 
     /// Whether it has the C library.
     pub fn has_c(self) -> bool {
-        matches!(self, Self::Cgo | Self::StrippedCgoPie)
+        matches!(self, Self::Cgo | Self::StrippedCgoPie | Self::Shared)
     }
 }
 
@@ -95,6 +97,9 @@ impl Toolchain {
         }
         if matches!(build, Build::Pie | Build::StrippedCgoPie) {
             command.args(["-buildmode", "pie"]);
+        }
+        if build == Build::Shared {
+            command.args(["-buildmode", "c-shared"]);
         }
         let output = command
             .arg(".")
