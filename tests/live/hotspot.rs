@@ -10,7 +10,9 @@ use memgap_ledger::account::{self, Account};
 use memgap_ledger::claim::Extent;
 use memgap_ledger::sample::ProcessSample;
 use memgap_ledger::{Fact, ProcessLedger, Runtime, process};
-use memgap_reader::{Depth, Reader, Roots};
+use memgap_reader::memory::{Bounds, Live, Space};
+use memgap_reader::probe::{Attached, Detail, Probes};
+use memgap_reader::{Buf, Depth, Reader, Roots};
 use memgap_tests::frozen::Frozen;
 use memgap_tests::java::{Machine, machines};
 use memgap_tests::target::{self, Target};
@@ -113,13 +115,32 @@ fn books_are_as_the_virtual_machine_says() -> Result<()> {
     for machine in machines()? {
         let known = |c: &&Collector| (c.releases.0..=c.releases.1).contains(&machine.release());
         for collector in COLLECTORS.iter().filter(known) {
+            let mut kept = None;
             each_step(&machine, collector, &flags, |target, sample, step| {
+                let again = read_again(target, &mut kept)?;
+                assert_in_use(&again, in_use(target, collector)?, &machine, collector);
                 figures(target, sample, step, &machine, collector)?;
                 accounts(target, sample, step, collector)
             })?;
         }
     }
     Ok(())
+}
+
+/// Reads the books as a collector does, which keeps from one step to the next what
+/// never changes: once to know it, and once by what is known.
+fn read_again(target: &Target, kept: &mut Option<(Live, Attached)>) -> Result<Runtime> {
+    if kept.is_none() {
+        let process = Reader::open(Roots::default())?.open_process(target.pid())?;
+        let found = Probes::default().attach(&process, &mut Buf::default())?;
+        let hotspot = found.into_iter().flatten().find(|one| one.probe() == "hotspot");
+        *kept = Some((Live::open(&process)?, hotspot.context("no hotspot")?));
+    }
+    let (memory, hotspot) = kept.as_ref().context("nothing is kept")?;
+    let read = || hotspot.read(&Space::new(memory, Bounds::COUNTERS), Detail::Counters);
+    let (first, second) = (read()?, read()?);
+    assert_eq!(first, second, "it stands still");
+    Ok(second.runtime)
 }
 
 /// What the books say, against the virtual machine's beans.
