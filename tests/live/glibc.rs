@@ -46,9 +46,11 @@ fn assert_explained(made: &ProcessLedger, what: &str) {
 #[test]
 fn in_use_is_what_every_library_says() -> Result<()> {
     for library in libraries()? {
-        for steps in
-            ["steady", "fragmented", "last", "steady mapped", "threads", "many", "last trim"]
-        {
+        let mut patterns =
+            vec!["steady", "fragmented", "last", "steady mapped", "threads", "last trim"];
+        // A million chunks take long in a build for tests.
+        patterns.extend((library == Library::Own).then_some("many"));
+        for steps in patterns {
             let what = format!("{library:?} {steps}");
             let (target, _frozen) = run(&library, steps, NO_CACHES)?;
             let said = (target.holds("in_use")?, target.holds("free")?);
@@ -96,7 +98,7 @@ fn what_threads_keep_is_free() -> Result<()> {
 #[test]
 fn what_trimming_gives_back_is_told_before() -> Result<()> {
     for library in libraries()? {
-        for steps in ["fragmented trim", "last trim", "many trim"] {
+        for steps in ["fragmented trim", "last trim"] {
             let first = steps.split(' ').count() - 1;
             let mut target = Target::spawn(library.malloc()?.env("STEPS", steps))?;
             for _ in 1..first {

@@ -86,6 +86,43 @@ fn postgres_and_its_backends() {
 }
 
 #[test]
+fn memcached_and_mariadb() {
+    let memcached = Service::memcached().expect("memcached starts");
+    heap_is_explained(&explain(&Frozen::stop(memcached.pid()).expect("the process is ours")));
+    let mariadb = Service::mariadb().expect("mariadb starts");
+    let made = explain(&Frozen::stop(mariadb.pid()).expect("the process is ours"));
+    assert!(made.ledger.booked(Account::HeapInUse) > 16 << 20, "{:?}", made.ledger);
+    // The pool of its pages, which it maps itself, as far as it is filled.
+    assert!(made.ledger.booked(Account::Unexplained) < 64 << 20, "{:?}", made.ledger);
+}
+
+#[test]
+fn postgres_at_work_is_read_all_the_time() {
+    let postgres = Service::postgres().expect("postgres starts");
+    let run = |args: &[&str]| postgres.pgbench(args).expect("pgbench is beside it");
+    assert!(run(&["-i", "-q"]).wait().expect("it ends").success());
+    let mut load = run(&["-c", "4", "-t", "500"]);
+    let reader = Reader::open(Roots::default()).expect("procfs is mounted");
+    let (mut read, mut refused) = (0, Vec::new());
+    while load.try_wait().expect("ours").is_none() {
+        for pid in family(postgres.pid()) {
+            // A server's process may just have ended, or not be one yet.
+            let Ok(sample) = reader.process(pid, Depth::Runtimes) else { continue };
+            read += sample.runtimes.iter().flatten().count();
+            refused.extend(sample.runtimes.into_iter().filter_map(Result::err));
+        }
+    }
+    println!("{read} readings, refused: {refused:?}");
+    assert!(read > 10 && refused.len() * 100 <= read, "{read}: {refused:?}");
+}
+
+fn family(pid: u32) -> Vec<u32> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.split_whitespace().filter_map(|word| word.parse().ok()).chain([pid]).collect()
+}
+
+#[test]
 fn nginx_after_a_request() {
     let nginx = Service::nginx().expect("nginx starts");
     let mut socket = UnixStream::connect(nginx.socket()).expect("nginx answers");

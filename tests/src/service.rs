@@ -66,6 +66,13 @@ impl Service {
         Ok(service)
     }
 
+    /// Starts a load on PostgreSQL.
+    pub fn pgbench(&self, args: &[&str]) -> Result<Child> {
+        let mut command = Command::new(newest_postgres()?.join("pgbench"));
+        command.arg("-h").arg(&self.dir).args(["-U", "postgres"]).args(args).arg("postgres");
+        Ok(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
+    }
+
     /// Debian's nginx with one worker that serves its directory.
     pub fn nginx() -> Result<Self> {
         let dir = directory("nginx")?;
