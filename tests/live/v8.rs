@@ -55,6 +55,8 @@ fn chunks_are_what_v8_has_committed() -> Result<()> {
             println!("{what}: {in_use} in use, {old} said of old spaces, {young} new");
             // Chunks that wait to be swept count what died in them.
             let slack = said / 100;
+            let (low, high) = runtime.in_use_bounds.context("new space has an end")?;
+            assert!(low <= target.holds("heapUsed")? + slack && high == in_use, "{what}");
             assert!(in_use + slack >= old && in_use <= old + young + slack, "{what}");
         }
     }
@@ -92,8 +94,9 @@ fn a_thousand_probes_leave_no_trace() -> Result<()> {
         let was = before.insert(key, after["Referenced"]).context("no figure")?;
         let more = after["Referenced"] - was;
         println!("node {}: {more} bytes referenced of {}", node.version, after["VmRSS"]);
-        // The page of each chunk's header, and of what it leads to.
-        assert!(more * 50 <= after["VmRSS"], "{more}");
+        // The page of each chunk's header, and of what it leads to: one or two of 64.
+        // And what the C library's free lists may take, one of a hundred.
+        assert!(more * 25 <= after["VmRSS"], "{more}");
         assert_eq!(before, after);
     }
     Ok(())

@@ -5,7 +5,7 @@ use memgap_ledger::{Account, Fact, Missing, MissingKind, Runtime};
 
 use super::super::{Books, Detail};
 use super::Variables;
-use super::pools::{self, HEADER, Pools, Sample};
+use super::pools::{self, ALIGNMENT as SMALLEST, HEADER, Pools, Sample};
 use super::table::{self, Arena};
 use crate::memory::Space;
 
@@ -61,7 +61,11 @@ impl Answer<'_> {
         ];
         let claims =
             vec![claim(pools.used, &parts), claim(pools.free, &[(Account::AllocatorFree, free)])];
-        Books { runtime: self.runtime(in_use, kept + free, how), claims }
+        let runtime = Runtime {
+            in_use_bounds: (away > 0).then_some((pools.blocks, in_use)),
+            ..self.runtime(in_use, kept + free, how)
+        };
+        Books { runtime, claims }
     }
 
     /// Pools in use are counted; how full they are is what a sample of them says.
@@ -85,7 +89,15 @@ impl Answer<'_> {
             (Account::AllocatorMetadata, used * header),
             (Account::AllocatorFree, free),
         ];
-        Books { runtime: self.runtime(in_use, free, how), claims: vec![claim(all, &parts)] }
+        // In every other pool in use there is a block, and it may be full.
+        let others = used.saturating_sub(sample.pools);
+        let low = (sample.blocks + others * SMALLEST).min(in_use);
+        let high = (sample.blocks + others * (pool - header)).max(in_use);
+        let runtime = Runtime {
+            in_use_bounds: (low < high).then_some((low, high)),
+            ..self.runtime(in_use, free, how)
+        };
+        Books { runtime, claims: vec![claim(all, &parts)] }
     }
 
     fn runtime(&self, in_use: u64, free: u64, how: String) -> Runtime {

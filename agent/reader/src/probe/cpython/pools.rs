@@ -16,7 +16,7 @@ const SIZE_CLASS: usize = 36;
 const NEXT: usize = 40;
 const LAST: usize = 44;
 /// Block sizes are the multiples of it, up to 512 bytes.
-const ALIGNMENT: u64 = 16;
+pub(super) const ALIGNMENT: u64 = 16;
 const SIZE_CLASSES: u32 = 32;
 
 /// Readings of a header that the program changes meanwhile.

@@ -153,7 +153,7 @@ fn every_byte_of_the_arenas_is_in_use_or_lost_or_free() {
     let books = read(&Captured::new(), Detail::Pages).expect("sound");
     let in_use = 66 * 10 * BLOCK;
     let lost = 66 * (HEADER as u64 + 16);
-    assert_eq!(books.runtime.in_use, Some(in_use));
+    assert_eq!((books.runtime.in_use, books.runtime.in_use_bounds), (Some(in_use), None));
     assert_eq!(part(&books, Account::HeapInUse), in_use);
     assert_eq!(part(&books, Account::AllocatorMetadata), lost);
     assert_eq!(part(&books, Account::AllocatorFree), 2 * ARENA - in_use - lost);
@@ -169,6 +169,8 @@ fn a_scheduled_reading_touches_few_pools_and_always_the_same() {
     // All are as full as one another here.
     assert_eq!(books.runtime.in_use, Some(66 * 10 * BLOCK));
     assert_eq!(part(&books, Account::AllocatorMetadata), 66 * HEADER as u64);
+    let (low, high) = books.runtime.in_use_bounds.expect("most pools were not read");
+    assert!(low < 66 * 10 * BLOCK && high > 66 * 10 * BLOCK, "{low} to {high}");
     let first = captured.readings.take();
     assert_eq!(read(&captured, Detail::Counters), Ok(books));
     assert_eq!(*captured.readings.borrow(), first);
@@ -181,6 +183,8 @@ fn pools_that_are_swapped_out_are_not_called_exact() {
     let captured = Captured { end: BASE + ARENAS + ARENA + POOL, ..Captured::new() };
     let books = read(&captured, Detail::Pages).expect("sound");
     assert_eq!(books.runtime.in_use, Some(64 * 10 * BLOCK + 2 * POOL));
+    let least = 64 * 10 * BLOCK;
+    assert_eq!(books.runtime.in_use_bounds, Some((least, least + 2 * POOL)));
     assert!(books.runtime.evidence.iter().any(|e| e.contains("but 2 that are not in memory")));
 }
 

@@ -42,6 +42,7 @@ pub(super) fn read(shape: Shape, space: &Space<'_>) -> Fact<Books> {
     let in_use = sorts.old.allocated.saturating_add(sorts.young.allocated);
     let runtime = Runtime {
         in_use: Some(in_use),
+        in_use_bounds: (sorts.young.allocated > 0).then_some((sorts.old.allocated, in_use)),
         free: Some(sorts.old.free().saturating_add(sorts.evacuated.allocated)),
         evidence: vec![
             format!(

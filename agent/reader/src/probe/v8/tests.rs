@@ -114,6 +114,7 @@ fn every_shape_is_told_apart_and_every_chunk_is_of_its_sort() {
         let books = read(&captured).expect("sound");
         // The young one is counted whole.
         assert_eq!(books.runtime.in_use, Some(100_000 + room));
+        assert_eq!(books.runtime.in_use_bounds, Some((100_000, 100_000 + room)));
         assert_eq!(books.runtime.free, Some(room - 100_000 + room));
         assert_eq!(booked(&books, Account::HeapInUse), 100_000 + room);
         assert_eq!(booked(&books, Account::AllocatorMetadata), 3 * HEADER);
