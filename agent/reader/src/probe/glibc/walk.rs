@@ -257,7 +257,7 @@ impl Window<'_, '_> {
         };
         let start = (at / super::SMALLEST_PAGE * super::SMALLEST_PAGE).max(*start);
         let most = (end - start).min((self.size + len) as u64);
-        self.bytes.clear();
+        // What is read over need not be cleared before.
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.resize(usize::try_from(most).unwrap_or_default(), 0);
         self.space.read(start, &mut bytes)?;
