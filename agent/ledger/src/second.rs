@@ -74,6 +74,7 @@ impl ProcessSample {
                 let differs_by = difference(in_use, probed);
                 let name = source.to_owned();
                 known.second_source = Some(SecondSource { name, in_use, differs_by });
+                known.evidence.extend(runtime.evidence);
             }
             None => {
                 self.claims.extend(claims);

@@ -4,6 +4,7 @@
 //! file that holds the runtime and on the memory of a process that maps it, and
 //! answers only where the runtime's own rules hold in what it read.
 
+mod beacon;
 mod cache;
 mod cpython;
 mod glibc;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use memgap_ledger::claim::Claim;
 use memgap_ledger::sample::ProcessSample;
-use memgap_ledger::{Fact, Missing, Runtime};
+use memgap_ledger::{Fact, Missing, Runtime, SecondSource, Told};
 
 pub use cache::{Attached, CacheUse, Probes, Refused};
 pub use image::{Image, Mapped};
@@ -88,18 +89,32 @@ pub enum Detail {
 /// Adds what was read of a process's runtimes, `age` before the sample, to it.
 pub(crate) fn add(sample: &mut ProcessSample, books: &[Fact<Books>], age: Duration) {
     for one in books {
-        let runtime = one.as_ref().map(|books| {
-            sample.claims.extend_from_slice(&books.claims);
-            Runtime { age, ..books.runtime.clone() }
-        });
-        sample.runtimes.push(runtime.map_err(Clone::clone));
+        let Books { runtime, claims } = match one {
+            Ok(books) => books.clone(),
+            Err(lack) => {
+                sample.runtimes.push(Err(lack.clone()));
+                continue;
+            }
+        };
+        let mut runtime = Runtime { age, ..runtime };
+        match runtime.second_source.take() {
+            None => {
+                sample.claims.extend(claims);
+                sample.runtimes.push(Ok(runtime));
+            }
+            Some(SecondSource { name: source, .. }) => {
+                let books = vec![(runtime, claims)];
+                sample.hear(Ok(Told { source, resident: None, books }));
+            }
+        }
     }
 }
 
 /// What a probe answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Books {
-    /// Who keeps them, and what else they tell. [`Probes`] fills in name and file.
+    /// Who keeps them, and what else they tell. [`Probes`] fills in name and file. It
+    /// names a second source where that told the books, and no probe read them.
     pub runtime: Runtime,
     /// What they say about addresses.
     pub claims: Vec<Claim>,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use memgap_ledger::{Fact, Missing};
 
+use super::beacon;
 use super::image::{self, FileId, Part, Stamp};
 use super::{Books, Detail, Image, Layout, Mapped, PROBES, Probe};
 use crate::elf::Elf;
@@ -74,7 +75,7 @@ enum State {
 /// A runtime in a process, whose books can be read again and again.
 #[derive(Debug, Clone)]
 pub struct Attached {
-    probe: &'static dyn Probe,
+    name: &'static str,
     layout: Arc<dyn Layout>,
     mapped: Mapped,
 }
@@ -91,17 +92,16 @@ pub struct Refused {
 impl Attached {
     /// The probe's name.
     pub fn probe(&self) -> &'static str {
-        self.probe.name()
+        self.name
     }
 
     /// Reads the books.
     pub fn read(&self, space: &Space<'_>, detail: Detail) -> Fact<Books> {
         let named = |lack: Missing| {
-            let (name, path) = (self.probe.name(), &self.mapped.path);
-            Missing::new(lack.kind, format!("{name} in {path}: {lack}"))
+            Missing::new(lack.kind, format!("{} in {}: {lack}", self.name, self.mapped.path))
         };
         let mut books = self.layout.read(&self.mapped, space, detail).map_err(named)?;
-        self.probe.name().clone_into(&mut books.runtime.name);
+        self.name.clone_into(&mut books.runtime.name);
         self.mapped.path.clone_into(&mut books.runtime.file);
         Ok(books)
     }
@@ -128,18 +128,22 @@ impl Probes {
                     let image = Image { file, elf: &known.elf, mapped: mapped.clone() };
                     candidate.probe.resolve(&image, &Space::new(live, Bounds::RESOLVE))
                 };
-                let probe = candidate.probe;
+                let (probe, name) = (candidate.probe, candidate.probe.name());
                 let layout = candidate.layout(&mut resolve);
                 let layout = layout.or_else(|why| probe.unresolved(&why).ok_or(why));
                 found.push(match layout {
                     Ok(layout) => Ok(Attached {
-                        probe,
+                        name,
                         layout: Arc::clone(&layout).of_process().unwrap_or(layout),
                         mapped: mapped.clone(),
                     }),
-                    Err(why) => Err(Refused { probe: probe.name(), why }),
+                    Err(why) => Err(Refused { probe: name, why }),
                 });
             }
+        }
+        if let Some(mapped) = beacon::of(&mappings) {
+            let layout: Arc<dyn Layout> = Arc::new(beacon::Beacon);
+            found.push(Ok(Attached { name: beacon::RUNTIME, layout, mapped }));
         }
         Ok(found)
     }
