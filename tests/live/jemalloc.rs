@@ -1,7 +1,9 @@
 //! jemalloc against its own words: Debian's redis, and Rust programs.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use memgap_ledger::account::{self, Account};
@@ -12,6 +14,7 @@ use memgap_tests::frozen::Frozen;
 use memgap_tests::jemalloc::jemallocs;
 use memgap_tests::service::Service;
 use memgap_tests::target::Target;
+use memgap_tests::traces::traces;
 
 fn explain(pid: u32, depth: Depth) -> Result<ProcessLedger> {
     let sample = Reader::open(Roots::default())?.process(pid, depth)?;
@@ -60,6 +63,14 @@ impl Client {
         Ok(String::from_utf8(text)?)
     }
 
+    /// What jemalloc says of this moment; `INFO` is up to a tenth of a second old.
+    fn allocated(&mut self) -> Result<u64> {
+        let text = self.ask("MEMORY MALLOC-STATS")?;
+        let line = text.lines().find_map(|line| line.trim().strip_prefix("Allocated: "));
+        let figure = line.and_then(|line| line.split(',').next());
+        Ok(figure.context("jemalloc prints no statistics")?.parse()?)
+    }
+
     /// A figure of `INFO memory`.
     fn memory(info: &str, name: &str) -> Result<u64> {
         let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -87,6 +98,83 @@ fn an_idle_redis_holds_what_it_says() -> Result<()> {
     let resident = heap.iter().map(|a| made.ledger.booked(*a)).sum::<i64>();
     assert_near("resident", u64::try_from(resident)?, said("allocator_resident")?, 50);
     assert!(made.ledger.booked(Account::Unexplained) < 1 << 20);
+    Ok(())
+}
+
+#[test]
+fn a_busy_redis_holds_what_it_says() -> Result<()> {
+    let redis = Service::redis()?;
+    let mut client = Client::of(&redis)?;
+    client.ask("DEBUG POPULATE 500000 key 100")?;
+    let mut load = Load::on(&redis)?;
+    let reader = Reader::open(Roots::default())?;
+    let mut looks = 0;
+    while load.runs()? {
+        let before = client.allocated()?;
+        let made = process::ledger(&reader.process(redis.pid(), Depth::Runtimes)?);
+        let after = client.allocated()?;
+        let in_use = jemalloc(&made)?.in_use.context("no amount")?;
+        let (low, high) = (before.min(after), before.max(after));
+        assert!(in_use >= low - low / 100 && in_use <= high + high / 100, "{low} {in_use} {high}");
+        looks += 1;
+    }
+    println!("{looks} looks");
+    assert!(looks > 0);
+    Ok(())
+}
+
+/// Debian's redis-benchmark, which writes and overwrites keys; ended with the value.
+struct Load(Child);
+
+impl Load {
+    fn on(redis: &Service) -> Result<Self> {
+        let mut command = Command::new("redis-benchmark");
+        command.arg("-s").arg(redis.socket());
+        command.args(["-t", "set,get", "-n", "100000", "-r", "20000", "-d", "200", "-q"]);
+        Ok(Self(command.stdout(Stdio::null()).spawn().context("run tests/install")?))
+    }
+
+    fn runs(&mut self) -> Result<bool> {
+        Ok(self.0.try_wait()?.is_none())
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_thousand_looks_leave_no_trace() -> Result<()> {
+    // The pages that hold an arena's counters, and the table of arenas.
+    const COUNTERS: u64 = 128 << 10;
+    // Lazily freed pages that still waited in the batches of each processor.
+    const BATCHES: u64 = 256 << 10;
+    for one in jemallocs()?.iter().filter(|one| one.is_library()) {
+        let mut target = one.start(OPTIONS)?;
+        target.step()?;
+        target.step()?;
+        let _frozen = Frozen::stop(target.pid())?;
+        let reader = Reader::open(Roots::default())?;
+        // Found already: that is once for each library.
+        reader.process(target.pid(), Depth::Runtimes)?;
+        fs::write(format!("/proc/{}/clear_refs", target.pid()), "1")?;
+        let before = traces(target.pid())?;
+        for _ in 0..1000 {
+            let made = process::ledger(&reader.process(target.pid(), Depth::Runtimes)?);
+            assert!(jemalloc(&made)?.in_use.is_some());
+        }
+        let mut after = traces(target.pid())?;
+        for (key, allowed) in [("Referenced", COUNTERS), ("LazyFree", BATCHES)] {
+            let was = before[key];
+            let more = after.insert(key.to_owned(), was).context("no figure")?.checked_sub(was);
+            println!("{}: {key}: {more:?} bytes more than {was}", one.version);
+            assert!(more.is_some_and(|more| more <= allowed), "{key}: {more:?} more than {was}");
+        }
+        assert_eq!(before, after, "{one:?}");
+    }
     Ok(())
 }
 

@@ -8,6 +8,8 @@ mod extents;
 mod locate;
 mod shape;
 mod size;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::fs::File;
