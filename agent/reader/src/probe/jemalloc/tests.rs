@@ -46,7 +46,8 @@ impl Captured {
         let mut captured = Self { bytes: vec![0; SIZE], churn: None, readings: Cell::new(0) };
         captured.put(0, BASE + ARENA);
         for (size, at) in small_sizes().into_iter().zip((BIN_INFOS..).step_by(40)) {
-            let regions = (1..).find(|count| size * count % PAGE == 0).expect("of powers of two");
+            let regions =
+                (1..=PAGE).find(|count| size * count % PAGE == 0).expect("of powers of two");
             captured.put(at, size);
             captured.put(at + 8, size * regions);
             captured.put(at + 16, regions | 1 << 32);
