@@ -13,6 +13,7 @@ use memgap_reader::{Buf, Collector, Reader, Roots, WalkPolicy};
 use memgap_tests::glibc::Library;
 use memgap_tests::golang::{Build, toolchains};
 use memgap_tests::java::machines;
+use memgap_tests::jemalloc::jemallocs;
 use memgap_tests::node::nodes;
 use memgap_tests::python::pythons;
 use memgap_tests::target::Target;
@@ -156,5 +157,19 @@ impl Drop for Sleepers {
     }
 }
 
-criterion_group!(benches, nothing, golang, hotspot, glibc, cpython, v8);
+/// One arena with its counters; without statistics the extents of 64 MiB, of which a
+/// quarter is in slabs of one page.
+fn jemalloc(c: &mut Criterion) {
+    for one in jemallocs().expect("tests/jemalloc/fetch fetches them") {
+        let target = one.start("narenas:1,dirty_decay_ms:-1").expect("it says its first word");
+        let name = format!("jemalloc/{} {}", one.version, one.kind);
+        let (memory, attached) = attach(&target, "jemalloc");
+        let space = || Space::new(&memory, Bounds::COUNTERS);
+        c.bench_function(&name, |b| {
+            b.iter(|| attached.read(&space(), Detail::Counters).expect("its rules hold"));
+        });
+    }
+}
+
+criterion_group!(benches, nothing, golang, hotspot, glibc, cpython, v8, jemalloc);
 criterion_main!(benches);
