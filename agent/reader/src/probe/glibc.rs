@@ -16,13 +16,14 @@ mod tests;
 mod walk;
 
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::{Books, Detail, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
 use crate::memory::Space;
+use books::Kept;
 
 /// The probe.
 #[derive(Debug)]
@@ -80,7 +81,27 @@ struct Parameters {
 
 impl Layout for Malloc {
     fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
-        books::read(self, mapped.bias, space, detail)
+        books::read(self, mapped.bias, space, detail, &mut Kept::default())
+    }
+
+    fn of_process(self: Arc<Self>) -> Option<Arc<dyn Layout>> {
+        Some(Arc::new(InProcess { malloc: self, kept: Mutex::default() }))
+    }
+}
+
+/// The `malloc` of one process. What its lists told is kept for as long as its arenas
+/// stay as they are: an idle program's free chunks are not touched again and again.
+#[derive(Debug)]
+struct InProcess {
+    malloc: Arc<Malloc>,
+    kept: Mutex<Kept>,
+}
+
+impl Layout for InProcess {
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
+        // A panic in mid-reading left nothing there.
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        books::read(&self.malloc, mapped.bias, space, detail, &mut kept)
     }
 }
 

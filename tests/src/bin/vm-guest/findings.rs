@@ -27,6 +27,14 @@ impl Findings {
         }
     }
 
+    /// Requires a figure not to be above a bound; notes it.
+    pub fn at_most(&mut self, what: &str, got: i64, bound: i64) {
+        self.note(what, got);
+        if got > bound {
+            self.failures.push(format!("{what} is {got}, above {bound}"));
+        }
+    }
+
     /// Requires two figures to be the same.
     pub fn equal(&mut self, what: &str, got: i64, truth: i64) {
         if got != truth {

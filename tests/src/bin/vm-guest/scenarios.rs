@@ -32,6 +32,8 @@ pub const ALL: &[Scenario] = &[
     ("exporter", exporter),
     ("harm-go", harm_go),
     ("harm-java", harm_java),
+    ("harm-glibc", harm_glibc),
+    ("harm-jemalloc", harm_jemalloc),
 ];
 
 /// The file that reads as page cache: a disk without a file system.
@@ -213,8 +215,9 @@ fn harm_go(_: &mut Group, findings: &mut Findings) -> Result<()> {
         runtime: "go",
         words: &["/opt/go"],
         environment: &[("STEPS", "steady"), ("GODEBUG", "madvdontneed=0")],
-        free: "shed free",
+        free: &["shed free"],
         frees_lazily: true,
+        reads: harm::COUNTERS,
     };
     harm::check(&program, findings)
 }
@@ -231,8 +234,40 @@ fn harm_java(_: &mut Group, findings: &mut Findings) -> Result<()> {
         runtime: "hotspot",
         words: &["/opt/java/bin/java", "-Xmx64m", "-XX:+UseG1GC", "-cp", "/opt", "Heap", "400"],
         environment: &[],
-        free: "",
+        free: &[""],
         frees_lazily: false,
+        reads: harm::COUNTERS,
+    };
+    harm::check(&program, findings)
+}
+
+/// A heap of malloc, in part swapped out, in part given back. Free chunks are not
+/// touched while its arenas stay as they are.
+fn harm_glibc(_: &mut Group, findings: &mut Findings) -> Result<()> {
+    let program = Program {
+        runtime: "glibc",
+        words: &["/opt/malloc"],
+        environment: &[("STEPS", "small trim")],
+        free: &[""],
+        frees_lazily: false,
+        reads: harm::COUNTERS,
+    };
+    harm::check(&program, findings)
+}
+
+/// A heap of jemalloc, in part swapped out, in part lazily freed.
+fn harm_jemalloc(_: &mut Group, findings: &mut Findings) -> Result<()> {
+    let program = Program {
+        runtime: "jemalloc",
+        words: &["/opt/mallctl"],
+        environment: &[
+            ("LD_PRELOAD", "/lib/libjemalloc.so.2"),
+            ("MALLOC_CONF", "narenas:1,dirty_decay_ms:-1,muzzy_decay_ms:-1"),
+        ],
+        // Every second piece, then what is free: lazily.
+        free: &["", ""],
+        frees_lazily: true,
+        reads: harm::COUNTERS,
     };
     harm::check(&program, findings)
 }

@@ -28,6 +28,19 @@ pub(super) struct Read {
     is_still: bool,
 }
 
+/// What the lists told of arenas, and how the arenas were then.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Option<(Vec<Arena>, Free)>);
+
+impl Kept {
+    /// What was told of the same arenas. A chunk that leaves the middle of a list for
+    /// good changes none of their words, but it goes to the list of the latest or to a
+    /// thread's cache when it is freed or split, which does.
+    fn of(&self, arenas: &[Arena]) -> Option<Free> {
+        self.0.as_ref().filter(|(then, _)| then == arenas).map(|(_, free)| free.clone())
+    }
+}
+
 /// What counts of `mp_`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Parameters {
@@ -40,13 +53,19 @@ pub(super) struct Parameters {
 }
 
 impl Read {
-    fn of(malloc: &Malloc, bias: u64, space: &Space<'_>, detail: Detail) -> Fact<Self> {
+    fn of(
+        malloc: &Malloc,
+        bias: u64,
+        space: &Space<'_>,
+        detail: Detail,
+        kept: &Kept,
+    ) -> Fact<Self> {
         let main = malloc.main_arena.wrapping_add(bias);
         let parameters = Parameters::read(malloc, bias, space)?;
         let all = || arena::all(main, malloc.shape, parameters.sbrk_base, space);
         let arenas = all()?;
         let free = match detail {
-            Detail::Counters => free::by_lists(&arenas, space),
+            Detail::Counters => kept.of(&arenas).unwrap_or_else(|| free::by_lists(&arenas, space)),
             Detail::Pages => free::by_chunks(&arenas, parameters.fill, space),
         };
         let is_still = all().is_ok_and(|again| again == arenas)
@@ -109,16 +128,22 @@ impl Parameters {
 }
 
 /// Reads the books of a process.
-pub(super) fn read(malloc: &Malloc, bias: u64, space: &Space<'_>, detail: Detail) -> Fact<Books> {
+pub(super) fn read(
+    malloc: &Malloc,
+    bias: u64,
+    space: &Space<'_>,
+    detail: Detail,
+    kept: &mut Kept,
+) -> Fact<Books> {
     let mut sums = Vec::new();
-    let mut last = Read::of(malloc, bias, space, detail);
+    let mut last = Read::of(malloc, bias, space, detail, kept);
     for _ in 1..tries(detail) {
         if last.as_ref().is_ok_and(Read::is_final) {
             break;
         }
         sums.extend(last.as_ref().map(Read::in_use));
         // A later reading may tell less, for what the earlier ones spent.
-        let next = Read::of(malloc, bias, space, detail);
+        let next = Read::of(malloc, bias, space, detail, kept);
         let open = |read: &Fact<Read>| read.as_ref().map_or(u64::MAX, Read::open);
         if open(&next) <= open(&last) {
             last = next;
@@ -153,7 +178,11 @@ pub(super) fn read(malloc: &Malloc, bias: u64, space: &Space<'_>, detail: Detail
         evidence: evidence(&read, sums.len(), located.len(), detail),
         ..Runtime::named("glibc")
     };
-    Ok(Books { runtime, claims: claims::of(&read, &located) })
+    let claims = claims::of(&read, &located);
+    if detail == Detail::Counters {
+        *kept = Kept(read.is_final().then_some((read.arenas, read.free)));
+    }
+    Ok(Books { runtime, claims })
 }
 
 fn evidence(read: &Read, tries: usize, located: usize, detail: Detail) -> Vec<String> {

@@ -22,7 +22,7 @@ const DEEP: Budget = Budget { chunks: 4 << 20, blocks: 32_768 };
 const MIN_TOP: u64 = 32;
 
 /// What is free in the arenas.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Free {
     /// In the order of the arenas.
     arenas: Vec<FreeIn>,

@@ -175,7 +175,12 @@ impl Arena {
             if self.blocks.len() == MAX_BLOCKS {
                 return Err(broken("an arena's list of blocks does not end"));
             }
-            let [size, next] = space.words::<2>(block)?;
+            let [size, next] = match space.words::<2>(block) {
+                Ok(words) => words,
+                // Its first words are seldom used: they may well be swapped out.
+                Err(lack) if lack.kind == MissingKind::Refused => break,
+                Err(lack) => return Err(lack),
+            };
             let end = block.checked_add(size).filter(|_| size > 0 && size % PAGE == 0);
             self.blocks.push((block, end.ok_or_else(|| broken("an arena's block has no size"))?));
             block = next;

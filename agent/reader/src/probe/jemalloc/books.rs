@@ -36,6 +36,8 @@ pub(super) struct Total {
     muzzy: u64,
     retained: u64,
     metadata: u64,
+    /// Of that, taken from the blocks that the arenas mapped for their own use.
+    pub base: u64,
 }
 
 /// Reads the books of a process.
@@ -186,6 +188,7 @@ impl Total {
             muzzy: sum(|a| a.muzzy),
             retained: sum(|a| a.retained),
             metadata: sum(|a| a.base.saturating_add(a.internal)),
+            base: sum(|a| a.base),
         }
     }
 
