@@ -136,7 +136,9 @@ fn a_program_that_never_rests_is_told_within_two_percent() -> Result<()> {
         let (truth, exact) = in_use(Depth::Pages)?;
         drop(frozen);
         println!("in use {truth}, running {running}, by lists {counted} {bounds:?}");
-        assert_eq!(exact, None);
+        // It may have been stopped in the midst of a change.
+        let open = exact.map_or(0, |(low, high)| high - low);
+        assert!(open <= truth / 50, "{exact:?}");
         assert!(running.abs_diff(truth) <= truth / 50, "{running} {truth}");
         assert!(counted.abs_diff(truth) <= truth / 50 || bounds.is_some(), "{counted} {truth}");
     }

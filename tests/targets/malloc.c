@@ -61,36 +61,16 @@ static void *filled(size_t size)
 static void steady(void)
 {
     for (long i = 0, sum = 0; sum < 40 * MIB; i++, sum += 16 + i % 4000)
-/* Blocks of all sizes up to 4 KiB. */
-static void fill(long bytes)
-{
-    for (long i = 0, sum = 0; sum < bytes; i++, sum += 16 + i % 4000)
         blocks[i] = filled(16 + i % 4000);
 }
 
-/* All but one in 16 are freed again. */
-static void thin(void)
-{
-    for (long i = 0; i < MANY && blocks[i]; i++)
-        if (i % 16)
-            free(blocks[i]);
-}
-
-static void steady(void)
-{
-    fill(100 * MIB);
-}
-
+/* Every block but one in 16 is freed again. */
 static void fragmented(void)
 {
     steady();
-    thin();
-}
-
-static void small(void)
-{
-    fill(40 * MIB);
-    thin();
+    for (long i = 0; i < MANY && blocks[i]; i++)
+        if (i % 16)
+            free(blocks[i]);
 }
 
 /* All is freed but the last block, so that the top can not shrink. */
@@ -210,7 +190,7 @@ int main(void)
     } steps[] = {
         {"steady", steady}, {"fragmented", fragmented}, {"last", last},   {"mapped", mapped},
         {"many", many},     {"threads", threads},       {"churn", churn}, {"trim", trim},
-        {"cache", cache},   {"large", large},   {"small", small},
+        {"cache", cache},   {"large", large},
     };
     /* Its own words and its leave to go on take no memory from malloc. */
     static char input[4096], output[4096];

@@ -23,8 +23,9 @@ const TRIES: usize = 16;
 pub const COUNTERS: i64 = 64 * KIB;
 /// Updates that wait in per-CPU batches: of lists, and of their counters.
 const BATCHES: i64 = 256 * KIB;
-/// What is swapped out, by whatever way the kernel chooses.
-const SWAPPED: i64 = 24 << 20;
+/// What is swapped out at the least, and what is asked for at once.
+const SWAPPED: i64 = 16 << 20;
+const REQUEST: i64 = 1 << 20;
 
 /// A program whose books a probe reads.
 pub struct Program {
@@ -159,7 +160,13 @@ impl Twin {
 
     /// Has some of its memory swapped out and some freed, and the program stand still.
     fn press(&mut self, program: &Program) -> Result<()> {
-        self.group.reclaim(SWAPPED)?;
+        // The kernel takes more at once than it is asked for.
+        for _ in 0..SWAPPED / REQUEST {
+            if kernel::status(self.group.pid(), "VmSwap")? >= SWAPPED {
+                break;
+            }
+            self.group.reclaim(REQUEST)?;
+        }
         for line in program.free {
             self.group.say(line)?;
             self.group.hear()?;

@@ -7,6 +7,7 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 use proptest::prelude::*;
 
 use super::arena::BINS;
+use super::books::Kept;
 use super::locate::NEXT;
 use super::{Malloc, Parameters, Shape, books};
 use crate::memory::{Area, Bounds, Memory, Space};
@@ -148,7 +149,7 @@ fn read(captured: &Captured, detail: Detail) -> Fact<Books> {
         Detail::Counters => Bounds::COUNTERS,
         Detail::Pages => Bounds::PAGES,
     };
-    books::read(&malloc(), 0, &Space::new(captured, bounds), detail)
+    books::read(&malloc(), 0, &Space::new(captured, bounds), detail, &mut Kept::default())
 }
 
 /// What is in use, and its bounds where there are some.
@@ -169,6 +170,24 @@ fn books_that_keep_every_rule_are_exact_by_lists_and_by_chunks() {
         let claimed = books.claims.iter().flat_map(|c| &c.parts).map(|p| p.bytes).sum::<u64>();
         assert_eq!(claimed, 2 * SIZE, "{detail:?}");
     }
+}
+
+#[test]
+fn free_chunks_are_not_read_again_while_the_arenas_stay_as_they_are() {
+    let mut captured = Captured::new();
+    let mut kept = Kept::default();
+    let again = |captured: &Captured, kept: &mut Kept| {
+        let space = Space::new(captured, Bounds::COUNTERS);
+        books::read(&malloc(), 0, &space, Detail::Counters, kept).expect("sound")
+    };
+    let first = again(&captured, &mut kept);
+    // A list that leads in a circle.
+    captured.put(FREE + 16, FREE);
+    assert_eq!(again(&captured, &mut kept), first);
+    assert_ne!(again(&captured, &mut Kept::default()), first);
+    // The fast chunk was taken.
+    captured.put(MAIN + SHAPE.bins - 96, 0);
+    assert_ne!(again(&captured, &mut kept), first);
 }
 
 #[test]
