@@ -84,7 +84,8 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         }
         (ProcessKind::User, None, Some(counters)) => {
             let why = sample.walk.as_ref().err();
-            split = split::of_counters(counters, &sample.claims, why);
+            let lazily_freed = lazily_freed(&sample.runtimes);
+            split = split::of_counters(counters, &sample.claims, lazily_freed, why);
             split.widen(below, above);
             book_split(&mut ledger, &split, books_age(sample));
             book_swap(&mut ledger, counters);
@@ -156,6 +157,12 @@ fn in_use_by(claims: &[Claim]) -> BTreeMap<String, u64> {
 
 /// What is read of a process in one go takes less.
 const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// What the books of a process say is the kernel's to take.
+fn lazily_freed(runtimes: &[Fact<Runtime>]) -> u64 {
+    let told = runtimes.iter().flatten().filter_map(|runtime| runtime.lazily_freed);
+    told.fold(0, u64::saturating_add)
+}
 
 /// Age of the oldest books of a process.
 fn books_age(sample: &ProcessSample) -> Duration {

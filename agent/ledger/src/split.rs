@@ -116,10 +116,12 @@ pub(crate) fn of_walk(walk: &Walk, claims: &[Claim], counters: Option<&Counters>
 }
 
 /// Splits by the kernel's counters, for want of a walk: anonymous memory is one
-/// lump, in which claims find what they can.
+/// lump, in which claims find what they can. What is left is lazily freed as far as
+/// books say that so much is; to a cgroup, whose lists know better, it stays a lump.
 pub(crate) fn of_counters(
     counters: &Counters,
     claims: &[Claim],
+    lazily_freed: u64,
     no_walk: Option<&Missing>,
 ) -> Split {
     let mut split = Split { source: counters.source, ..Split::default() };
@@ -130,12 +132,17 @@ pub(crate) fn of_counters(
     claims::book(&anywhere, &mut pools, &Pages(&[]), &mut split);
 
     let rest = signed(pools[0].live());
-    if no_walk.is_some_and(|m| m.kind == MissingKind::Denied) {
-        split.add(Account::Unreadable, Figure::Exact(rest), rest);
-    } else {
-        let account = if claims.is_empty() { Account::HeapUnprobed } else { Account::Unexplained };
-        split.add(account, Figure::interval(0, rest, rest), rest);
+    let lazy = signed(lazily_freed).min(rest);
+    if lazily_freed > 0 {
+        let high = signed(lazily_freed.min(counters.anon));
+        split.add(Account::LazyFree, Figure::interval(0, lazy, high), 0);
     }
+    let (account, low) = match no_walk {
+        Some(lack) if lack.kind == MissingKind::Denied => (Account::Unreadable, rest - lazy),
+        _ if claims.is_empty() => (Account::HeapUnprobed, 0),
+        _ => (Account::Unexplained, 0),
+    };
+    split.add(account, Figure::interval(low, rest - lazy, rest), rest);
     match (counters.file, counters.shmem) {
         (Some(file), Some(_)) => {
             split.add(Account::FileMapped, Figure::exact(file), 0);

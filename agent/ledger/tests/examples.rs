@@ -279,6 +279,26 @@ fn without_a_walk_lazy_memory_counts_once() {
     assert_eq!(made.ledger.booked(Account::MovedCharges), 0);
 }
 
+/// Of 200 MiB 60 are in use, and 120 the allocator gave back lazily.
+#[test]
+fn without_a_walk_books_tell_what_is_lazily_freed() {
+    let in_use = &[(Account::HeapInUse, 60 * MIB)];
+    let claims = vec![Claim::new(Priority::Malloc, "example", Extent::Anywhere, in_use)];
+    let mut unwalked = sample(vec![area(0x10_0000, 200 * MIB, 200 * MIB)], claims);
+    unwalked.walk = Err(Missing::new(MissingKind::Refused, "over budget"));
+    let lazily_freed = Some(120 * MIB);
+    unwalked.runtimes = vec![Ok(Runtime { lazily_freed, ..Runtime::named("example") })];
+    let member = process::ledger(&unwalked);
+    let lazy = member.ledger.figure(Account::LazyFree);
+    assert_eq!(lazy, Figure::interval(0, mib(120), mib(120)));
+    assert_eq!(member.ledger.booked(Account::Unexplained), mib(20));
+    assert_eq!(member.ledger.booked(Account::Skew), 0);
+    let made = cgroup::ledger(&cgroup_sample(lists(200 * MIB, 120 * MIB)), Ok(&[&member]));
+    let accounts = [Account::LazyFree, Account::HeapInUse, Account::Unexplained];
+    assert_eq!(accounts.map(|a| made.ledger.booked(a)), [mib(120), mib(60), mib(20)]);
+    assert_eq!(made.ledger.booked(Account::MovedCharges), 0);
+}
+
 /// 50 MiB came since the walk: heap, as far as anyone knows, and no moved charge.
 #[test]
 fn what_came_since_a_dated_walk_is_heap() {
