@@ -83,6 +83,14 @@ pub struct Args {
     #[arg(long = "endpoint", value_name = "TARGET=URL", value_parser = named)]
     pub endpoints: Vec<(String, String)>,
 
+    /// List of this node's pods, asked once a minute: endpoints that pods name by the
+    /// annotation memgap.io/endpoint (PORT or PORT/path) are asked at the pod's own
+    /// address. It must be on this machine: a proxy beside the exporter that holds the
+    /// token, <http://127.0.0.1:8001/api/v1/pods?fieldSelector=spec.nodeName=NODE>, or
+    /// unix:/path/of/socket:/api/v1/pods. Without it no pod is asked.
+    #[arg(long = "endpoint.pods", value_name = "URL")]
+    pub pods: Option<String>,
+
     /// Least level to log: error, warn, info, debug.
     #[arg(long = "log.level", value_name = "LEVEL", default_value_t = Level::INFO)]
     pub log_level: Level,

@@ -84,7 +84,7 @@ fn run(name: &str, ask: impl Fn() -> Fact<Told>, interval: Duration, tell: &watc
 
 /// Who speaks with programs over the network has no right to look into others. The
 /// kernel keeps capabilities by thread.
-fn give_up_capabilities() -> Fact<()> {
+pub(crate) fn give_up_capabilities() -> Fact<()> {
     let none = CapabilitySet::empty();
     let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
     // Where there are none, the call that gives them up may be forbidden.

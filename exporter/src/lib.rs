@@ -13,6 +13,7 @@ pub mod gc;
 pub mod limit;
 mod negotiate;
 mod own;
+pub mod pods;
 pub mod routes;
 pub mod scope;
 pub mod select;

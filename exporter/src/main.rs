@@ -4,19 +4,20 @@ mod allocator;
 
 use std::io::IsTerminal;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
 use memgap_exporter::args::Args;
 use memgap_exporter::collect::{self, Pipeline};
 use memgap_exporter::endpoints::{Endpoint, MAX_ENDPOINTS};
+use memgap_exporter::pods::{Named, Pods};
 use memgap_exporter::routes::{self, Answers};
 use memgap_exporter::server;
 use memgap_exporter::stage::Stage;
 use memgap_exporter::telemetry::{self, Telemetry, books};
 use memgap_ledger::sample::MachineSample;
-use memgap_reader::{CollectionStats, Collector, Reader, Roots, Target, WalkPolicy};
+use memgap_reader::{CollectionStats, Collector, PodEndpoint, Reader, Roots, Target, WalkPolicy};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -53,13 +54,13 @@ async fn run(args: &Args, pipeline: Pipeline) -> anyhow::Result<()> {
     })?;
     let mut collector =
         Collector::new(reader, walk_policy(args)).with_probe_share(args.probe_budget);
-    let endpoints = endpoints(args)?;
+    let mut sources = Sources::start(args)?;
     let (publish, published) = watch::channel(None);
     let interval = args.interval;
     thread::Builder::new()
         .name("collect".to_owned())
         .spawn(move || {
-            collect::run(|| read(&mut collector, &endpoints), pipeline, interval, &publish);
+            collect::run(|| read(&mut collector, &mut sources), pipeline, interval, &publish);
         })
         .context("can not start the collection thread")?;
 
@@ -82,35 +83,89 @@ fn walk_policy(args: &Args) -> WalkPolicy {
     }
 }
 
-/// Starts to ask what the command line names.
-fn endpoints(args: &Args) -> anyhow::Result<Vec<Endpoint>> {
-    let named = &args.endpoints;
-    anyhow::ensure!(named.len() <= MAX_ENDPOINTS, "--endpoint: at most {MAX_ENDPOINTS} are asked");
-    let start = |(target, url): &(String, String)| {
-        let url: memgap_reader::Endpoint = url.parse()?;
-        let of: Target = target.parse()?;
-        let is_process = !matches!(of, Target::Own | Target::Host);
-        anyhow::ensure!(is_process, "--endpoint {target}={url}: name the process that it is of");
-        let pick = Box::new(move |sample: &_| of.pick(sample));
-        let ask = move || {
-            let answer = memgap_reader::read_endpoint(&url, &memgap_reader::Limits::default());
-            answer.map(|answer| answer.told(&url))
+/// Whom else the machine is told by.
+struct Sources {
+    named: Vec<Endpoint>,
+    pods: Option<Pods>,
+}
+
+impl Sources {
+    /// Starts to ask what the command line names, and what pods do where it says so.
+    fn start(args: &Args) -> anyhow::Result<Self> {
+        let named = &args.endpoints;
+        anyhow::ensure!(
+            named.len() <= MAX_ENDPOINTS,
+            "--endpoint: at most {MAX_ENDPOINTS} are asked"
+        );
+        let start = |(target, url): &(String, String)| {
+            let of: Target = target.parse()?;
+            let is_process = !matches!(of, Target::Own | Target::Host);
+            anyhow::ensure!(
+                is_process,
+                "--endpoint {target}={url}: name the process that it is of"
+            );
+            ask(of, url.parse()?, args.interval).context("can not start the thread of an endpoint")
         };
-        Endpoint::start(target.clone(), pick, ask, args.interval)
-            .context("can not start the thread of an endpoint")
+        Ok(Self {
+            named: named.iter().map(start).collect::<anyhow::Result<_>>()?,
+            pods: args.pods.as_ref().map(|url| pods(url, args)).transpose()?,
+        })
+    }
+
+    fn add_to(&mut self, sample: &mut MachineSample) {
+        for endpoint in &self.named {
+            endpoint.add_to(sample);
+        }
+        if let Some(pods) = &mut self.pods {
+            pods.add_to(sample);
+        }
+    }
+}
+
+/// Asks an endpoint of a process again and again.
+fn ask(of: Target, url: memgap_reader::Endpoint, interval: Duration) -> std::io::Result<Endpoint> {
+    let name = of.to_string();
+    let ask = move || {
+        let answer = memgap_reader::read_endpoint(&url, &memgap_reader::Limits::default());
+        answer.map(|answer| answer.told(&url))
     };
-    named.iter().map(start).collect()
+    Endpoint::start(name, Box::new(move |sample: &_| of.pick(sample)), ask, interval)
+}
+
+/// How often pods are asked for.
+const PODS: Duration = Duration::from_mins(1);
+
+/// Asks what the pods of a list name.
+fn pods(url: &str, args: &Args) -> anyhow::Result<Pods> {
+    let list: memgap_reader::Endpoint = url.parse()?;
+    anyhow::ensure!(
+        list.is_local(),
+        "--endpoint.pods {url}: name a proxy on this machine, that holds the token and speaks TLS"
+    );
+    let named = |pod: PodEndpoint| {
+        let target = Target::Pod { namespace: Some(pod.namespace), name: pod.name };
+        (target.to_string(), pod.endpoint.to_string())
+    };
+    let listed = move || {
+        let pods = memgap_reader::read_pods(&list, &memgap_reader::Limits::default())?;
+        Ok(pods.into_iter().map(|pod| pod.map(named)).collect())
+    };
+    let interval = args.interval;
+    let start = move |(target, url): &Named| {
+        let of = target.parse().map_err(std::io::Error::other)?;
+        ask(of, url.parse().map_err(std::io::Error::other)?, interval)
+    };
+    Pods::watch(listed, Box::new(start), PODS, args.endpoints.len())
+        .context("can not start the thread that asks for pods")
 }
 
 /// Collects once and records what it cost. Without a list of processes nothing
 /// true can be said, so nothing is.
-fn read(collector: &mut Collector, endpoints: &[Endpoint]) -> Option<MachineSample> {
+fn read(collector: &mut Collector, sources: &mut Sources) -> Option<MachineSample> {
     match collector.collect() {
         Ok((mut sample, stats)) => {
             record(&stats);
-            for endpoint in endpoints {
-                endpoint.add_to(&mut sample);
-            }
+            sources.add_to(&mut sample);
             Some(sample)
         }
         Err(missing) => {

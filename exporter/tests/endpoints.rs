@@ -116,3 +116,18 @@ fn what_can_not_be_asked_is_said_at_once() {
         assert!(!output.status.success() && said.contains(why), "{bad}: {said}");
     }
 }
+
+#[test]
+fn pods_are_asked_for_on_this_machine_only() {
+    for (bad, why) in [
+        ("http://10.0.0.1:8001/api/v1/pods", "name a proxy on this machine"),
+        ("https://127.0.0.1/api/v1/pods", "TLS is not spoken"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_memgap-exporter"))
+            .args(["--web.listen-address", "127.0.0.1:0", "--endpoint.pods", bad])
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(why), "{bad}: {said}");
+    }
+}

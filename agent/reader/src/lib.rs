@@ -37,5 +37,6 @@ pub use file::{Buf, Dir};
 pub use process::{Depth, Process};
 pub use reader::{Reader, Roots};
 pub use source::http::{Endpoint, Limits};
+pub use source::pods::{ANNOTATION, PodEndpoint, read as read_pods};
 pub use target::{Found, Target};
 pub use walk::WalkPolicy;

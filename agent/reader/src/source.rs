@@ -11,6 +11,7 @@ pub mod memory_stat;
 pub mod memstats;
 pub mod mountinfo;
 pub mod pagemap;
+pub mod pods;
 pub mod pprof;
 pub mod smaps;
 pub mod smaps_rollup;

@@ -14,12 +14,12 @@ use crate::source::pagemap::Ranges;
 pub(super) fn of(mut blocks: Ranges, total: &Total, extents: Option<Extents>) -> Vec<Claim> {
     blocks.sort_unstable();
     let size = size_of(&blocks);
+    let mut claims = vec![claim(Extent::Ranges(blocks), &[(Account::AllocatorMetadata, size)])];
     // Blocks that were not found are an amount.
     let rest = total.base.saturating_sub(size);
-    let mut claims = vec![
-        claim(Extent::Ranges(blocks), &[(Account::AllocatorMetadata, size)]),
-        claim(Extent::Anywhere, &[(Account::AllocatorMetadata, rest)]),
-    ];
+    if rest > 0 {
+        claims.push(claim(Extent::Anywhere, &[(Account::AllocatorMetadata, rest)]));
+    }
     if let Some(extents) = extents {
         let active = size_of(&extents.active);
         let in_use = extents.allocated.min(active);

@@ -50,6 +50,11 @@ impl Endpoint {
         }
     }
 
+    /// Whether it is on this machine: nobody on the network can answer in its place.
+    pub fn is_local(&self) -> bool {
+        self.address().is_none_or(|address| address.ip().to_canonical().is_loopback())
+    }
+
     pub(super) fn host(&self) -> String {
         self.address().map_or_else(|| "localhost".to_owned(), |address| address.to_string())
     }
