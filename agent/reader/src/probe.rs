@@ -12,6 +12,7 @@ mod go;
 mod hotspot;
 mod image;
 mod jemalloc;
+mod mimalloc;
 mod musl;
 mod v8;
 
@@ -37,6 +38,7 @@ pub const PROBES: &[&dyn Probe] = &[
     &v8::V8,
     &cpython::CPython,
     &jemalloc::Jemalloc,
+    &mimalloc::Mimalloc,
     &glibc::Glibc,
     &musl::Musl,
 ];

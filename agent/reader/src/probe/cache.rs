@@ -89,6 +89,11 @@ pub struct Refused {
     pub why: Missing,
 }
 
+/// A lack, named after the runtime and the file that it is of.
+fn of(name: &str, path: &str, lack: &Missing) -> Missing {
+    Missing::new(lack.kind, format!("{name} in {path}: {lack}"))
+}
+
 impl Attached {
     /// The probe's name.
     pub fn probe(&self) -> &'static str {
@@ -97,10 +102,10 @@ impl Attached {
 
     /// Reads the books.
     pub fn read(&self, space: &Space<'_>, detail: Detail) -> Fact<Books> {
-        let named = |lack: Missing| {
-            Missing::new(lack.kind, format!("{} in {}: {lack}", self.name, self.mapped.path))
-        };
-        let mut books = self.layout.read(&self.mapped, space, detail).map_err(named)?;
+        let mut books = self
+            .layout
+            .read(&self.mapped, space, detail)
+            .map_err(|lack| of(self.name, &self.mapped.path, &lack))?;
         self.name.clone_into(&mut books.runtime.name);
         self.mapped.path.clone_into(&mut books.runtime.file);
         Ok(books)
@@ -137,7 +142,7 @@ impl Probes {
                         layout: Arc::clone(&layout).of_process().unwrap_or(layout),
                         mapped: mapped.clone(),
                     }),
-                    Err(why) => Err(Refused { probe: name, why }),
+                    Err(why) => Err(Refused { probe: name, why: of(name, &mapped.path, &why) }),
                 });
             }
         }
