@@ -156,7 +156,7 @@ const PROCESS_RUNTIME_GAUGES: &[RuntimeGauge] = &[
     },
     RuntimeGauge {
         name: "endpoint_difference_bytes",
-        help: "In use by the word of its endpoint less that of its books.",
+        help: "In use by the word of its endpoint or beacon less that of its books.",
         of: endpoint_difference,
     },
 ];

@@ -87,7 +87,8 @@ fn a_thousand_probes_leave_no_trace() -> Result<()> {
         fs::write(format!("/proc/{}/clear_refs", target.pid()), "1")?;
         let mut before = traces(target.pid())?;
         for _ in 0..1000 {
-            reader.process(target.pid(), Depth::Runtimes)?;
+            let sample = reader.process(target.pid(), Depth::Runtimes)?;
+            assert!(sample.runtimes.iter().flatten().any(|r| r.name == "v8"), "{sample:?}");
         }
         let after = traces(target.pid())?;
         let key = "Referenced".to_owned();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::target;
 
@@ -53,6 +53,7 @@ pub fn toolchains() -> Result<Vec<Toolchain>> {
         bail!("tests/golang/fetch failed: {}", String::from_utf8_lossy(&output.stderr));
     }
     let lines = String::from_utf8(output.stdout)?;
+    ensure!(!lines.is_empty(), "tests/golang/fetch names none");
     let toolchain = |line: &str| {
         let (version, go) = line.split_once(' ').context("a line is a version and a path")?;
         Ok(Toolchain { version: version.to_owned(), go: go.into() })

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::target;
 
@@ -23,6 +23,7 @@ pub fn machines() -> Result<Vec<Machine>> {
         bail!("tests/java/fetch failed: {}", String::from_utf8_lossy(&output.stderr));
     }
     let lines = String::from_utf8(output.stdout)?;
+    ensure!(!lines.is_empty(), "tests/java/fetch names none");
     lines
         .lines()
         .map(|line| {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::target::{Target, compiled};
 
@@ -26,6 +26,7 @@ pub fn jemallocs() -> Result<Vec<Jemalloc>> {
         bail!("tests/jemalloc/fetch failed: {}", String::from_utf8_lossy(&output.stderr));
     }
     let lines = String::from_utf8(output.stdout)?;
+    ensure!(!lines.is_empty(), "tests/jemalloc/fetch names none");
     lines.lines().map(Jemalloc::of).collect()
 }
 

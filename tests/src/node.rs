@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::target::Target;
 
@@ -23,6 +23,7 @@ pub fn nodes() -> Result<Vec<Node>> {
         bail!("tests/node/fetch failed: {}", String::from_utf8_lossy(&output.stderr));
     }
     let lines = String::from_utf8(output.stdout)?;
+    ensure!(!lines.is_empty(), "tests/node/fetch names none");
     lines
         .lines()
         .map(|line| {
