@@ -104,7 +104,8 @@ impl Sources {
                 is_process,
                 "--endpoint {target}={url}: name the process that it is of"
             );
-            ask(of, url.parse()?, args.interval).context("can not start the thread of an endpoint")
+            ask(target.clone(), of, url.parse()?, args.interval)
+                .context("can not start the thread of an endpoint")
         };
         Ok(Self {
             named: named.iter().map(start).collect::<anyhow::Result<_>>()?,
@@ -123,8 +124,12 @@ impl Sources {
 }
 
 /// Asks an endpoint of a process again and again.
-fn ask(of: Target, url: memgap_reader::Endpoint, interval: Duration) -> std::io::Result<Endpoint> {
-    let name = of.to_string();
+fn ask(
+    name: String,
+    of: Target,
+    url: memgap_reader::Endpoint,
+    interval: Duration,
+) -> std::io::Result<Endpoint> {
     let ask = move || {
         let answer = memgap_reader::read_endpoint(&url, &memgap_reader::Limits::default());
         answer.map(|answer| answer.told(&url))
@@ -153,7 +158,8 @@ fn pods(url: &str, args: &Args) -> anyhow::Result<Pods> {
     let interval = args.interval;
     let start = move |(target, url): &Named| {
         let of = target.parse().map_err(std::io::Error::other)?;
-        ask(of, url.parse().map_err(std::io::Error::other)?, interval)
+        // One name for all: pods come and go, and each name would stay in metrics.
+        ask("pod".to_owned(), of, url.parse().map_err(std::io::Error::other)?, interval)
     };
     Pods::watch(listed, Box::new(start), PODS, args.endpoints.len())
         .context("can not start the thread that asks for pods")

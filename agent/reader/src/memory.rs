@@ -273,11 +273,25 @@ impl<'m> Space<'m> {
         Ok(buf.map(u64::from_le_bytes))
     }
 
-    /// The resident parts of `start..end`.
+    /// The resident parts of `start..end`. Before Linux 6.7 every page is asked for, so
+    /// a long range is paid for part by part.
     pub fn resident(&self, start: u64, end: u64) -> Fact<Ranges> {
         const LIMIT: usize = 1 << 20;
-        self.spend(0)?;
-        self.memory.resident(start, end, LIMIT)
+        const PART: u64 = 4 << 30;
+        let mut ranges = Ranges::new();
+        let mut at = start;
+        while at < end {
+            self.spend(0)?;
+            let to = end.min(at.saturating_add(PART));
+            for (from, to) in self.memory.resident(at, to, LIMIT - ranges.len())? {
+                match ranges.last_mut() {
+                    Some(last) if from <= last.1 => last.1 = last.1.max(to),
+                    _ => ranges.push((from, to)),
+                }
+            }
+            at = to;
+        }
+        Ok(ranges)
     }
 
     /// What is mapped, in address order.

@@ -98,7 +98,8 @@ pub(crate) fn add(sample: &mut ProcessSample, books: &[Fact<Books>], age: Durati
                 continue;
             }
         };
-        let mut runtime = Runtime { age, ..runtime };
+        // A page that the program wrote may be older than the look at it.
+        let mut runtime = Runtime { age: age.saturating_add(runtime.age), ..runtime };
         match runtime.second_source.take() {
             None => {
                 sample.claims.extend(claims);

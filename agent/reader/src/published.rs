@@ -59,7 +59,8 @@ pub(crate) fn read(dir: &Dir, is_it: &dyn Fn(&[u8]) -> bool, limit: usize) -> Fa
 fn place(dir: &Dir, path: &[u8]) -> rustix::io::Result<File> {
     let root = dir.place("root")?;
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    // `maps` names the file without links: one by now leads where nobody looked.
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
     let path = path.strip_prefix(b"/").unwrap_or(path);
     rustix::fs::openat2(root, path, flags, Mode::empty(), resolve).map(File::from)
 }

@@ -24,6 +24,9 @@ const VERSION: u64 = 1;
 const TRIES: usize = 4;
 const MAX_GAUGES: u64 = 96;
 
+/// By how much the program's clock and ours may be apart.
+const CLOCK: Duration = Duration::from_secs(5);
+
 /// Offsets in bytes.
 const AT_VERSION: usize = 8;
 const AT_SEQUENCE: usize = 16;
@@ -84,12 +87,15 @@ fn decode(page: &[u8], now: SystemTime) -> Fact<Books> {
     let holes = holes.ok_or_else(|| broken("it tells more allocated than active memory"))?;
     let given_back = muzzy.saturating_add(retained);
     let told = UNIX_EPOCH.checked_add(Duration::from_nanos(word(AT_TIME)));
-    let age = told.and_then(|told| now.duration_since(told).ok()).unwrap_or_default();
+    // Clocks are set now and then, but by less than this.
+    let age = told.and_then(|told| (now + CLOCK).duration_since(told).ok());
+    let age = age.ok_or_else(|| broken("it was told in the future"))?.saturating_sub(CLOCK);
     let mut evidence =
         vec![format!("{SOURCE}: told by the program itself {:.1} s before", age.as_secs_f64())];
     evidence.extend(gauges(page, word(AT_COUNT))?);
     let free = holes.saturating_add(dirty);
     let runtime = Runtime {
+        age,
         in_use: Some(allocated),
         free: Some(free.saturating_add(given_back)),
         released: Some(given_back),

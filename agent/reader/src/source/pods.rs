@@ -29,16 +29,17 @@ pub struct PodEndpoint {
 
 #[derive(Deserialize)]
 struct PodList {
-    items: Vec<Pod>,
+    #[serde(default)]
+    items: Option<Vec<Pod>>,
 }
 
 #[derive(Deserialize)]
 struct Pod {
     metadata: Metadata,
     #[serde(default)]
-    spec: Spec,
+    spec: Option<Spec>,
     #[serde(default)]
-    status: Status,
+    status: Option<Status>,
 }
 
 #[derive(Deserialize)]
@@ -46,25 +47,25 @@ struct Metadata {
     namespace: String,
     name: String,
     #[serde(default)]
-    annotations: Annotations,
+    annotations: Option<Annotations>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 struct Annotations {
     #[serde(rename = "memgap.io/endpoint")]
     endpoint: Option<String>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 struct Spec {
     #[serde(rename = "hostNetwork", default)]
     host_network: bool,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 struct Status {
     #[serde(rename = "podIP")]
-    pod_ip: Option<IpAddr>,
+    pod_ip: Option<String>,
 }
 
 /// Asks for the list, and gives what its pods name; an error for what one of them may
@@ -79,16 +80,17 @@ pub fn parse(text: impl io::Read) -> io::Result<Vec<Fact<PodEndpoint>>> {
         serde_json::error::Category::Io => error.into(),
         _ => malformed(format!("it is no list of pods: {error}")),
     })?;
-    Ok(list.items.into_iter().filter_map(named).collect())
+    let items = list.items.ok_or_else(|| malformed("it is no list of pods: it has no items"))?;
+    Ok(items.into_iter().filter_map(named).collect())
 }
 
 /// What a pod names, once it has an address.
 fn named(pod: Pod) -> Option<Fact<PodEndpoint>> {
-    let word = pod.metadata.annotations.endpoint?;
-    let address = pod.status.pod_ip?;
+    let word = pod.metadata.annotations?.endpoint?;
+    let address = pod.status?.pod_ip?.parse().ok()?;
     let [namespace, name] = [&pod.metadata.namespace, &pod.metadata.name]
         .map(|name| text::printable(name.as_bytes(), SHOWN));
-    let endpoint = of_pod(&word, address, pod.spec.host_network);
+    let endpoint = of_pod(&word, address, pod.spec.is_some_and(|spec| spec.host_network));
     Some(match endpoint {
         Ok(endpoint) => Ok(PodEndpoint { namespace, name, endpoint }),
         Err(why) => {
@@ -143,7 +145,15 @@ mod tests {
     fn pods_without_address_or_annotation_name_nothing() {
         let silent =
             r#"{"metadata":{"namespace":"shop","name":"c"},"status":{"podIP":"10.0.0.8"}}"#;
-        assert_eq!(list(&[pod("a", "9090", r#""status":{}"#), silent.to_owned()]), []);
+        let nulls =
+            r#"{"metadata":{"namespace":"shop","name":"d","annotations":null},"spec":null}"#;
+        let pods = [
+            pod("a", "9090", r#""status":{}"#),
+            pod("b", "9090", r#""status":{"podIP":""}"#),
+            silent.to_owned(),
+            nulls.to_owned(),
+        ];
+        assert_eq!(list(&pods), []);
     }
 
     #[test]

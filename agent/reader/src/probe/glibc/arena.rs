@@ -74,12 +74,12 @@ impl Arena {
     fn other_once(base: u64, shape: Shape, space: &Space<'_>) -> Fact<Self> {
         let mut arena = Self::read(base, shape, space)?;
         let (top, top_end) = arena.top.ok_or_else(|| broken("an arena has no top"))?;
-        let mut tried = HEAP_SIZES.map(|size| heaps(&arena, top & !(size - 1), size, space));
-        let found = tried.iter_mut().find_map(|heaps| {
-            let heaps = heaps.as_mut().ok()?;
+        // One after the other: what is no heap of that size is a page of the program's.
+        let found = HEAP_SIZES.into_iter().find_map(|size| {
+            let heaps = heaps(&arena, top & !(size - 1), size, space).ok()?;
             let sum = heaps.iter().fold(0u64, |sum, (start, end)| sum.saturating_add(end - start));
             let holds_top = heaps.first().is_some_and(|(_, end)| *end == top_end);
-            (sum == arena.system_mem && holds_top).then(|| std::mem::take(heaps))
+            (sum == arena.system_mem && holds_top).then_some(heaps)
         });
         arena.heaps =
             found.ok_or_else(|| broken("the heaps of an arena are not its system_mem"))?;

@@ -33,11 +33,10 @@ pub(super) struct Read {
 pub(super) struct Kept(Option<(Vec<Arena>, Free)>);
 
 impl Kept {
-    /// What was told of the same arenas. A chunk that leaves the middle of a list for
-    /// good changes none of their words, but it goes to the list of the latest or to a
-    /// thread's cache when it is freed or split, which does.
+    /// What was told of the same arenas. A large chunk that is taken whole from the
+    /// middle of its list changes none of their words, so those may be in use by now.
     fn of(&self, arenas: &[Arena]) -> Option<Free> {
-        self.0.as_ref().filter(|(then, _)| then == arenas).map(|(_, free)| free.clone())
+        self.0.as_ref().filter(|(then, _)| then == arenas).map(|(_, free)| free.of_then())
     }
 }
 

@@ -28,6 +28,9 @@ pub(super) struct Budget {
 pub(super) struct Chase {
     /// Free bytes of each arena, as far as its lists were followed.
     pub free: Vec<u64>,
+    /// Of these, on lists that a chunk may leave from the middle: nothing in the arena
+    /// shows it where others of its size stay.
+    pub large: Vec<u64>,
     /// Whether every list of the arena was followed to its end.
     pub whole: Vec<bool>,
     /// Chunks that were met.
@@ -69,9 +72,11 @@ fn run(
     let blocks = Blocks { space, blocks: HashMap::new(), left: budget.blocks };
     let mut lists = Lists { blocks, free: 0, chunks: 0, most: budget.chunks };
     let (mut free, mut whole) = (vec![0u64; arenas.len()], vec![true; arenas.len()]);
+    let mut large = vec![0u64; arenas.len()];
     let mut lack: Option<Missing> = None;
     for list in all {
-        for ((arena, free), whole) in arenas.iter().zip(&mut free).zip(&mut whole) {
+        let sums = free.iter_mut().zip(&mut large);
+        for ((arena, (free, large)), whole) in arenas.iter().zip(sums).zip(&mut whole) {
             // Where the budget is spent no list is begun; an empty one needs none.
             let is_spent = lack.as_ref().is_some_and(|lack| lack.kind == MissingKind::Refused);
             if is_spent {
@@ -82,14 +87,18 @@ fn run(
                 List::Double(bin) => lists.double(arena, bin),
                 List::Single(at) => lists.single(arena, at),
             };
-            *free = free.saturating_add(std::mem::take(&mut lists.free));
+            let listed = std::mem::take(&mut lists.free);
+            *free = free.saturating_add(listed);
+            if matches!(list, List::Double(bin) if bin + 1 >= SMALL_BINS) {
+                *large = large.saturating_add(listed);
+            }
             if let Err(why) = done {
                 *whole = false;
                 lack = Some(why);
             }
         }
     }
-    Chase { free, whole, chunks: lists.chunks, lack }
+    Chase { free, large, whole, chunks: lists.chunks, lack }
 }
 
 fn is_empty(arena: &Arena, list: List) -> bool {

@@ -47,12 +47,23 @@ pub(super) struct FreeIn {
     pub guessed: u64,
     /// Bytes of which nothing was told: they may be free.
     pub unknown: u64,
+    /// Of the free bytes, those that may be taken without a trace in the arena.
+    large: u64,
 }
 
 impl Free {
     /// A sum over all arenas.
     pub fn sum(&self, of: impl Fn(&FreeIn) -> u64) -> u64 {
         self.arenas.iter().map(of).fold(0, u64::saturating_add)
+    }
+
+    /// What was told when the arenas were as they are now, some time ago.
+    pub fn of_then(&self) -> Self {
+        let mut then = self.clone();
+        for arena in &mut then.arenas {
+            arena.guessed = arena.guessed.max(arena.large);
+        }
+        then
     }
 
     /// Each arena with what is free in it.
@@ -75,12 +86,13 @@ pub(super) fn by_lists(arenas: &[Arena], space: &Space<'_>) -> Free {
             chase = chase::follow(arenas, budget, space);
         }
     }
-    let of = |((arena, free), whole): ((&Arena, &u64), &bool)| {
+    let of = |((arena, (free, large)), whole): ((&Arena, (&u64, &u64)), &bool)| {
         let unknown = if *whole { 0 } else { rest(arena).saturating_sub(*free) };
-        FreeIn { free: *free, unknown, ..FreeIn::default() }
+        FreeIn { free: *free, large: *large, unknown, ..FreeIn::default() }
     };
+    let sums = chase.free.iter().zip(&chase.large);
     Free {
-        arenas: arenas.iter().zip(&chase.free).zip(&chase.whole).map(of).collect(),
+        arenas: arenas.iter().zip(sums).zip(&chase.whole).map(of).collect(),
         chunks: chase.chunks,
         caches: 0,
         lack: chase.lack,
@@ -106,6 +118,7 @@ pub(super) fn by_chunks(arenas: &[Arena], fill: u16, space: &Space<'_>) -> Free 
             whole: walked.whole,
             guessed: likely,
             unknown: walked.rest - likely,
+            large: 0,
         };
         let is_short = walked.lack.is_some() && walked.rest > rest(arena) / 10 * 9;
         if is_short || arena.heaps.is_empty() && arena.system_mem > 0 {

@@ -145,7 +145,9 @@ impl Reader<'_> {
                 (info.slab / info.region).checked_sub(free).map(|regions| regions * info.region)
             }
             // A small piece that a profiler singled out has pages of its own.
-            (Some(info), None) => self.large(0, size).map(|_| info.region),
+            (Some(info), None) => {
+                self.large(0, size).map(|_| info.region).filter(|region| *region <= size)
+            }
             (None, None) => self.large(class - self.infos.len(), size),
             _ => None,
         }
@@ -197,7 +199,7 @@ impl Extents {
                 Some(last) if last.1 == extent.start => last.1 = extent.end,
                 _ => into.push((extent.start, extent.end)),
             }
-            extents.allocated += extent.allocated;
+            extents.allocated = extents.allocated.saturating_add(extent.allocated);
         }
         Ok(extents)
     }
