@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use memgap_ledger::account::{self, Account};
@@ -44,6 +45,22 @@ fn assert_near(what: &str, found: u64, said: u64, per_mille: u64) {
 struct Client(BufReader<UnixStream>);
 
 impl Client {
+    /// `INFO memory` once it has caught up: redis asks its allocator ten times a second,
+    /// and counts what it asked it for itself. The first answer makes room for the second.
+    fn settled(&mut self) -> Result<String> {
+        let end = Instant::now() + Duration::from_mins(1);
+        let mut before = 0;
+        while Instant::now() < end {
+            let info = self.ask("INFO memory")?;
+            let allocated = Self::memory(&info, "allocator_allocated")?;
+            if allocated == before && allocated >= Self::memory(&info, "used_memory")? {
+                return Ok(info);
+            }
+            before = allocated;
+        }
+        bail!("redis does not come to rest")
+    }
+
     fn of(redis: &Service) -> Result<Self> {
         Ok(Self(BufReader::new(UnixStream::connect(redis.socket())?)))
     }
@@ -84,9 +101,7 @@ fn an_idle_redis_holds_what_it_says() -> Result<()> {
     let mut client = Client::of(&redis)?;
     client.ask("DEBUG POPULATE 200000 key 100")?;
     client.ask("DEBUG POPULATE 20000 big 5000")?;
-    // The first answer makes room for the second.
-    client.ask("INFO memory")?;
-    let info = client.ask("INFO memory")?;
+    let info = client.settled()?;
     let _frozen = Frozen::stop(redis.pid())?;
     let made = explain(redis.pid(), Depth::Books)?;
     let runtime = jemalloc(&made)?;
