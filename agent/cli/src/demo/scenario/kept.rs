@@ -39,8 +39,8 @@ pub fn play(stage: &Stage<'_>) -> Result<Story, Stop> {
     story.check("kept", kept, bytes(SPARSE - SPARSE_KEPT), bytes(4 * MIB));
     story.conclude(format!(
         "no leak: {} were freed in pages that still hold something else, so none could go \
-         back. Only the allocator's own word tells it (here the program passed it on); without \
-         its word the ledger books the heap as heap_unprobed and claims no more",
+         back. Only the allocator's books tell it: here the program passed on its own word, and \
+         memgap explain reads them from outside",
         iec(kept.point().unwrap_or_default()),
     ));
     Ok(story)
