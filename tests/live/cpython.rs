@@ -1,7 +1,5 @@
 //! Python programs against CPython's own words, `sys._debugmallocstats`.
 
-use std::fs;
-
 use anyhow::{Context, Result, bail};
 use memgap_ledger::account::{self, Account};
 use memgap_ledger::{ProcessLedger, Runtime, process};
@@ -9,7 +7,7 @@ use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::frozen::Frozen;
 use memgap_tests::python::{Python, pythons};
 use memgap_tests::target::Target;
-use memgap_tests::traces::traces;
+use memgap_tests::traces::of_a_thousand_looks;
 
 fn explain(target: &Target, depth: Depth) -> Result<ProcessLedger> {
     let _frozen = Frozen::stop(target.pid())?;
@@ -127,20 +125,7 @@ fn a_heap_that_changes_is_answered_soundly_or_refused() -> Result<()> {
 fn a_thousand_probes_leave_no_trace() -> Result<()> {
     let target = python("3.11")?.run(&[])?;
     let _frozen = Frozen::stop(target.pid())?;
-    let reader = Reader::open(Roots::default())?;
-    // Found already: that is once for each program.
-    reader.process(target.pid(), Depth::Runtimes)?;
-    fs::write(format!("/proc/{}/clear_refs", target.pid()), "1")?;
-    let mut before = traces(target.pid())?;
-    for _ in 0..1000 {
-        let sample = reader.process(target.pid(), Depth::Runtimes)?;
-        assert!(sample.runtimes.iter().flatten().any(|r| r.name == "cpython"));
-    }
-    let after = traces(target.pid())?;
-    let was = before.insert("Referenced".to_owned(), after["Referenced"]).context("no figure")?;
-    let more = after["Referenced"] - was;
-    println!("{more} bytes referenced of {} resident", after["VmRSS"]);
-    assert!(more <= after["VmRSS"] / 100, "{more} bytes referenced");
-    assert_eq!(before, after);
+    let (more, rss) = of_a_thousand_looks(target.pid(), "cpython")?;
+    assert!(more <= rss / 100, "{more} bytes referenced");
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! Go programs against their runtime's own words, frozen after it said them.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use memgap_tests::frozen::Frozen;
 use memgap_tests::golang::{Build, Toolchain, toolchains};
 use memgap_tests::procfs::Procfs;
 use memgap_tests::target::{self, Target};
-use memgap_tests::traces::traces;
+use memgap_tests::traces::of_a_thousand_looks;
 
 const MIB: f64 = 1_048_576.0;
 
@@ -382,23 +381,8 @@ fn a_thousand_probes_leave_no_trace() -> Result<()> {
     let environment = [("STEPS", "drop free"), ("GODEBUG", "madvdontneed=0")];
     let target = Target::run(&program, &environment)?;
     let _frozen = Frozen::stop(target.pid())?;
-    let reader = Reader::open(Roots::default())?;
-    // Found already: that is once for each program.
-    reader.process(target.pid(), Depth::Runtimes)?;
-    fs::write(format!("/proc/{}/clear_refs", target.pid()), "1")?;
-    let before = traces(target.pid())?;
-    for _ in 0..1000 {
-        let sample = reader.process(target.pid(), Depth::Runtimes)?;
-        assert!(sample.runtimes.iter().all(Result::is_ok));
-    }
-    let mut after = traces(target.pid())?;
-    for (key, allowed) in [("Referenced", COUNTERS), ("LazyFree", BATCHES)] {
-        let was = before[key];
-        let more = after.insert(key.to_owned(), was).context("no figure")?.checked_sub(was);
-        println!("{key}: {more:?} bytes more than {was}");
-        assert!(more.is_some_and(|more| more <= allowed), "{key}: {more:?} more than {was}");
-    }
-    assert_eq!(before, after);
+    let (more, _) = of_a_thousand_looks(target.pid(), "go")?;
+    assert!(more <= COUNTERS, "{more}");
     Ok(())
 }
 

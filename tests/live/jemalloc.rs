@@ -1,6 +1,5 @@
 //! jemalloc against its own words: Debian's redis, and Rust programs.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
@@ -15,7 +14,7 @@ use memgap_tests::frozen::Frozen;
 use memgap_tests::jemalloc::jemallocs;
 use memgap_tests::service::Service;
 use memgap_tests::target::Target;
-use memgap_tests::traces::traces;
+use memgap_tests::traces::of_a_thousand_looks;
 
 fn explain(pid: u32, depth: Depth) -> Result<ProcessLedger> {
     let sample = Reader::open(Roots::default())?.process(pid, depth)?;
@@ -165,30 +164,13 @@ impl Drop for Load {
 fn a_thousand_looks_leave_no_trace() -> Result<()> {
     // The pages that hold an arena's counters, and the table of arenas.
     const COUNTERS: u64 = 128 << 10;
-    // Lazily freed pages that still waited in the batches of each processor.
-    const BATCHES: u64 = 256 << 10;
     for one in jemallocs()?.iter().filter(|one| one.is_library()) {
         let mut target = one.start(OPTIONS)?;
         target.step()?;
         target.step()?;
         let _frozen = Frozen::stop(target.pid())?;
-        let reader = Reader::open(Roots::default())?;
-        // Found already: that is once for each library.
-        reader.process(target.pid(), Depth::Runtimes)?;
-        fs::write(format!("/proc/{}/clear_refs", target.pid()), "1")?;
-        let before = traces(target.pid())?;
-        for _ in 0..1000 {
-            let made = process::ledger(&reader.process(target.pid(), Depth::Runtimes)?);
-            assert!(jemalloc(&made)?.in_use.is_some());
-        }
-        let mut after = traces(target.pid())?;
-        for (key, allowed) in [("Referenced", COUNTERS), ("LazyFree", BATCHES)] {
-            let was = before[key];
-            let more = after.insert(key.to_owned(), was).context("no figure")?.checked_sub(was);
-            println!("{}: {key}: {more:?} bytes more than {was}", one.version);
-            assert!(more.is_some_and(|more| more <= allowed), "{key}: {more:?} more than {was}");
-        }
-        assert_eq!(before, after, "{one:?}");
+        let (more, _) = of_a_thousand_looks(target.pid(), "jemalloc")?;
+        assert!(more <= COUNTERS, "{}: {more}", one.version);
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! The C library of several suites, and `tests/targets/malloc.c` run by each.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
+use crate::fetch::{fetch, versioned};
 use crate::target;
 
 const MULTIARCH: &str = "lib/x86_64-linux-gnu";
@@ -23,14 +24,9 @@ pub enum Library {
 
 /// Every way, fetched where it is not there yet.
 pub fn libraries() -> Result<Vec<Library>> {
-    let fetch = Path::new(env!("CARGO_MANIFEST_DIR")).join("glibc/fetch");
-    let output = Command::new(&fetch).output().context("failed to run tests/glibc/fetch")?;
-    if !output.status.success() {
-        bail!("tests/glibc/fetch failed: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let lines = String::from_utf8(output.stdout)?;
-    let fetched = lines.lines().map(|line| {
-        let (version, root) = line.split_once(' ').context("a line is a version and a path")?;
+    let lines = fetch("glibc")?;
+    let fetched = lines.iter().map(|line| {
+        let (version, root) = versioned(line)?;
         Ok(Library::Of(version.to_owned(), root.into()))
     });
     [Ok(Library::Own), Ok(Library::Static)].into_iter().chain(fetched).collect()

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
+use crate::fetch::{fetch, versioned};
 use crate::target;
 
 /// A toolchain that `tests/golang/fetch` fetched.
@@ -47,18 +48,12 @@ impl Build {
 
 /// Every toolchain, fetched where it is not there yet, the oldest first.
 pub fn toolchains() -> Result<Vec<Toolchain>> {
-    let fetch = Path::new(env!("CARGO_MANIFEST_DIR")).join("golang/fetch");
-    let output = Command::new(&fetch).output().context("failed to run tests/golang/fetch")?;
-    if !output.status.success() {
-        bail!("tests/golang/fetch failed: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let lines = String::from_utf8(output.stdout)?;
-    ensure!(!lines.is_empty(), "tests/golang/fetch names none");
+    let lines = fetch("golang")?;
     let toolchain = |line: &str| {
-        let (version, go) = line.split_once(' ').context("a line is a version and a path")?;
+        let (version, go) = versioned(line)?;
         Ok(Toolchain { version: version.to_owned(), go: go.into() })
     };
-    let mut all = lines.lines().map(toolchain).collect::<Result<Vec<_>>>()?;
+    let mut all = lines.iter().map(|line| toolchain(line)).collect::<Result<Vec<_>>>()?;
     all.sort_by_key(Toolchain::minor);
     Ok(all)
 }

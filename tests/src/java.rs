@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
+use crate::fetch::{fetch, versioned};
 use crate::target;
 
 /// A virtual machine that `tests/java/fetch` fetched.
@@ -17,17 +18,11 @@ pub struct Machine {
 
 /// Every virtual machine, fetched where it is not there yet.
 pub fn machines() -> Result<Vec<Machine>> {
-    let fetch = Path::new(env!("CARGO_MANIFEST_DIR")).join("java/fetch");
-    let output = Command::new(&fetch).output().context("failed to run tests/java/fetch")?;
-    if !output.status.success() {
-        bail!("tests/java/fetch failed: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let lines = String::from_utf8(output.stdout)?;
-    ensure!(!lines.is_empty(), "tests/java/fetch names none");
+    let lines = fetch("java")?;
     lines
-        .lines()
+        .iter()
         .map(|line| {
-            let (version, java) = line.split_once(' ').context("a line is a version and a path")?;
+            let (version, java) = versioned(line)?;
             Ok(Machine { version: version.to_owned(), java: java.into() })
         })
         .collect()

@@ -1,10 +1,10 @@
 //! jemallocs of several versions, and the targets on each.
 
-use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 
+use crate::fetch::fetch;
 use crate::target::{Target, compiled};
 
 /// A jemalloc that `tests/jemalloc/fetch` fetched or built.
@@ -20,14 +20,8 @@ pub struct Jemalloc {
 
 /// Every jemalloc, fetched where it is not there yet.
 pub fn jemallocs() -> Result<Vec<Jemalloc>> {
-    let fetch = Path::new(env!("CARGO_MANIFEST_DIR")).join("jemalloc/fetch");
-    let output = Command::new(&fetch).output().context("failed to run tests/jemalloc/fetch")?;
-    if !output.status.success() {
-        bail!("tests/jemalloc/fetch failed: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let lines = String::from_utf8(output.stdout)?;
-    ensure!(!lines.is_empty(), "tests/jemalloc/fetch names none");
-    lines.lines().map(Jemalloc::of).collect()
+    let lines = fetch("jemalloc")?;
+    lines.iter().map(|line| Jemalloc::of(line)).collect()
 }
 
 impl Jemalloc {

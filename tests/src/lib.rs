@@ -1,6 +1,7 @@
 //! What the live tests share: targets, servers, programs, frozen processes.
 
 pub mod cgroup;
+pub mod fetch;
 pub mod frozen;
 pub mod glibc;
 pub mod golang;

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::Result;
 
+use crate::fetch::{fetch, versioned};
 use crate::target::Target;
 
 /// A node that `tests/node/fetch` fetched.
@@ -17,17 +18,11 @@ pub struct Node {
 
 /// Every node, fetched where it is not there yet.
 pub fn nodes() -> Result<Vec<Node>> {
-    let fetch = Path::new(env!("CARGO_MANIFEST_DIR")).join("node/fetch");
-    let output = Command::new(&fetch).output().context("failed to run tests/node/fetch")?;
-    if !output.status.success() {
-        bail!("tests/node/fetch failed: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let lines = String::from_utf8(output.stdout)?;
-    ensure!(!lines.is_empty(), "tests/node/fetch names none");
+    let lines = fetch("node")?;
     lines
-        .lines()
+        .iter()
         .map(|line| {
-            let (version, path) = line.split_once(' ').context("a line is a version and a path")?;
+            let (version, path) = versioned(line)?;
             Ok(Node { version: version.to_owned(), program: path.into() })
         })
         .collect()

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 
+use crate::fetch::fetch;
 use crate::target::Target;
 
 /// A Python that `tests/python/fetch` found or fetched.
@@ -17,15 +18,9 @@ pub struct Python {
 
 /// Every Python, fetched where it is not there yet.
 pub fn pythons() -> Result<Vec<Python>> {
-    let fetch = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/fetch");
-    let output = Command::new(&fetch).output().context("failed to run tests/python/fetch")?;
-    if !output.status.success() {
-        bail!("tests/python/fetch failed: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let lines = String::from_utf8(output.stdout)?;
-    ensure!(!lines.is_empty(), "tests/python/fetch names none");
+    let lines = fetch("python")?;
     lines
-        .lines()
+        .iter()
         .map(|line| {
             let mut words = line.split(' ').map(str::to_owned);
             let version = words.next().context("a line is a version and a command")?;

@@ -22,6 +22,9 @@ pub struct Service {
 /// How long a server may take to open its socket on a busy machine.
 const START: Duration = Duration::from_mins(1);
 
+/// How long one may take to end by itself.
+const END: Duration = Duration::from_secs(5);
+
 impl Service {
     /// Debian's redis, without persistence.
     pub fn redis() -> Result<Self> {
@@ -189,12 +192,15 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // Not SIGKILL: postgres and nginx end their own children. Postgres ends at
-        // once by the first, mariadbd by the second.
+        // Postgres and nginx end their own children, if they are asked. The others have
+        // none, and mariadbd may wait for ever if it is asked right after its start.
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        for signal in [Signal::INT, Signal::TERM] {
-            let _ = pid.map(|pid| kill_process(pid, signal));
+        let _ = pid.map(|pid| kill_process(pid, Signal::INT));
+        let asked = Instant::now();
+        while asked.elapsed() < END && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
         }
+        let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.dir);
     }

@@ -3,12 +3,46 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use memgap_reader::{Depth, Reader, Roots};
+
+/// Lazily freed pages that still waited in the batches of each processor: when they
+/// leave them they are dirty no more.
+const BATCHES: u64 = 256 << 10;
+
+/// Reads the books of a runtime in a process that stands still a thousand times, as
+/// collections do, and gives what was referenced by that and the RSS. All else that the
+/// kernel says is the same before and after, but for what leaves its batches.
+pub fn of_a_thousand_looks(pid: u32, runtime: &str) -> Result<(u64, u64)> {
+    let reader = Reader::open(Roots::default())?;
+    // Found already: that is once for each program.
+    reader.process(pid, Depth::Runtimes)?;
+    fs::write(format!("/proc/{pid}/clear_refs"), "1")?;
+    let before = traces(pid)?;
+    for _ in 0..1000 {
+        let sample = reader.process(pid, Depth::Runtimes)?;
+        let is_read = sample.runtimes.iter().flatten().any(|books| books.name == runtime);
+        ensure!(is_read, "{runtime} is not read: {:?}", sample.runtimes);
+    }
+    let mut after = traces(pid)?;
+    let was = |key: &str| before.get(key).copied().context("no figure");
+    let mut now =
+        |key: &str| -> Result<u64> { after.insert(key.to_owned(), was(key)?).context("no figure") };
+    let more = now("Referenced")?.saturating_sub(was("Referenced")?);
+    let late = now("LazyFree")?.checked_sub(was("LazyFree")?);
+    ensure!(late.is_some_and(|late| late <= BATCHES), "{late:?} more freed lazily");
+    let late = was("Private_Dirty")?.checked_sub(now("Private_Dirty")?);
+    ensure!(late.is_some_and(|late| late <= BATCHES), "{late:?} less dirty");
+    ensure!(before == after, "{before:?} became {after:?}");
+    let rss = was("VmRSS")?;
+    println!("{runtime}: {more} bytes referenced of {rss} resident");
+    Ok((more, rss))
+}
 
 /// What the kernel says of a process: RSS, page tables, swap, lazily freed memory,
 /// and what of its own memory was referenced since it was last told to forget that.
 /// Pages of files are left out: who reads or runs the file references them too.
-pub fn traces(pid: u32) -> Result<BTreeMap<String, u64>> {
+fn traces(pid: u32) -> Result<BTreeMap<String, u64>> {
     let mut traces = BTreeMap::new();
     for (file, keys) in [
         ("status", &["VmRSS", "VmPTE", "VmSwap"][..]),

@@ -283,7 +283,7 @@ impl<'m> Space<'m> {
         while at < end {
             self.spend(0)?;
             let to = end.min(at.saturating_add(PART));
-            for (from, to) in self.memory.resident(at, to, LIMIT - ranges.len())? {
+            for (from, to) in self.memory.resident(at, to, LIMIT.saturating_sub(ranges.len()))? {
                 match ranges.last_mut() {
                     Some(last) if from <= last.1 => last.1 = last.1.max(to),
                     _ => ranges.push((from, to)),

@@ -9,6 +9,8 @@ pub struct Findings {
     pub figures: Vec<String>,
     /// A sentence for each check that failed.
     pub failures: Vec<String>,
+    /// Whether the scenario is for another kernel: nothing was checked.
+    pub left_out: bool,
 }
 
 impl Findings {

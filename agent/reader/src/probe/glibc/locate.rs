@@ -46,7 +46,11 @@ pub(super) fn malloc(image: &Image<'_>, space: &Space<'_>) -> Fact<Malloc> {
     })
 }
 
-/// The writable data of a file in a process, as far as it is resident.
+/// Empty lists that are looked at. Programs have some of their own; one that has more
+/// is made to.
+const MAX_EMPTY: usize = 1 << 16;
+
+/// The writable data of a file in a process, as far as it is resident; in order.
 struct Data(Vec<(u64, Vec<u8>)>);
 
 impl Data {
@@ -63,19 +67,23 @@ impl Data {
             }
             left -= segment.memory_size.min(left);
         }
+        parts.sort_unstable_by_key(|(start, _)| *start);
         Ok(Self(parts))
     }
 
+    /// The part that an address may lie in, and where in it.
+    fn part(&self, address: u64) -> Option<(&[u8], usize)> {
+        let behind = self.0.partition_point(|(start, _)| *start <= address);
+        let (start, bytes) = self.0.get(behind.checked_sub(1)?)?;
+        Some((bytes, usize::try_from(address - start).ok()?))
+    }
+
     fn word(&self, address: u64) -> Option<u64> {
-        self.0.iter().find_map(|(start, bytes)| {
-            u64_at(bytes, usize::try_from(address.checked_sub(*start)?).ok()?)
-        })
+        self.part(address).and_then(|(bytes, at)| u64_at(bytes, at))
     }
 
     fn half(&self, address: u64) -> Option<u32> {
-        self.0.iter().find_map(|(start, bytes)| {
-            u32_at(bytes, usize::try_from(address.checked_sub(*start)?).ok()?)
-        })
+        self.part(address).and_then(|(bytes, at)| u32_at(bytes, at))
     }
 
     /// The addresses of words.
@@ -91,7 +99,8 @@ impl Data {
             let header = pair.wrapping_sub(16);
             self.word(pair) == Some(header) && self.word(pair + 8) == Some(header)
         };
-        self.words().filter(move |pair| leads_to_itself(*pair)).filter_map(move |last| {
+        let empty = self.words().filter(move |pair| leads_to_itself(*pair)).take(MAX_EMPTY);
+        empty.filter_map(move |last| {
             let bins = last.checked_sub(LAST_PAIR)?;
             let is_pair = |pair: u64| {
                 let links = (self.word(pair), self.word(pair + 8));
