@@ -12,7 +12,8 @@ const BATCHES: u64 = 256 << 10;
 
 /// Reads the books of a runtime in a process that stands still a thousand times, as
 /// collections do, and gives what was referenced by that and the RSS. All else that the
-/// kernel says is the same before and after, but for what leaves its batches.
+/// kernel says is the same before and after, but for what leaves its batches, and pages of
+/// files that the kernel takes back for others.
 pub fn of_a_thousand_looks(pid: u32, runtime: &str) -> Result<(u64, u64)> {
     let reader = Reader::open(Roots::default())?;
     // Found already: that is once for each program.
@@ -33,8 +34,9 @@ pub fn of_a_thousand_looks(pid: u32, runtime: &str) -> Result<(u64, u64)> {
     ensure!(late.is_some_and(|late| late <= BATCHES), "{late:?} more freed lazily");
     let late = was("Private_Dirty")?.checked_sub(now("Private_Dirty")?);
     ensure!(late.is_some_and(|late| late <= BATCHES), "{late:?} less dirty");
-    ensure!(before == after, "{before:?} became {after:?}");
     let rss = was("VmRSS")?;
+    ensure!(now("VmRSS")? <= rss && now("Rss")? <= was("Rss")?, "RSS has grown from {rss}");
+    ensure!(before == after, "{before:?} became {after:?}");
     println!("{runtime}: {more} bytes referenced of {rss} resident");
     Ok((more, rss))
 }
@@ -45,7 +47,7 @@ pub fn of_a_thousand_looks(pid: u32, runtime: &str) -> Result<(u64, u64)> {
 fn traces(pid: u32) -> Result<BTreeMap<String, u64>> {
     let mut traces = BTreeMap::new();
     for (file, keys) in [
-        ("status", &["VmRSS", "VmPTE", "VmSwap"][..]),
+        ("status", &["VmRSS", "RssAnon", "VmPTE", "VmSwap"][..]),
         ("smaps_rollup", &["Rss", "LazyFree", "Private_Dirty"]),
     ] {
         let text = fs::read_to_string(format!("/proc/{pid}/{file}"))?;
