@@ -145,7 +145,11 @@ fn explain(
     let target: Target = target.parse()?;
     let show = |subject: Subject<'_>, others: &[u32]| {
         let document = || json::explanation(subject, others);
-        let text = output.text(document, |style| page::page(subject, others, style))?;
+        let text = output.text(document, |style| {
+            let deeper =
+                if depth == Depth::Books { page::deeper(subject, style) } else { String::new() };
+            page::page(subject, others, style) + &deeper
+        })?;
         Ok(Answer::of(text, reason::is_denied(subject)))
     };
     match reader.find(&target)? {

@@ -4,7 +4,7 @@ use memgap_ledger::account::{RSS, VSZ};
 use memgap_ledger::finding::{self, Finding, Severity, Subject};
 use memgap_ledger::sample::{CgroupVersion, ProcessKind};
 use memgap_ledger::size::iec;
-use memgap_ledger::{CgroupLedger, Figure, HostLedger, ProcessLedger, gap};
+use memgap_ledger::{Account, CgroupLedger, Figure, HostLedger, ProcessLedger, gap};
 
 use super::headline::{self, label};
 use super::table::runtime_line;
@@ -27,6 +27,19 @@ pub fn page(subject: Subject<'_>, others: &[u32], style: &Style) -> String {
     ];
     let filled: Vec<String> = sections.into_iter().filter(|s| !s.is_empty()).collect();
     filled.join("\n")
+}
+
+/// Says that `--deep` would tell more, where books leave open what is in use.
+pub fn deeper(subject: Subject<'_>, style: &Style) -> String {
+    let Subject::Process(process) = subject else { return String::new() };
+    let rss = process.headline.rss.point().unwrap_or(0);
+    let in_use = process.ledger.figure(Account::HeapInUse);
+    let is_open = in_use.bounds().is_some_and(|(low, high)| high.saturating_sub(low) > rss / 20);
+    if !is_open {
+        return String::new();
+    }
+    let text = style.wrap("--deep reads the books page by page, and narrows what is in use", 2, 4);
+    format!("  {}\n", style.paint(Ink::Faint, &text))
 }
 
 fn title(subject: Subject<'_>, others: &[u32], style: &Style) -> String {
