@@ -51,15 +51,14 @@ fn swept(
     }
 }
 
-/// Chunks count more than what V8 says of its spaces by what died in them at most.
-fn slack(target: &Target) -> Result<u64> {
-    Ok(target.holds("heapTotal")? / 100)
-}
+/// Spaces count the buffers that objects are allocated from as a whole, and V8 goes on
+/// while it speaks.
+const SLACK: u64 = 1 << 20;
 
 /// The most that can be in use by V8's own words: half of new space is to copy to.
 fn at_most(target: &Target) -> Result<u64> {
     let young = target.holds("new_space.size")? / 2;
-    Ok(used_in_old_spaces(target) + young + slack(target)?)
+    Ok(used_in_old_spaces(target) + young + SLACK)
 }
 
 fn is_hardly_anything_unexplained(made: &ProcessLedger) -> Result<bool> {
@@ -81,8 +80,7 @@ fn chunks_are_what_v8_has_committed() -> Result<()> {
                 let runtime = v8(made)?;
                 let in_use = runtime.in_use.context("no amount")?;
                 let committed = in_use + runtime.free.context("no amount")?;
-                Ok(in_use <= at_most(target)?
-                    && committed <= target.holds("heapTotal")? + slack(target)?)
+                Ok(in_use <= at_most(target)? && committed <= target.holds("heapTotal")? + SLACK)
             })?;
             let runtime = v8(&made)?;
             let what = format!("node {} {step}", node.version);
@@ -90,16 +88,16 @@ fn chunks_are_what_v8_has_committed() -> Result<()> {
             let committed = in_use + runtime.free.context("no amount")?;
             let said = target.holds("heapTotal")?;
             println!("{what}: {committed} in chunks less headers, heapTotal {said}");
-            let slack = slack(&target)?;
             // Headers are at most 2 % of a chunk; code stands on an account of its own. A
             // chunk that V8 keeps for its next one is in its total no more.
-            assert!(committed <= said + slack && committed * 100 >= said * 97, "{what}");
+            assert!(committed <= said + SLACK && committed * 100 >= said * 97, "{what}");
 
             let (old, most) = (used_in_old_spaces(&target), at_most(&target)?);
             println!("{what}: {in_use} in use, {old} said of old spaces, {most} at most");
             let (low, high) = runtime.in_use_bounds.context("new space has an end")?;
-            assert!(low <= target.holds("heapUsed")? + slack && high == in_use, "{what}");
-            assert!(in_use + slack >= old && in_use <= most, "{what}");
+            assert!((old..=old + SLACK).contains(&low), "{what}: {low}");
+            assert!(in_use <= most, "{what}");
+            assert!(old + target.holds("new_space.used")? <= high, "{what}: {high}");
         }
     }
     Ok(())
@@ -121,9 +119,9 @@ fn a_thousand_probes_leave_no_trace() -> Result<()> {
         let target = node.run()?;
         let _frozen = Frozen::stop(target.pid())?;
         let (more, rss) = of_a_thousand_looks(target.pid(), "v8")?;
-        // The page of each chunk's header, and of what it leads to: one or two of 64.
-        // And what the C library's free lists may take, one of a hundred.
-        assert!(more * 25 <= rss, "node {}: {more}", node.version);
+        // One header of eight, of 64 pages each, and what of the C library's free lists is
+        // read.
+        assert!(more * 100 <= rss, "node {}: {more}", node.version);
     }
     Ok(())
 }

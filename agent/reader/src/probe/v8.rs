@@ -1,9 +1,11 @@
 //! V8: its heap is made of chunks that begin at multiples of 256 KiB, each with a
-//! header that tells its size and what of it is in use (src/heap/memory-chunk.h and
-//! its successors).
+//! header that leads to the heap it is of (src/heap/memory-chunk.h and its
+//! successors), which counts them space by space (src/heap/spaces.h).
 
 mod books;
 mod chunk;
+mod shape;
+mod spaces;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +17,7 @@ use memgap_ledger::{Fact, Missing};
 use super::{Books, Detail, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
 use crate::memory::Space;
-use chunk::Shape;
+use shape::Shape;
 
 /// The probe.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ impl Probe for V8 {
     }
 
     fn about(&self) -> &'static str {
-        "V8 in node 18 to 25: heap by its chunks, compiled code"
+        "V8 in node 18, 20 to 22, 24 and 25: heap by its spaces, compiled code"
     }
 
     fn detect(&self, elf: &Elf, name: &[u8], file: &File) -> bool {
@@ -44,18 +46,20 @@ impl Probe for V8 {
         if image.elf.machine != EM_X86_64 {
             return Err(Missing::absent("V8 is known on x86-64 alone"));
         }
-        Ok(Arc::new(Heap { shape: chunk::shape(space)? }))
+        Ok(Arc::new(spaces::find(space)?))
     }
 }
 
-/// How the chunks of a build of V8 are laid out.
+/// How the heap of a build of V8 is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Heap {
     shape: Shape,
+    /// In the heap, in bytes: the pointers to its spaces.
+    spaces: u64,
 }
 
 impl Layout for Heap {
-    fn read(&self, _: &Mapped, space: &Space<'_>, _: Detail) -> Fact<Books> {
-        books::read(self.shape, space)
+    fn read(&self, _: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
+        books::read(*self, space, detail)
     }
 }

@@ -1,108 +1,67 @@
-//! The books: what the chunks hold.
+//! The books: where the chunks are, and what the spaces say of them.
 
 use memgap_ledger::claim::{Claim, Extent, Priority};
 use memgap_ledger::{Account, Fact, Missing, MissingKind, Runtime};
 
-use super::super::Books;
-use super::chunk::{self, Age, Chunk, Shape};
+use super::super::{Books, Detail};
+use super::Heap;
+use super::chunk::{self, Chunks};
+use super::spaces::{self, Counts};
 use crate::memory::{Area, Space};
 
-/// The chunks of one sort.
-#[derive(Debug, Default)]
-struct Sort {
-    ranges: Vec<(u64, u64)>,
-    header: u64,
-    allocated: u64,
-}
-
-/// The chunks by sort.
-#[derive(Debug, Default)]
-struct Sorts {
-    old: Sort,
-    young: Sort,
-    evacuated: Sort,
-    code: Vec<(u64, u64)>,
-}
-
 /// Reads the books of a process.
-pub(super) fn read(shape: Shape, space: &Space<'_>) -> Fact<Books> {
+pub(super) fn read(heap: Heap, space: &Space<'_>, detail: Detail) -> Fact<Books> {
     let areas = space.areas()?;
-    let chunks = chunk::all(shape, &areas, space)?;
-    if chunks.is_empty() {
+    let mut chunks = match detail {
+        Detail::Counters => chunk::sample(heap.shape, &areas, space)?,
+        Detail::Pages => chunk::all(heap.shape, &areas, space)?,
+    };
+    if chunks.heaps.is_empty() {
         return Err(Missing::new(MissingKind::Malformed, "the heap shows no chunk any more"));
     }
-    let mut sorts = Sorts::default();
-    for chunk in &chunks {
-        sorts.add(chunk, &areas);
+    let mut counts = Counts::default();
+    for one in &chunks.heaps {
+        counts = counts.plus(spaces::read(heap, *one, space)?);
     }
     // Code is kept together, and what is writable and may be run is nobody else's.
     let is_code = |area: &&Area| area.is_anonymous && area.is_writable && area.is_executable;
-    sorts.code.extend(areas.iter().filter(is_code).map(|area| (area.start, area.end)));
-    let code = merged(sorts.code);
-    let in_use = sorts.old.allocated.saturating_add(sorts.young.allocated);
+    chunks.code.extend(areas.iter().filter(is_code).map(|area| (area.start, area.end)));
+    Ok(made(heap, chunks, counts, detail))
+}
+
+fn made(heap: Heap, chunks: Chunks, counts: Counts, detail: Detail) -> Books {
+    // Emptied chunks are kept for the next one. Where not every header was read they may
+    // be of the heap of a worker that no header led to, so they may be in use.
+    let kept = size(&chunks.data).saturating_sub(counts.committed);
+    let in_use = counts.old.saturating_add(counts.young);
+    let most = if detail == Detail::Pages { in_use } else { in_use.saturating_add(kept) };
+    let free = counts.free.saturating_add(counts.evacuated).saturating_add(kept);
+    let heaps = chunks.heaps.len();
     let runtime = Runtime {
         in_use: Some(in_use),
-        in_use_bounds: (sorts.young.allocated > 0).then_some((sorts.old.allocated, in_use)),
-        free: Some(sorts.old.free().saturating_add(sorts.evacuated.allocated)),
+        in_use_bounds: (counts.old < most).then_some((counts.old, most)),
+        free: Some(free),
         evidence: vec![
             format!(
-                "{} chunks of the heap point to themselves, as of V8 {}",
-                chunks.len(),
-                shape.versions
+                "{} chunks that point to themselves lead to {heaps} heaps whose spaces add up, as of V8 {}",
+                chunks.read, heap.shape.versions
             ),
             format!(
-                "{} bytes in use are new space, counted whole: at most so many are",
-                sorts.young.allocated
+                "{} bytes in use are new space, counted whole: at most so many are; {kept} bytes are chunks that no space counts",
+                counts.young
             ),
         ],
         ..Runtime::named("v8")
     };
-    let claims = vec![
-        sorts.old.claim(Account::HeapInUse),
-        sorts.young.claim(Account::HeapInUse),
-        sorts.evacuated.claim(Account::AllocatorFree),
-        claim(code.clone(), &[(Account::JitCode, size(&code))]),
+    let parts = [
+        (Account::AllocatorMetadata, counts.headers),
+        (Account::HeapInUse, in_use),
+        (Account::AllocatorFree, free),
     ];
-    Ok(Books { runtime, claims })
-}
-
-impl Sorts {
-    /// Adds a chunk to its sort: one is code where any part of it may be run.
-    fn add(&mut self, chunk: &Chunk, areas: &[Area]) {
-        let first = areas.partition_point(|area| area.end <= chunk.start);
-        let mut inside = areas[first..].iter().take_while(|area| area.start < chunk.end);
-        match chunk.age {
-            _ if inside.any(|area| area.is_executable) => {
-                self.code.push((chunk.start, chunk.end));
-            }
-            Age::Old => self.old.add(chunk),
-            Age::Young => self.young.add(chunk),
-            Age::Evacuated => self.evacuated.add(chunk),
-        }
-    }
-}
-
-impl Sort {
-    fn add(&mut self, chunk: &Chunk) {
-        self.ranges.push((chunk.start, chunk.end));
-        self.header = self.header.saturating_add(chunk.header);
-        self.allocated = self.allocated.saturating_add(chunk.allocated);
-    }
-
-    /// What is neither header nor allocated.
-    fn free(&self) -> u64 {
-        size(&self.ranges).saturating_sub(self.header).saturating_sub(self.allocated)
-    }
-
-    /// What was allocated is on the account, the rest is free.
-    fn claim(self, account: Account) -> Claim {
-        let parts = [
-            (Account::AllocatorMetadata, self.header),
-            (account, self.allocated),
-            (Account::AllocatorFree, self.free()),
-        ];
-        claim(self.ranges, &parts)
-    }
+    let code = merged(chunks.code);
+    let claims =
+        vec![claim(chunks.data, &parts), claim(code.clone(), &[(Account::JitCode, size(&code))])];
+    Books { runtime, claims }
 }
 
 fn claim(ranges: Vec<(u64, u64)>, parts: &[(Account, u64)]) -> Claim {

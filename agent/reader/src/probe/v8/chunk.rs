@@ -1,7 +1,10 @@
-//! Chunks, found by their headers: each points to itself.
+//! Chunks, known by their headers: each points to itself.
 
-use memgap_ledger::{Fact, Missing};
+use std::collections::BTreeSet;
 
+use memgap_ledger::{Fact, Missing, MissingKind};
+
+use super::shape::Shape;
 use crate::memory::{Area, Space, u64_at};
 use crate::source::pagemap::Ranges;
 
@@ -9,120 +12,95 @@ use crate::source::pagemap::Ranges;
 pub(super) const ALIGNED: u64 = 256 << 10;
 /// The largest chunk: an array buffer is no part of the heap.
 const LARGEST: u64 = 4 << 30;
-/// What of a chunk stands before its objects is less than this.
-const LARGEST_HEADER: u64 = 32 << 10;
 /// Words of a header that are read.
 const WORDS: usize = 12;
-
-/// Where the words of a header stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shape {
-    pub versions: &'static str,
-    pub flags: usize,
-    /// The word that leads to the others, where they stand apart from the chunk
-    /// (`MemoryChunkMetadata`).
-    pub metadata: Option<usize>,
-    pub own: usize,
-    pub size: usize,
-    pub heap: usize,
-    pub area_start: usize,
-    pub area_end: usize,
-    pub allocated: usize,
-    pub owner: usize,
-}
-
-pub(super) const SHAPES: [Shape; 3] = [
-    Shape {
-        versions: "10.2 to 11.3 (node 18 to 20)",
-        flags: 1,
-        metadata: None,
-        own: 10,
-        size: 0,
-        heap: 2,
-        area_start: 3,
-        area_end: 4,
-        allocated: 5,
-        owner: 8,
-    },
-    Shape {
-        versions: "12.4 (node 22)",
-        flags: 0,
-        metadata: None,
-        own: 1,
-        size: 2,
-        heap: 3,
-        area_start: 4,
-        area_end: 5,
-        allocated: 6,
-        owner: 9,
-    },
-    Shape {
-        versions: "13.6 to 14.1 (node 24 to 25)",
-        flags: 0,
-        metadata: Some(1),
-        own: 1,
-        size: 2,
-        heap: 8,
-        area_start: 9,
-        area_end: 7,
-        allocated: 3,
-        owner: 10,
-    },
-];
+/// Of so many places one is looked at: its page is one of 64, and in some versions so
+/// is the one that it leads to.
+const STEP: usize = 8;
+/// Places that are looked at by a sample, about.
+const AT_MOST: usize = 1024;
+/// What the C library aligns begins at its multiples: the heaps of threads. So does one
+/// chunk of 32. And a large place may be a stack, and costs little to look at.
+const SUSPECT: u64 = 8 << 20;
+const LARGE: u64 = 4 << 20;
+/// Heaps in one process: the program's and one for each of its workers.
+const MAX_HEAPS: usize = 256;
 
 /// A chunk of the heap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Chunk {
-    pub start: u64,
     pub end: u64,
-    /// Bytes before its objects, or behind them.
-    pub header: u64,
-    /// Bytes of objects, living or not, since it was swept.
-    pub allocated: u64,
-    pub age: Age,
+    pub heap: u64,
 }
 
-/// Which part of the heap a chunk is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Age {
-    /// Old, large or compiled code: what is allocated is counted.
-    Old,
-    /// New objects come here: how many, the header does not tell.
-    Young,
-    /// Where new objects were before the last collection.
-    Evacuated,
+/// The chunks of a process.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Chunks {
+    /// Where they are, but for those of code.
+    pub data: Ranges,
+    /// Where those of compiled code are.
+    pub code: Ranges,
+    /// The heaps that they are of.
+    pub heaps: BTreeSet<u64>,
+    /// Whose headers were read.
+    pub read: usize,
 }
 
-const FROM_PAGE: u64 = 1 << 3;
-const TO_PAGE: u64 = 1 << 4;
-
-/// The shape that the chunks of a process have.
-pub(super) fn shape(space: &Space<'_>) -> Fact<Shape> {
-    let areas = space.areas()?;
-    let mut best: Option<(usize, Shape)> = None;
-    for shape in SHAPES {
-        let found = all(shape, &areas, space)?.len();
-        if found > best.map_or(0, |(most, _)| most) {
-            best = Some((found, shape));
+impl Chunks {
+    fn add(&mut self, (start, end): (u64, u64), heap: Option<u64>, areas: &[Area]) -> Fact<()> {
+        self.heaps.extend(heap);
+        self.read += usize::from(heap.is_some());
+        if self.heaps.len() > MAX_HEAPS {
+            let why = format!("more than {MAX_HEAPS} heaps of V8 in a process");
+            return Err(Missing::new(MissingKind::Refused, why));
         }
+        // A chunk is code where any part of it may be run: what can not stands before.
+        let first = areas.partition_point(|area| area.end <= start);
+        let slot = end.max(start.saturating_add(ALIGNED));
+        let inside = areas[first..].iter().take_while(|area| area.start < slot);
+        let code = inside.filter(|area| area.is_executable).map(|area| area.end);
+        if let Some(end) = code.max() {
+            self.code.push((start, end));
+        } else {
+            self.data.push((start, end));
+        }
+        Ok(())
     }
-    best.map(|(_, shape)| shape).ok_or_else(|| {
-        let last = SHAPES.map(|shape| shape.versions).join(", ");
-        Missing::absent(format!("V8 shows no chunk as of {last}: it just starts, or is another"))
-    })
 }
 
-/// Every chunk with a header in memory, in order.
-pub(super) fn all(shape: Shape, areas: &[Area], space: &Space<'_>) -> Fact<Vec<Chunk>> {
-    let mut chunks = Vec::new();
+/// Where chunks may begin: V8 maps them one by one.
+pub(super) fn places(areas: &[Area]) -> impl Iterator<Item = &Area> {
+    areas.iter().filter(|area| is_data(area) && area.start.is_multiple_of(ALIGNED))
+}
+
+/// The chunks of a process, by the headers of some: what stands between two of them in
+/// such a place is taken for one too.
+pub(super) fn sample(shape: Shape, areas: &[Area], space: &Space<'_>) -> Fact<Chunks> {
+    let mut chunks = Chunks::default();
+    let step = STEP.max(places(areas).count() / AT_MOST);
+    for (index, area) in places(areas).enumerate() {
+        let mut heap = None;
+        let is_large = area.end - area.start > LARGE;
+        if index % step == 0 || is_large || area.start.is_multiple_of(SUSPECT) {
+            let Some(chunk) = chunk(area.start, shape, space)? else { continue };
+            heap = Some(chunk.heap);
+        }
+        chunks.add((area.start, area.end), heap, areas)?;
+    }
+    Ok(chunks)
+}
+
+/// Every chunk with a header in memory.
+pub(super) fn all(shape: Shape, areas: &[Area], space: &Space<'_>) -> Fact<Chunks> {
+    let mut chunks = Chunks::default();
     let mut behind = 0;
-    for area in areas.iter().filter(|area| area.is_writable && area.is_anonymous) {
+    for area in areas.iter().filter(|area| is_data(area)) {
         for (from, to) in parts(area, space)? {
             let mut at = from.next_multiple_of(ALIGNED).max(behind);
             while at < to {
                 if let Some(chunk) = chunk(at, shape, space)? {
                     behind = chunk.end.next_multiple_of(ALIGNED);
-                    chunks.push(chunk);
+                    chunks.add((at, chunk.end), Some(chunk.heap), areas)?;
                     at = behind;
                 } else {
                     at += ALIGNED;
@@ -143,10 +121,14 @@ fn parts(area: &Area, space: &Space<'_>) -> Fact<Ranges> {
     space.resident(area.start, area.end)
 }
 
-fn chunk(at: u64, shape: Shape, space: &Space<'_>) -> Fact<Option<Chunk>> {
+fn is_data(area: &Area) -> bool {
+    area.is_writable && area.is_anonymous
+}
+
+/// The chunk that begins there, if one does.
+pub(super) fn chunk(at: u64, shape: Shape, space: &Space<'_>) -> Fact<Option<Chunk>> {
     let Some(header) = words(at, space)? else { return Ok(None) };
     let word = |bytes: &[u8], index: usize| u64_at(bytes, index * 8).unwrap_or_default();
-    let flags = word(&header, shape.flags);
     let books = match shape.metadata {
         None => header,
         Some(index) => {
@@ -160,22 +142,11 @@ fn chunk(at: u64, shape: Shape, space: &Space<'_>) -> Fact<Option<Chunk>> {
         }
     };
     let of = |index| word(&books, index);
-    let (size, start, end) = (of(shape.size), of(shape.area_start), of(shape.area_end));
-    let is_owned = [shape.heap, shape.owner].iter().all(|i| of(*i) != 0 && of(*i) % 8 == 0);
+    let (size, heap) = (of(shape.size), of(shape.heap));
+    let is_owned = [heap, of(shape.owner)].iter().all(|word| *word != 0 && word % 8 == 0);
     let is_sized = size % 4096 == 0 && (4096..=LARGEST).contains(&size);
-    let bounds = at..at.saturating_add(size.min(LARGEST));
-    let is_inside = bounds.contains(&start) && start <= end && end <= bounds.end;
-    if of(shape.own) != at || !is_owned || !is_sized || !is_inside || start - at > LARGEST_HEADER {
-        return Ok(None);
-    }
-    let room = end - start;
-    let age = match flags & (FROM_PAGE | TO_PAGE) {
-        TO_PAGE => Age::Young,
-        FROM_PAGE => Age::Evacuated,
-        _ => Age::Old,
-    };
-    let allocated = if age == Age::Old { of(shape.allocated).min(room) } else { room };
-    Ok(Some(Chunk { start: at, end: bounds.end, header: size - room, allocated, age }))
+    let end = at.checked_add(size).filter(|_| of(shape.own) == at && is_owned && is_sized);
+    Ok(end.map(|end| Chunk { end, heap }))
 }
 
 /// The words at an address; none where they are not in memory.
