@@ -1,5 +1,6 @@
-"""A Python heap of known size: filled, then nine of ten objects dropped. It tells
-what CPython says of itself, in the protocol of target.h. Built-in modules only."""
+"""A Python heap of known size: filled, then whole stretches of objects dropped, then
+nine of ten of the others. It tells what CPython says of itself, in the protocol of
+target.h. Built-in modules only."""
 
 import os
 import sys
@@ -53,6 +54,8 @@ def tell():
 
 
 kept = [{"a": i, "b": str(i) * 3, "c": (i, i + 1.0)} for i in range(200_000)]
+tell()
+kept = [one for i, one in enumerate(kept) if i // 997 % 5 == 0 or i // 3001 % 7 == 0]
 tell()
 kept = [one for i, one in enumerate(kept) if i % 10 == 0]
 tell()

@@ -5,7 +5,7 @@
 use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::table::{Arena, Sizes};
-use crate::memory::{Space, u32_at, u64_at};
+use crate::memory::{PAGE, Space, u32_at, u64_at};
 use crate::source::pagemap::Ranges;
 
 /// Bytes of `struct pool_header`.
@@ -22,11 +22,11 @@ const SIZE_CLASSES: u32 = 32;
 /// Readings of a header that the program changes meanwhile.
 const TRIES: usize = 4;
 
-/// A sample has at most one pool in a hundred, and what every interpreter's own
-/// pages allow: then it reads at most 1 % of what is resident.
-const SHARE: u64 = 100;
+/// A sample touches one page in so many of those of the pools, and a few that every
+/// interpreter's own pages allow: with the table, at most 1 % of what is resident is read.
+const SHARE: u64 = 128;
 const AT_LEAST: u64 = 16;
-const AT_MOST: u64 = 128;
+const AT_MOST: u64 = 512;
 
 /// A pool, by its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,28 +87,41 @@ pub(super) fn all(arenas: &[Arena], sizes: Sizes, space: &Space<'_>) -> Fact<Poo
     Ok(pools)
 }
 
-/// Reads the headers of a few pools: the same ones as long as no arena comes or goes.
+/// Reads the headers of a few pools: the same ones as long as no arena comes or goes. One
+/// is of each stretch of the same length, at a place that no pattern of the program's has.
 pub(super) fn sample(arenas: &[Arena], sizes: Sizes, space: &Space<'_>) -> Sample {
     let carved = |arena: &Arena| (arena.carved - arena.pools) / sizes.pool;
     let used = arenas.iter().fold(0, |sum, arena| sum + arena.used);
-    let wanted = (AT_LEAST + used / SHARE).min(AT_MOST);
+    let pages = used * (sizes.pool / PAGE as u64);
+    let wanted = (AT_LEAST + pages / SHARE).min(AT_MOST);
     let step = arenas.iter().map(carved).sum::<u64>().div_ceil(wanted).max(1);
     let mut sample = Sample::default();
-    let mut next = step / 2;
+    let (mut first, mut stretch) = (0, 0);
     for arena in arenas {
-        while next < carved(arena) {
+        let behind = first + carved(arena);
+        loop {
+            let index = stretch * step + scattered(stretch) % step;
+            if index >= behind {
+                break;
+            }
+            stretch += 1;
             // One that is swapped out, or that changes all the time, is left out.
-            if let Ok(pool) = pool(arena.pools + next * sizes.pool, sizes, space)
+            if let Ok(pool) = pool(arena.pools + (index - first) * sizes.pool, sizes, space)
                 && pool.blocks > 0
             {
                 sample.pools += 1;
                 sample.blocks += pool.blocks;
             }
-            next += step;
         }
-        next -= carved(arena);
+        first = behind;
     }
     sample
+}
+
+/// A number that is always the same for a stretch, and tells nothing of it.
+fn scattered(stretch: u64) -> u64 {
+    // 2^64 by the golden ratio (Knuth, The Art of Computer Programming, 6.4).
+    stretch.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
 }
 
 fn pool(at: u64, sizes: Sizes, space: &Space<'_>) -> Fact<Pool> {
