@@ -68,6 +68,9 @@ fn in_use_is_what_every_library_says() -> Result<()> {
                 Some((low, high)) => {
                     assert!(["fragmented", "threads", "many"].contains(&steps), "{what}");
                     assert!((low..=high).contains(&said.0), "{what}: {low} {high} {said:?}");
+                    let (told, all) = (runtime.in_use.context("none")?, said.0 + said.1);
+                    println!("{what}: {told} of {all} in use by a sample, {}", said.0);
+                    assert!(told.abs_diff(said.0) <= all / 10, "{what}: {told} {said:?}");
                 }
             }
             assert_explained(&made, &what);

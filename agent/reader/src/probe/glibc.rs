@@ -10,6 +10,7 @@ mod file;
 mod free;
 mod locate;
 mod mapped;
+mod sample;
 mod tcache;
 #[cfg(test)]
 mod tests;

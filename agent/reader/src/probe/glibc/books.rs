@@ -211,7 +211,10 @@ fn evidence(read: &Read, tries: usize, located: usize, detail: Detail) -> Vec<St
         });
     }
     if let Some(lack) = &free.lack {
-        lines.push(format!("in use is at most what is told, for {lack}"));
+        lines.push(match free.sampled {
+            0 => format!("in use is at most what is told, for {lack}"),
+            pages => format!("what is free beyond that is judged by {pages} pages, for {lack}"),
+        });
     }
     if tries > 1 {
         lines.push(format!("the program changed them in each of {tries} readings"));

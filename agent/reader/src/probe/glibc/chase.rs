@@ -7,13 +7,16 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 use super::arena::{Arena, BINS, FAST_BINS, FLAGS};
 use super::{ALIGN, broken, is_chunk};
 use crate::memory::{Space, u64_at};
+use crate::source::pagemap::Ranges;
 
 /// What is read at once of the target's pages; no page is smaller.
 pub(super) const BLOCK: u64 = 4096;
 /// `MINSIZE`: the smallest chunk.
-const SMALLEST: u64 = 32;
+pub(super) const SMALLEST: u64 = 32;
 /// Bins 2 to 63 hold chunks of one size each, 16 bytes apart.
 const SMALL_BINS: usize = 64;
+/// Chunks of a page and more that are told by address.
+const MAX_WIDE: usize = 1 << 16;
 
 /// How far lists are followed.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +38,8 @@ pub(super) struct Chase {
     pub whole: Vec<bool>,
     /// Chunks that were met.
     pub chunks: usize,
+    /// Of these, the ones of a page and more by address, as they were met.
+    pub wide: Ranges,
     /// Why not all lists were followed to their ends: refused, where that is for the
     /// budget; else because a rule of theirs does not hold.
     pub lack: Option<Missing>,
@@ -70,7 +75,7 @@ fn run(
     space: &Space<'_>,
 ) -> Chase {
     let blocks = Blocks { space, blocks: HashMap::new(), left: budget.blocks };
-    let mut lists = Lists { blocks, free: 0, chunks: 0, most: budget.chunks };
+    let mut lists = Lists { blocks, free: 0, chunks: 0, most: budget.chunks, wide: Ranges::new() };
     let (mut free, mut whole) = (vec![0u64; arenas.len()], vec![true; arenas.len()]);
     let mut large = vec![0u64; arenas.len()];
     let mut lack: Option<Missing> = None;
@@ -98,7 +103,7 @@ fn run(
             }
         }
     }
-    Chase { free, large, whole, chunks: lists.chunks, lack }
+    Chase { free, large, whole, chunks: lists.chunks, wide: lists.wide, lack }
 }
 
 fn is_empty(arena: &Arena, list: List) -> bool {
@@ -116,6 +121,7 @@ struct Lists<'s, 'm> {
     free: u64,
     chunks: usize,
     most: usize,
+    wide: Ranges,
 }
 
 impl Lists<'_, '_> {
@@ -188,6 +194,9 @@ impl Lists<'_, '_> {
             return Err(broken("a free chunk is larger than its arena"));
         }
         self.chunks += 1;
+        if size >= BLOCK && self.wide.len() < MAX_WIDE {
+            self.wide.push((at, end));
+        }
         self.free = self.free.saturating_add(size);
         if self.free > arena.system_mem {
             return Err(broken("more is free than the arena holds"));

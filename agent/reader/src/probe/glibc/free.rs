@@ -3,15 +3,19 @@
 use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::arena::Arena;
-use super::chase::{self, BLOCK, Budget};
-use super::walk;
+use super::chase::{self, BLOCK, Budget, Chase};
+use super::{sample, walk};
 use crate::memory::Space;
 use crate::source::pagemap::Ranges;
 
-/// Chunks that are followed on every collection, and pages that are looked at for
-/// it in any program: 256 KiB. In a large one it is one page of a hundred.
+/// Chunks that are followed on every collection, and pages that are looked at in any
+/// program: 256 KiB. In a large one it is one page of a hundred.
 const CHUNKS: usize = 20_000;
 const BLOCKS: usize = 64;
+/// Of these, so many are kept for a sample, should the lists be longer: half of them in
+/// a large program.
+const SAMPLED: usize = 24;
+const MOST_SAMPLED: usize = 256;
 const MOST_BLOCKS: usize = 3000;
 const SHARE: u64 = 100;
 /// Of an arena and of its heap, and where its top begins.
@@ -30,6 +34,8 @@ pub(super) struct Free {
     pub chunks: usize,
     /// Threads that keep chunks for themselves.
     pub caches: usize,
+    /// Pages that were judged for those that were not looked at.
+    pub sampled: usize,
     /// Why not everything was looked at.
     pub lack: Option<Missing>,
 }
@@ -57,6 +63,33 @@ impl Free {
         self.arenas.iter().map(of).fold(0, u64::saturating_add)
     }
 
+    /// Judges what the lists did not tell by `blocks` of those arenas.
+    fn guess(
+        &mut self,
+        arenas: &[Arena],
+        pages: &[Ranges],
+        known: &[(u64, u64)],
+        blocks: usize,
+        space: &Space<'_>,
+    ) {
+        let open = |free: &FreeIn| free.unknown > 0;
+        let sizes = self.arenas.iter().zip(pages).map(|(f, p)| if open(f) { size(p) } else { 0 });
+        let all = sizes.fold(0, u64::saturating_add);
+        for ((free, arena), pages) in self.arenas.iter_mut().zip(arenas).zip(pages) {
+            if !open(free) {
+                continue;
+            }
+            let share = scale(blocks as u64, size(pages), all);
+            let told = sample::measure(arena, known, pages, share, space);
+            let there = rest(arena).min(size(pages));
+            let likely = told.free_of(there);
+            free.guessed = likely.saturating_sub(free.free);
+            free.free = free.free.saturating_add(free.guessed);
+            free.unknown = free.unknown.saturating_sub(free.guessed);
+            self.sampled += told.pages;
+        }
+    }
+
     /// What was told when the arenas were as they are now, some time ago.
     pub fn of_then(&self) -> Self {
         let mut then = self.clone();
@@ -72,46 +105,61 @@ impl Free {
     }
 }
 
-/// By the lists of free chunks, as far as a collection may follow them.
+/// By the lists of free chunks, as far as a collection may follow them, and beyond that
+/// by a sample of pages.
 pub(super) fn by_lists(arenas: &[Arena], space: &Space<'_>) -> Free {
     // The arenas' own pages count too.
     let own = arenas.len() * PAGES_OF_ARENA;
-    let mut budget = Budget { chunks: CHUNKS, blocks: BLOCKS.saturating_sub(own) };
-    let mut chase = chase::follow(arenas, budget, space);
-    if chase.lack.as_ref().is_some_and(|lack| lack.kind == MissingKind::Refused) {
-        let share = resident(arenas, space).unwrap_or_default() / BLOCK / SHARE;
-        let share = usize::try_from(share).unwrap_or_default().min(MOST_BLOCKS);
-        if share > BLOCKS {
-            budget.blocks = share.saturating_sub(own);
-            chase = chase::follow(arenas, budget, space);
+    let budget = |blocks: usize| {
+        let blocks = (blocks - sampled(blocks)).saturating_sub(own);
+        Budget { chunks: CHUNKS, blocks }
+    };
+    let is_short =
+        |chase: &Chase| chase.lack.as_ref().is_some_and(|lack| lack.kind == MissingKind::Refused);
+    let (mut chase, mut blocks) = (chase::follow(arenas, budget(BLOCKS), space), BLOCKS);
+    let mut pages = vec![Ranges::new(); arenas.len()];
+    if is_short(&chase) {
+        pages = arenas.iter().map(|a| resident(a, space).unwrap_or_default()).collect();
+        let share = pages.iter().map(|p| size(p)).fold(0, u64::saturating_add) / BLOCK / SHARE;
+        blocks = usize::try_from(share).unwrap_or_default().clamp(BLOCKS, MOST_BLOCKS);
+        if blocks > BLOCKS {
+            chase = chase::follow(arenas, budget(blocks), space);
         }
     }
-    let of = |((arena, (free, large)), whole): ((&Arena, (&u64, &u64)), &bool)| {
-        let unknown = if *whole { 0 } else { rest(arena).saturating_sub(*free) };
-        FreeIn { free: *free, large: *large, unknown, ..FreeIn::default() }
-    };
-    let sums = chase.free.iter().zip(&chase.large);
-    Free {
-        arenas: arenas.iter().zip(sums).zip(&chase.whole).map(of).collect(),
-        chunks: chase.chunks,
-        caches: 0,
-        lack: chase.lack,
+    let mut free =
+        Free { arenas: Vec::new(), chunks: chase.chunks, caches: 0, sampled: 0, lack: None };
+    for (at, arena) in arenas.iter().enumerate() {
+        let listed = FreeIn { free: chase.free[at], large: chase.large[at], ..FreeIn::default() };
+        free.arenas.push(listed);
+        if !chase.whole[at] {
+            free.arenas[at].unknown = rest(arena).saturating_sub(chase.free[at]);
+        }
     }
+    if is_short(&chase) {
+        chase.wide.sort_unstable();
+        free.guess(arenas, &pages, &chase.wide, sampled(blocks), space);
+    }
+    free.lack = chase.lack;
+    free
+}
+
+/// Of so many blocks, those for a sample.
+fn sampled(blocks: usize) -> usize {
+    if blocks > BLOCKS { (blocks / 2).min(MOST_SAMPLED) } else { SAMPLED }
 }
 
 /// By every chunk of the arenas; by the lists, where those do not follow on one
 /// another. `fill` is how many chunks of a size a thread may keep.
 pub(super) fn by_chunks(arenas: &[Arena], fill: u16, space: &Space<'_>) -> Free {
     let fast = chase::follow_fast(arenas, DEEP, space);
-    let mut free = Free { arenas: Vec::new(), chunks: 0, caches: 0, lack: fast.lack };
+    let mut free = Free { arenas: Vec::new(), chunks: 0, caches: 0, sampled: 0, lack: fast.lack };
     for (arena, fast) in arenas.iter().zip(&fast.free) {
         let walked = walk::arena(arena, fill, space);
         free.chunks += walked.chunks;
         free.caches += walked.caches;
         // Of a part that the program changed each time, as much is free as elsewhere.
         let there = rest(arena).saturating_sub(walked.rest);
-        let likely = u128::from(walked.free) * u128::from(walked.rest) / u128::from(there.max(1));
-        let likely = u64::try_from(likely).unwrap_or(u64::MAX).min(walked.rest);
+        let likely = scale(walked.free, walked.rest, there).min(walked.rest);
         let mut found = FreeIn {
             free: walked.free.saturating_add(likely).saturating_add(*fast),
             cached: walked.cached,
@@ -172,11 +220,21 @@ fn rest(arena: &Arena) -> u64 {
     arena.system_mem.saturating_sub(arena.top_size()).saturating_sub(arena.metadata())
 }
 
-/// Bytes of the arenas that are resident.
-fn resident(arenas: &[Arena], space: &Space<'_>) -> Fact<u64> {
-    let mut heaps = arenas.iter().flat_map(|arena| &arena.heaps);
-    heaps.try_fold(0u64, |sum, (start, end)| {
-        let ranges = space.resident(*start, *end)?;
-        Ok(ranges.iter().fold(sum, |sum, (from, to)| sum.saturating_add(to - from)))
-    })
+/// What of an arena is resident.
+fn resident(arena: &Arena, space: &Space<'_>) -> Fact<Ranges> {
+    let mut all = Ranges::new();
+    for (start, end) in &arena.heaps {
+        all.extend(space.resident(*start, *end)?);
+    }
+    Ok(all)
+}
+
+fn size(ranges: &[(u64, u64)]) -> u64 {
+    ranges.iter().fold(0, |sum, (start, end)| sum.saturating_add(end - start))
+}
+
+/// `amount * part / whole`, 0 of nothing.
+pub(super) fn scale(amount: u64, part: u64, whole: u64) -> u64 {
+    let scaled = u128::from(amount) * u128::from(part) / u128::from(whole.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
 }
