@@ -90,35 +90,40 @@ pub fn accounts(style: &Style) -> String {
     sections.join("\n")
 }
 
-/// The probes, what each found in a process, and how much of the memory of all that
-/// were asked for is explained.
+/// The probes; of processes that were asked for, what each found in them, and how much
+/// of their memory is explained.
 pub fn probes(
     probes: &[(&str, &str)],
     found: &[ProcessLedger],
     coverage: Option<&Coverage>,
     style: &Style,
 ) -> String {
-    let mut text = String::new();
-    for (name, about) in probes {
-        let name = style.paint(Ink::Strong, &pad(name, 11));
-        text += &format!("{name} {}\n", style.wrap(about, 12, 12));
+    let mut sections: Vec<String> = found.iter().map(|process| books_of(process, style)).collect();
+    match coverage {
+        None => sections.push(probes.iter().map(|probe| known(probe, style)).collect()),
+        Some(coverage) => sections.push(super::coverage::summary(coverage, style)),
     }
-    for process in found {
-        let title = format!("{} {}", process.pid, process.name);
-        text += &format!("\n{}\n", style.paint(Ink::Strong, &style.fit(&title, style.width)));
-        for runtime in &process.runtimes {
-            text += &format!("  {}\n", style.wrap(&runtime_line(runtime), 2, 4));
-            text += &format!("    {}\n", style.wrap(&style.safe(&runtime.file), 4, 6));
-            for evidence in &runtime.evidence {
-                text += &style.paint(Ink::Faint, &format!("    {}\n", style.wrap(evidence, 4, 6)));
-            }
-        }
-        for lack in process.absent.iter().filter(|a| a.what == "runtime") {
-            text += &format!("  {}\n", style.wrap(&format!("not read: {}", lack.missing), 2, 4));
+    sections.join("\n")
+}
+
+fn known((name, about): &(&str, &str), style: &Style) -> String {
+    let name = style.paint(Ink::Strong, &pad(name, 11));
+    format!("{name} {}\n", style.wrap(about, 12, 12))
+}
+
+/// What was read in a process, and by which rules.
+fn books_of(process: &ProcessLedger, style: &Style) -> String {
+    let title = format!("{} {}", process.pid, process.name);
+    let mut text = format!("{}\n", style.paint(Ink::Strong, &style.fit(&title, style.width)));
+    for runtime in &process.runtimes {
+        text += &format!("  {}\n", style.wrap(&runtime_line(runtime), 2, 4));
+        text += &format!("    {}\n", style.wrap(&style.safe(&runtime.file), 4, 6));
+        for evidence in &runtime.evidence {
+            text += &style.paint(Ink::Faint, &format!("    {}\n", style.wrap(evidence, 4, 6)));
         }
     }
-    if let Some(coverage) = coverage {
-        text += &format!("\n{}", super::coverage::summary(coverage, style));
+    for lack in process.absent.iter().filter(|a| a.what == "runtime") {
+        text += &format!("  {}\n", style.wrap(&format!("not read: {}", lack.missing), 2, 4));
     }
     text
 }
