@@ -87,10 +87,15 @@ impl Read {
         self.arenas.iter().fold(0, |sum, arena| sum.saturating_add(arena.system_mem))
     }
 
+    /// Bytes of the chunks at the ends of arenas.
+    fn tops(&self) -> u64 {
+        self.arenas.iter().map(Arena::top_size).fold(0, u64::saturating_add)
+    }
+
     /// Bytes that are free, the chunks at the ends of arenas too.
     fn free(&self) -> u64 {
-        let tops = self.arenas.iter().map(Arena::top_size).fold(0, u64::saturating_add);
-        self.free.sum(|arena| arena.free.saturating_add(arena.cached)).saturating_add(tops)
+        let listed = self.free.sum(|arena| arena.free.saturating_add(arena.cached));
+        listed.saturating_add(self.tops())
     }
 
     fn in_use(&self) -> u64 {
@@ -199,6 +204,13 @@ fn evidence(read: &Read, tries: usize, located: usize, detail: Detail) -> Vec<St
             free.sum(|arena| arena.cached)
         ),
     });
+    if detail == Detail::Pages {
+        let (tops, whole) = (read.tops(), free.sum(|arena| free::size(&arena.whole)));
+        let parts = read.free().saturating_sub(tops).saturating_sub(whole);
+        lines.push(format!(
+            "free bytes: {tops} at the ends of arenas, {whole} in whole pages, {parts} in parts of pages"
+        ));
+    }
     let count = read.parameters.mappings;
     if count > 0 {
         lines.push(match detail {

@@ -5,7 +5,7 @@ use memgap_ledger::claim::{Claim, Extent, Priority};
 
 use super::arena::Arena;
 use super::books::Read;
-use super::free::FreeIn;
+use super::free::{FreeIn, size};
 use crate::source::pagemap::Ranges;
 
 /// Each arena by address: what is in use, whole free pages where they are known,
@@ -66,10 +66,6 @@ fn without(ranges: &[(u64, u64)], others: &[(u64, u64)]) -> Ranges {
         }
     }
     left
-}
-
-fn size(ranges: &[(u64, u64)]) -> u64 {
-    ranges.iter().fold(0, |sum, (start, end)| sum.saturating_add(end.saturating_sub(*start)))
 }
 
 fn claim(extent: Extent, parts: &[(Account, u64)]) -> Claim {

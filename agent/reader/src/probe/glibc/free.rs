@@ -229,7 +229,7 @@ fn resident(arena: &Arena, space: &Space<'_>) -> Fact<Ranges> {
     Ok(all)
 }
 
-fn size(ranges: &[(u64, u64)]) -> u64 {
+pub(super) fn size(ranges: &[(u64, u64)]) -> u64 {
     ranges.iter().fold(0, |sum, (start, end)| sum.saturating_add(end - start))
 }
 
