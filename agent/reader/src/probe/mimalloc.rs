@@ -1,23 +1,34 @@
-//! mimalloc: its books differ from one version to the next, and none is read yet. It
-//! is known by name, so that its memory is not taken for somebody else's.
+//! mimalloc 2: its heap is made of segments that begin at multiples of 32 MiB, each with
+//! a table of what its slices of 64 KiB are (include/mimalloc/types.h).
+
+mod books;
+mod segment;
+mod shape;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::sync::Arc;
 
 use memgap_ledger::{Fact, Missing, MissingKind};
 
-use super::{Image, Layout, Probe};
+use super::{Books, Detail, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
-use crate::memory::Space;
+use crate::memory::{Space, WINDOW, u64_at};
 use crate::text;
+use segment::Segment;
+use shape::{SHAPES, Shape};
 
 /// The probe.
 #[derive(Debug)]
 pub(super) struct Mimalloc;
 
-const NAME: &[u8] = b"libmimalloc";
+const FILE: &[u8] = b"libmimalloc";
+const EM_X86_64: u16 = 62;
 /// Characters of a version that are shown.
 const SHOWN: usize = 16;
+/// Places where a segment is looked for.
+const PLACES: usize = 256;
 
 impl Probe for Mimalloc {
     fn name(&self) -> &'static str {
@@ -25,24 +36,84 @@ impl Probe for Mimalloc {
     }
 
     fn about(&self) -> &'static str {
-        "mimalloc, as a library: named, and not read"
+        "mimalloc 2.0.9 to 2.2.4, as a library; others, and secure ones, are named"
     }
 
     fn detect(&self, _: &Elf, name: &[u8], _: &File) -> bool {
-        file_name(name).starts_with(NAME)
+        name.rsplit(|b| *b == b'/').next().unwrap_or_default().starts_with(FILE)
     }
 
-    fn resolve(&self, image: &Image<'_>, _: &Space<'_>) -> Fact<Arc<dyn Layout>> {
-        let why = match version(&image.mapped.path) {
-            Some(version) => format!("the books of version {version} are not read from outside"),
-            None => "its books are not read from outside".to_owned(),
+    fn resolve(&self, image: &Image<'_>, space: &Space<'_>) -> Fact<Arc<dyn Layout>> {
+        let named = match version(&image.mapped.path) {
+            Some(version) => format!("version {version}"),
+            None => "its version".to_owned(),
         };
-        Err(Missing::new(MissingKind::Absent, why))
+        if image.elf.machine != EM_X86_64 {
+            return Err(Missing::absent(format!("{named} is known on x86-64 alone")));
+        }
+        let found = find(image, space)?.ok_or_else(|| {
+            let known = SHAPES.map(|shape| shape.versions).join(", ");
+            let why = format!(
+                "the books of {named} are not read: no segment as of {known} has the cookie of its main heap"
+            );
+            Missing::new(MissingKind::Absent, why)
+        })?;
+        Ok(Arc::new(found))
     }
 }
 
-fn file_name(path: &[u8]) -> &[u8] {
-    path.rsplit(|b| *b == b'/').next().unwrap_or_default()
+/// Where a file keeps the secret of its segments, and how those are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Variables {
+    shape: Shape,
+    /// `_mi_heap_main.cookie`, before the bias.
+    cookie: u64,
+}
+
+impl Layout for Variables {
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
+        books::read(*self, mapped.bias, space, detail)
+    }
+}
+
+/// Finds a segment whose secret the variables of the file know too.
+fn find(image: &Image<'_>, space: &Space<'_>) -> Fact<Option<Variables>> {
+    let places = segment::places(&space.areas()?, space)?;
+    for shape in SHAPES {
+        for at in places.iter().take(PLACES) {
+            let Some(found) = Segment::begin(*at, shape, space)? else { continue };
+            if found.spans(space).is_err() {
+                continue;
+            }
+            if let Some(cookie) = place_of(found.secret, image, space)? {
+                return Ok(Some(Variables { shape, cookie }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Where the variables of a file hold a word, before the bias.
+fn place_of(word: u64, image: &Image<'_>, space: &Space<'_>) -> Fact<Option<u64>> {
+    let bias = image.mapped.bias;
+    let mut buf = vec![0; WINDOW];
+    for segment in image.elf.segments.iter().filter(|s| s.writable) {
+        let start = segment.address.wrapping_add(bias) & !7;
+        let end = start.saturating_add(segment.memory_size);
+        for (from, to) in space.resident(start, end)? {
+            let (mut at, to) = (from.max(start), to.min(end));
+            while at < to {
+                let len = usize::try_from(to - at).unwrap_or(WINDOW).min(WINDOW);
+                space.read(at, &mut buf[..len])?;
+                let found = (0..len).step_by(8).find(|i| u64_at(&buf[..len], *i) == Some(word));
+                if let Some(offset) = found {
+                    return Ok(Some((at + offset as u64).wrapping_sub(bias)));
+                }
+                at += len as u64;
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// `2.0` of `libmimalloc.so.2.0`.
@@ -50,21 +121,4 @@ fn version(path: &str) -> Option<String> {
     let (_, version) = path.rsplit_once(".so.")?;
     let is_version = version.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     is_version.then(|| text::printable(version.as_bytes(), SHOWN))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::version;
-
-    #[test]
-    fn the_files_name_tells_the_version() {
-        for (path, told) in [
-            ("/usr/lib/libmimalloc.so.2.0", Some("2.0")),
-            ("/opt/libmimalloc-secure.so.3", Some("3")),
-            ("/usr/lib/libmimalloc.so", None),
-            ("/usr/lib/libmimalloc.so.2.0 (deleted)", None),
-        ] {
-            assert_eq!(version(path).as_deref(), told, "{path}");
-        }
-    }
 }
