@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use crate::file::{Buf, Dir, missing};
 use crate::process::{Process, gone};
 use crate::published;
-use crate::source::maps;
 use crate::source::pagemap::{self, PageState, Ranges};
+use crate::source::{maps, statm};
 
 /// Bytes of the smallest page of a machine.
 pub const PAGE: usize = 4096;
@@ -47,6 +47,12 @@ pub trait Memory {
 
     /// What is mapped, in address order.
     fn areas(&self) -> Fact<Vec<Area>>;
+
+    /// Bytes of address space that are mapped.
+    fn mapped(&self) -> Fact<u64> {
+        let areas = self.areas()?;
+        Ok(areas.iter().fold(0, |sum, area| sum.saturating_add(area.end - area.start)))
+    }
 
     /// The file that the program publishes and maps by a name of that kind, of at most
     /// `limit` bytes. An image has none.
@@ -186,6 +192,13 @@ impl Memory for Live {
         Ok(mappings.iter().map(area).collect())
     }
 
+    fn mapped(&self) -> Fact<u64> {
+        let file = self.dir.file(statm::NAME)?;
+        let counters = statm::read_again(&file, rustix::param::page_size() as u64);
+        let path = self.dir.path().join(statm::NAME);
+        Ok(counters.map_err(|e| missing(&path, &e))?.vsz)
+    }
+
     fn published(&self, is_it: &dyn Fn(&[u8]) -> bool, limit: usize) -> Fact<Vec<u8>> {
         published::read(&self.dir, is_it, limit)
     }
@@ -298,6 +311,11 @@ impl<'m> Space<'m> {
     pub fn areas(&self) -> Fact<Vec<Area>> {
         self.spend(0)?;
         self.memory.areas()
+    }
+
+    /// Bytes of address space that are mapped.
+    pub fn mapped(&self) -> Fact<u64> {
+        self.memory.mapped()
     }
 
     /// Fills `into` from `address` on, within a window, and tells whether it is there

@@ -12,6 +12,7 @@ mod go;
 mod hotspot;
 mod image;
 mod jemalloc;
+mod layouts;
 mod mimalloc;
 mod musl;
 mod v8;

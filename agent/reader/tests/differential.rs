@@ -60,6 +60,7 @@ fn status_agrees() {
         assert_eq!(ours.and_then(|c| kilobytes(c.shmem?)), theirs.rssshmem);
         assert_eq!(ours.and_then(|c| kilobytes(c.swap?)), theirs.vmswap);
         assert!(ours.is_none_or(|c| c.threads == Some(theirs.threads)));
+        assert_eq!(status::parse_users(text), Ok([theirs.ruid, theirs.euid, theirs.suid]));
     }
 }
 

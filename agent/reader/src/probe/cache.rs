@@ -1,15 +1,17 @@
 //! What is known of the files on a machine, so that each is looked at once
 //! however many processes map it.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use memgap_ledger::{Fact, Missing};
+use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::beacon;
 use super::image::{self, FileId, Part, Stamp};
+use super::layouts::{Layouts, Owner, User};
 use super::{Books, Detail, Image, Layout, Mapped, PROBES, Probe};
 use crate::elf::Elf;
 use crate::file::Buf;
@@ -20,9 +22,6 @@ use crate::source::maps;
 /// Files that are remembered; beyond it those that no process of this round maps
 /// are looked at again each time.
 const MAX_FILES: usize = 16_384;
-/// Processes in which a runtime is looked for each time: one that has just started
-/// may not have its books yet. Later ones are asked more and more seldom.
-const MAX_TRIES: u32 = 16;
 
 /// The probes, and what they found out about files.
 #[derive(Debug, Default)]
@@ -62,14 +61,7 @@ struct Known {
 #[derive(Debug)]
 struct Candidate {
     probe: &'static dyn Probe,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Clone)]
-enum State {
-    Untried,
-    Found(Arc<dyn Layout>),
-    Failed { asked: u32, why: Missing },
+    layouts: Layouts,
 }
 
 /// A runtime in a process, whose books can be read again and again.
@@ -94,6 +86,18 @@ fn of(name: &str, path: &str, lack: &Missing) -> Missing {
     Missing::new(lack.kind, format!("{name} in {path}: {lack}"))
 }
 
+/// Reads books by a layout; those are refused that tell of more memory than there is.
+fn read(layout: &dyn Layout, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
+    let books = layout.read(mapped, space, detail)?;
+    let told = books.runtime.in_use.unwrap_or(0).saturating_add(books.runtime.free.unwrap_or(0));
+    let there = space.mapped()?;
+    if told > there {
+        let why = format!("they tell of {told} bytes, and the program has mapped {there}");
+        return Err(Missing::new(MissingKind::Malformed, why));
+    }
+    Ok(books)
+}
+
 impl Attached {
     /// The probe's name.
     pub fn probe(&self) -> &'static str {
@@ -102,9 +106,7 @@ impl Attached {
 
     /// Reads the books.
     pub fn read(&self, space: &Space<'_>, detail: Detail) -> Fact<Books> {
-        let mut books = self
-            .layout
-            .read(&self.mapped, space, detail)
+        let mut books = read(&*self.layout, &self.mapped, space, detail)
             .map_err(|lack| of(self.name, &self.mapped.path, &lack))?;
         self.name.clone_into(&mut books.runtime.name);
         self.mapped.path.clone_into(&mut books.runtime.file);
@@ -117,30 +119,20 @@ impl Probes {
     pub fn attach(&self, process: &Process, buf: &mut Buf) -> Fact<Vec<Result<Attached, Refused>>> {
         let mut text = Buf::default();
         let mappings = maps::read(process, &mut text)?;
-        let mut memory = None;
+        let look = Look { probes: self, process, memory: OnceCell::new(), owner: OnceCell::new() };
         let mut found = Vec::new();
         for part in image::parts(process, &mappings) {
             let Some(known) = self.known(process, part, buf) else { continue };
             for candidate in &known.candidates {
                 let Some(mapped) = Mapped::of(part.mapping, &known.elf) else { continue };
-                let mut resolve = || {
-                    self.lock().used.resolved += 1;
-                    let live = match &memory {
-                        Some(live) => live,
-                        None => memory.insert(Live::open(process)?),
-                    };
-                    let file = image::open(process, part, buf)?;
-                    let image = Image { file, elf: &known.elf, mapped: mapped.clone() };
-                    candidate.probe.resolve(&image, &Space::new(live, Bounds::RESOLVE))
-                };
                 let (probe, name) = (candidate.probe, candidate.probe.name());
-                let layout = candidate.layout(&mut resolve);
+                let layout = look.layout(candidate, part, &known.elf, &mapped, buf);
                 let layout = layout.or_else(|why| probe.unresolved(&why).ok_or(why));
                 found.push(match layout {
                     Ok(layout) => Ok(Attached {
                         name,
                         layout: Arc::clone(&layout).of_process().unwrap_or(layout),
-                        mapped: mapped.clone(),
+                        mapped,
                     }),
                     Err(why) => Err(Refused { probe: name, why: of(name, &mapped.path, &why) }),
                 });
@@ -177,8 +169,11 @@ impl Probes {
     /// Ends a round; files that no look met in the last `rounds` are forgotten.
     pub fn forget_unused(&self, rounds: u64) {
         let now = self.round.fetch_add(1, Ordering::Relaxed);
-        let is_used = |known: &Known| known.used.load(Ordering::Relaxed) + rounds >= now;
-        self.lock().known.retain(|_, known| is_used(known));
+        let since = now.saturating_sub(rounds);
+        self.lock().known.retain(|_, known| {
+            known.candidates.iter().for_each(|one| one.layouts.forget_unused(since));
+            known.used.load(Ordering::Relaxed) >= since
+        });
     }
 
     /// How what is known was used since this was last asked.
@@ -214,6 +209,45 @@ impl Probes {
     }
 }
 
+/// A look at one process.
+struct Look<'a> {
+    probes: &'a Probes,
+    process: &'a Process,
+    /// Opened, and asked, where they are needed.
+    memory: OnceCell<Fact<Live>>,
+    owner: OnceCell<Fact<Owner>>,
+}
+
+impl Look<'_> {
+    fn layout(
+        &self,
+        candidate: &Candidate,
+        part: Part<'_>,
+        elf: &Elf,
+        mapped: &Mapped,
+        buf: &mut Buf,
+    ) -> Fact<Arc<dyn Layout>> {
+        let owner = self.owner.get_or_init(|| Owner::of(self.process, buf)).clone()?;
+        let round = self.probes.round.load(Ordering::Relaxed);
+        let mut find = || {
+            self.probes.lock().used.resolved += 1;
+            let file = image::open(self.process, part, buf)?;
+            let image = Image { file, elf, mapped: mapped.clone() };
+            candidate.probe.resolve(&image, &Space::new(self.memory()?, Bounds::RESOLVE))
+        };
+        let read = |layout: &dyn Layout| {
+            let space = Space::new(self.memory()?, Bounds::COUNTERS);
+            read(layout, mapped, &space, Detail::Counters)
+        };
+        let user = User { pid: self.process.pid(), find: &mut find, read: &read };
+        candidate.layouts.of(owner, round, user)
+    }
+
+    fn memory(&self) -> Fact<&Live> {
+        self.memory.get_or_init(|| Live::open(self.process)).as_ref().map_err(Clone::clone)
+    }
+}
+
 impl Known {
     fn of(file: &File, name: &[u8]) -> Self {
         let stamp = Stamp::of(file);
@@ -222,7 +256,7 @@ impl Known {
         let candidates: Vec<Candidate> = PROBES
             .iter()
             .filter(|probe| probe.detect(&elf, name, file))
-            .map(|probe| Candidate { probe: *probe, state: Mutex::new(State::Untried) })
+            .map(|probe| Candidate { probe: *probe, layouts: Layouts::default() })
             .collect();
         if candidates.is_empty() { nothing } else { Self { elf, candidates, ..nothing } }
     }
@@ -232,34 +266,6 @@ impl Known {
         let (segments, sections) = (Vec::new(), Vec::new());
         let elf = Elf { machine: 0, segments, sections, is_static: false };
         Self { stamp, used: AtomicU64::new(0), elf, candidates: Vec::new() }
-    }
-}
-
-impl Candidate {
-    /// The layout, resolved where that was not done yet.
-    fn layout(&self, resolve: &mut dyn FnMut() -> Fact<Arc<dyn Layout>>) -> Fact<Arc<dyn Layout>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = match &mut *state {
-            State::Found(layout) => return Ok(Arc::clone(layout)),
-            State::Failed { asked, why } => {
-                *asked = asked.saturating_add(1);
-                if *asked > MAX_TRIES && !asked.is_power_of_two() {
-                    return Err(why.clone());
-                }
-                *asked
-            }
-            State::Untried => 1,
-        };
-        match resolve() {
-            Ok(layout) => {
-                *state = State::Found(Arc::clone(&layout));
-                Ok(layout)
-            }
-            Err(why) => {
-                *state = State::Failed { asked, why: why.clone() };
-                Err(why)
-            }
-        }
     }
 }
 

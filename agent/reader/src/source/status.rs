@@ -26,6 +26,24 @@ pub fn read(process: &Process, buf: &mut Buf) -> Fact<Option<Counters>> {
     parse(text).map_err(|what| process.malformed(NAME, what))
 }
 
+/// Reads the users that it runs as: real, effective and saved.
+pub fn users(process: &Process, buf: &mut Buf) -> Fact<[u32; 3]> {
+    let text = process.read(NAME, LIMIT, buf)?;
+    parse_users(text).map_err(|what| process.malformed(NAME, what))
+}
+
+/// The users of the text.
+pub fn parse_users(text: &[u8]) -> Parsed<[u32; 3]> {
+    let value = |line| text::key_value(line).and_then(|(key, v)| (key == b"Uid").then_some(v));
+    let value = text::lines(text).find_map(value).ok_or("there is no line Uid")?;
+    let mut users = text::words(value).map(|word| text::decimal(word)?.try_into().ok());
+    let users = [users.next(), users.next(), users.next()].map(Option::flatten);
+    let [Some(real), Some(effective), Some(saved)] = users else {
+        return Err("a user is not a number");
+    };
+    Ok([real, effective, saved])
+}
+
 /// The counters of the text; `None` where it has no lines on memory: a kernel
 /// thread, or a process that has given its memory back.
 pub fn parse(text: &[u8]) -> Parsed<Option<Counters>> {

@@ -6,6 +6,7 @@ use memgap_ledger::{Fact, MissingKind};
 use super::super::{Books, Detail};
 use super::arena::{self, Arena};
 use super::free::{self, Free};
+use super::locate::MMAP_MAX;
 use super::{ADDRESSES, Malloc, SMALLEST_PAGE, broken, claims, mapped};
 use crate::memory::{Space, u32_at, u64_at};
 use crate::source::pagemap::Ranges;
@@ -44,6 +45,8 @@ impl Kept {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Parameters {
     sbrk_base: u64,
+    /// The most mappings that chunks may have.
+    limit: u32,
     /// Chunks with a mapping of their own, and their bytes.
     pub mappings: u32,
     pub mapped: u64,
@@ -63,6 +66,10 @@ impl Read {
         let parameters = Parameters::read(malloc, bias, space)?;
         let all = || arena::all(main, malloc.shape, parameters.sbrk_base, space);
         let arenas = all()?;
+        // By what `mp_` was told apart in the process in which it was found.
+        if parameters.limit != MMAP_MAX && arenas.first().is_none_or(|main| main.heaps.is_empty()) {
+            return Err(broken("mp_ knows neither where the break began nor its usual limits"));
+        }
         let free = match detail {
             Detail::Counters => kept.of(&arenas).unwrap_or_else(|| free::by_lists(&arenas, space)),
             Detail::Pages => free::by_chunks(&arenas, parameters.fill, space),
@@ -118,6 +125,7 @@ impl Parameters {
             Some(Self {
                 sbrk_base: u64_at(bytes, base)?,
                 mappings: u32_at(bytes, 0)?,
+                limit: u32_at(bytes, 4)?,
                 mapped: u64_at(bytes, mapped)?,
                 fill: u64_at(bytes, base + 24)?.try_into().unwrap_or(0),
             })

@@ -20,7 +20,7 @@ const MAX_BEFORE: u64 = 256;
 /// Bytes within which the two variables of one source file lie.
 const NEAR: u64 = 64 << 10;
 /// `DEFAULT_MMAP_MAX`.
-const MMAP_MAX: u32 = 65_536;
+pub(super) const MMAP_MAX: u32 = 65_536;
 
 /// Finds the variables.
 pub(super) fn malloc(image: &Image<'_>, space: &Space<'_>) -> Fact<Malloc> {

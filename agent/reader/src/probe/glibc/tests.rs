@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::arena::BINS;
 use super::books::Kept;
-use super::locate::NEXT;
+use super::locate::{MMAP_MAX, NEXT};
 use super::{Malloc, Parameters, Shape, books};
 use crate::memory::{Area, Bounds, Memory, Space};
 use crate::probe::{Books, Detail};
@@ -200,6 +200,7 @@ fn arenas_that_can_not_be_are_refused_by_the_rule_they_break() {
         (OTHER + 8, OTHER, "not its system_mem"),
         (ARENA + SHAPE.bins + NEXT, ARENA, "does not lead back"),
         (MP + 24, 4096, "does not agree with their size"),
+        (MP + 64, HEAP + 4096, "neither where the break began nor its usual limits"),
     ] {
         let mut captured = Captured::new();
         captured.put(place, word);
@@ -254,6 +255,7 @@ fn an_arena_that_was_never_used_is_in_use_by_nothing() {
     for at in [0, 8] {
         captured.put(MAIN + SHAPE.system_mem + at, 0);
     }
+    captured.put(MP, u64::from(MMAP_MAX) << 32);
     let books = read(&captured, Detail::Counters).expect("sound");
     assert_eq!((books.runtime.in_use, books.claims.len()), (Some(0), 0));
 }
