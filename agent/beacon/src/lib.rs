@@ -20,6 +20,7 @@
 
 #[cfg(feature = "metrics")]
 mod facade;
+mod guard;
 mod page;
 mod statistics;
 
@@ -29,6 +30,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use guard::Guard;
 use page::{Figures, Page};
 pub use page::{MAX_GAUGES, MAX_NAME};
 pub use statistics::Statistics;
@@ -73,8 +75,8 @@ pub struct Gauge(Arc<AtomicU64>);
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// Who made it: after a fork the page is the parent's alone.
-    pid: u32,
+    /// After a fork the page is the parent's alone.
+    guard: Arc<Guard>,
 }
 
 #[derive(Debug)]
@@ -85,9 +87,10 @@ struct State {
 
 /// Makes the page and tells the first figures.
 pub fn publish() -> Result<Beacon, Error> {
-    let page = Page::new().map_err(Error::Page)?;
+    let guard = Arc::new(Guard::new().map_err(Error::Page)?);
+    let page = Page::new(Arc::clone(&guard)).map_err(Error::Page)?;
     let state = Mutex::new(State { page, gauges: Vec::new() });
-    let shared = Arc::new(Shared { state, pid: std::process::id() });
+    let shared = Arc::new(Shared { state, guard });
     shared.refresh()?;
     Ok(Beacon { shared, _thread: None })
 }
@@ -163,7 +166,7 @@ impl Shared {
     /// In a child the lock may be held by a thread that it does not have, and the
     /// page is not mapped.
     fn state(&self) -> Result<MutexGuard<'_, State>, Error> {
-        if std::process::id() != self.pid {
+        if !self.guard.is_own() {
             return Err(Error::Forked);
         }
         // What a panic left is whole: gauges are added in one go, the page written.

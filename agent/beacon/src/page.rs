@@ -4,12 +4,14 @@
 
 use std::io;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 use crate::Statistics;
+use crate::guard::Guard;
 
 /// The most gauges of a program.
 pub const MAX_GAUGES: usize = 96;
@@ -76,7 +78,7 @@ impl Figures {
 #[derive(Debug)]
 pub(crate) struct Page {
     words: NonNull<AtomicU64>,
-    pid: u32,
+    guard: Arc<Guard>,
 }
 
 // SAFETY: its words are atomic, and the mapping lives until the page is dropped.
@@ -84,7 +86,7 @@ unsafe impl Send for Page {}
 
 impl Page {
     /// A page that no one can make shorter or longer.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(guard: Arc<Guard>) -> io::Result<Self> {
         let file = memfd_create(NAME, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, SIZE as u64)?;
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
@@ -92,7 +94,7 @@ impl Page {
         // SAFETY: the kernel chooses the place, where nothing else is.
         let start = unsafe { mmap(ptr::null_mut(), SIZE, access, MapFlags::SHARED, &file, 0) }?;
         let words = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        let page = Self { words, pid: std::process::id() };
+        let page = Self { words, guard };
         // SAFETY: the range is the mapping that was just made.
         unsafe { madvise(start, SIZE, Advice::LinuxDontFork) }?;
         page.word(AT_VERSION).store(VERSION.to_le(), Ordering::Relaxed);
@@ -123,7 +125,7 @@ impl Page {
 impl Drop for Page {
     fn drop(&mut self) {
         // A child has something else there, or nothing.
-        if std::process::id() == self.pid {
+        if self.guard.is_own() {
             // SAFETY: the range is the mapping, which no reference outlives.
             let _ = unsafe { munmap(self.words.as_ptr().cast(), SIZE) };
         }
