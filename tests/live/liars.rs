@@ -3,24 +3,25 @@
 
 use std::process::Command;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use memgap_ledger::{Fact, MissingKind, Runtime, account, process};
 use memgap_reader::probe::{Detail, Probes};
-use memgap_reader::{Buf, Reader, Roots};
+use memgap_reader::{Buf, Depth, Reader, Roots};
 use memgap_tests::glibc::Library;
 use memgap_tests::target::{self, Target};
 
 /// So that threads keep nothing for themselves, which the library counts as in use.
 const NO_CACHES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0");
 
-/// A program whose C library says of itself what is true, or the lie.
-fn fake(lie: Option<&str>) -> Result<Target> {
-    let mut command = Command::new(target::compiled("fakeglibc")?);
+/// A program whose glibc, or what it says is jemalloc, tells what is true, or the lie.
+fn fake(name: &str, lie: Option<&str>) -> Result<Target> {
+    let mut command = Command::new(target::compiled(&format!("fake{name}"))?);
     Target::spawn(command.args(lie).envs([NO_CACHES]))
 }
 
 #[test]
 fn one_program_that_lies_of_a_library_spoils_the_books_of_no_other() -> Result<()> {
-    let liar = fake(Some("decoy"))?;
+    let liar = fake("glibc", Some("decoy"))?;
     let honest = || Target::spawn(Library::Own.malloc()?.envs([("STEPS", "steady"), NO_CACHES]));
     let honest = [honest()?, honest()?, honest()?];
     let reader = Reader::open(Roots::default())?;
@@ -39,5 +40,135 @@ fn one_program_that_lies_of_a_library_spoils_the_books_of_no_other() -> Result<(
         assert_eq!(in_use(target)?, Some(target.holds("in_use")?));
     }
     assert_eq!(probes.take_use().resolved, 2);
+    Ok(())
+}
+
+/// What is told of a runtime, whatever that is. On a busy machine a look may be out of
+/// time.
+fn told(reader: &Reader, target: &Target, name: &str, depth: Depth) -> Result<Fact<Runtime>> {
+    let mut told = told_once(reader, target, name, depth);
+    for _ in 0..20 {
+        match &told {
+            Ok(Err(lack)) if lack.why.contains("bound of time") => {
+                told = told_once(reader, target, name, depth);
+            }
+            _ => break,
+        }
+    }
+    told
+}
+
+/// The sums close, whatever is told.
+fn told_once(reader: &Reader, target: &Target, name: &str, depth: Depth) -> Result<Fact<Runtime>> {
+    let sample = reader.process(target.pid(), depth)?;
+    let made = process::ledger(&sample);
+    assert_eq!(Some(made.ledger.sum(account::RSS)), made.headline.rss.point());
+    let is_it = |one: &Fact<Runtime>| match one {
+        Ok(runtime) => runtime.name == name,
+        Err(lack) => lack.why.starts_with(name),
+    };
+    let found = sample.runtimes.iter().find(|one| is_it(one)).cloned();
+    found.with_context(|| format!("{:?}", sample.runtimes))
+}
+
+/// A reader that knows the library from a program that does not lie.
+fn reader(name: &str) -> Result<Reader> {
+    let reader = Reader::open(Roots::default())?;
+    let honest = fake(name, None)?;
+    let told = told(&reader, &honest, name, Depth::Books)?;
+    assert_eq!(told.map(|runtime| runtime.in_use), Ok(Some(honest.holds("in_use")?)));
+    Ok(reader)
+}
+
+#[test]
+fn arenas_that_can_not_be_are_refused_by_the_rule_they_break() -> Result<()> {
+    for (name, lie, why) in [
+        ("glibc", "huge", "more than it ever did"),
+        ("glibc", "large", "the program has mapped"),
+        ("glibc", "mapped", "the program has mapped"),
+        ("glibc", "endless", "does not lead back to the main one"),
+        ("glibc", "nowhere", "the program has mapped"),
+        ("jemalloc", "huge", "more is counted than fits an address space"),
+        ("jemalloc", "large", "the program has mapped"),
+        ("jemalloc", "muzzy", "the program has mapped"),
+        ("jemalloc", "circle", "list of blocks does not end"),
+        ("jemalloc", "nowhere", "base has no block"),
+        ("jemalloc", "one", "base is another one's"),
+    ] {
+        let (reader, target) = (reader(name)?, fake(name, Some(lie))?);
+        for depth in [Depth::Books, Depth::Pages] {
+            let told = told(&reader, &target, name, depth)?;
+            ensure!(told.as_ref().is_err_and(|lack| lack.why.contains(why)), "{lie}: {told:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn more_arenas_than_can_be_are_not_read_to_their_end() -> Result<()> {
+    for name in ["glibc", "jemalloc"] {
+        let (reader, target) = (reader(name)?, fake(name, Some("many"))?);
+        let told = told(&reader, &target, name, Depth::Books)?;
+        let lack = told.err().context("they are believed")?;
+        // Which bound is met first depends on the machine.
+        let is_bound = ["does not lead back", "a probe's bound of"];
+        ensure!(is_bound.iter().any(|bound| lack.why.contains(bound)), "{lack}");
+    }
+    Ok(())
+}
+
+#[test]
+fn lists_that_can_not_be_leave_an_interval_that_holds_the_truth() -> Result<()> {
+    let reader = reader("glibc")?;
+    for lie in ["circle", "bins", "size"] {
+        let target = fake("glibc", Some(lie))?;
+        let runtime = told(&reader, &target, "glibc", Depth::Books)?;
+        let bounds = runtime.as_ref().ok().and_then(|runtime| runtime.in_use_bounds);
+        let (low, high) = bounds.with_context(|| format!("{lie}: {runtime:?}"))?;
+        let truth = target.holds("in_use")?;
+        ensure!((low..=high).contains(&truth), "{lie}: {low} {truth} {high}");
+    }
+    Ok(())
+}
+
+#[test]
+fn extents_that_can_not_be_leave_a_bound() -> Result<()> {
+    let reader = reader("jemalloc")?;
+    // Without statistics they alone tell what is in use.
+    for (lie, is_told) in [("quiet", true), ("overlap", false), ("elsewhere", false)] {
+        let target = fake("jemalloc", Some(lie))?;
+        for depth in [Depth::Books, Depth::Pages] {
+            let runtime = told(&reader, &target, "jemalloc", depth)??;
+            let truth = Some(target.holds("in_use")?).filter(|_| is_told);
+            assert_eq!(runtime.in_use, truth, "{lie}");
+            let is_bound = |line: &String| line.contains("allocated at most 45056");
+            assert_eq!(runtime.evidence.iter().any(is_bound), !is_told, "{runtime:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn arenas_that_change_under_the_probe_are_true_or_not_exact() -> Result<()> {
+    for name in ["glibc", "jemalloc"] {
+        let (reader, mut target) = (reader(name)?, fake(name, None)?);
+        let truth = target.holds("in_use")?;
+        target.step()?;
+        let (mut exact, mut refused) = (0, 0);
+        for depth in [Depth::Runtimes, Depth::Pages].into_iter().cycle().take(200) {
+            match told(&reader, &target, name, depth)? {
+                Ok(Runtime { in_use_bounds: Some((low, high)), .. }) => assert!(low < high),
+                Ok(Runtime { in_use, .. }) => {
+                    assert_eq!(in_use, Some(truth), "{name}");
+                    exact += 1;
+                }
+                Err(lack) => {
+                    ensure!(lack.kind != MissingKind::Gone, "{lack}");
+                    refused += 1;
+                }
+            }
+        }
+        println!("{name}: of 200 readings {exact} were exact, {refused} refused");
+    }
     Ok(())
 }

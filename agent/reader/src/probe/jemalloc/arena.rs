@@ -171,6 +171,10 @@ impl Arena {
         }
         self.base = u64_at(&bytes, allocated).unwrap_or_default();
         let mut block = u64_at(&bytes, shape.blocks).unwrap_or_default();
+        if block == 0 {
+            // It lies in its first block; where nothing is mapped, nothing but zeros is.
+            return Err(broken("an arena's base has no block"));
+        }
         while block != 0 {
             if self.blocks.len() == MAX_BLOCKS {
                 return Err(broken("an arena's list of blocks does not end"));

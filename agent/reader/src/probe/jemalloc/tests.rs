@@ -190,6 +190,7 @@ fn books_that_break_a_rule_are_refused_by_its_name() {
         (BIN_INFOS, 7, "does not fill its slabs"),
         (BIN_INFOS + 16, 512, "does not fill its slabs"),
         (BIN_INFOS + 16, 512 | u64::from(u32::MAX) << 32, "does not fill its slabs"),
+        (ARENA_BASE + 160, 0, "base has no block"),
         (BLOCK + 8, BASE + BLOCK, "list of blocks does not end"),
         (BLOCK, 0, "block has no size"),
         (BLOCK, u64::MAX - 4095, "block has no size"),
