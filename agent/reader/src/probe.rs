@@ -6,6 +6,8 @@
 
 mod beacon;
 mod cache;
+#[cfg(test)]
+mod captured;
 mod cpython;
 mod glibc;
 mod go;

@@ -1,20 +1,19 @@
 //! The probe over captured memory that keeps the rules, breaks them, or lies.
 
-use std::cell::RefCell;
 use std::fs::File;
 
+use memgap_ledger::Fact;
 use memgap_ledger::account::Account;
 use memgap_ledger::claim::Extent;
-use memgap_ledger::{Fact, Missing, MissingKind};
 use proptest::prelude::*;
 
 use super::pools::HEADER;
 use super::table::{self, Place, Sizes};
 use super::{Variables, books, version};
 use crate::elf::{Elf, Segment};
-use crate::memory::{Area, Bounds, Memory, Space};
+use crate::memory::{Bounds, Space};
+use crate::probe::captured::Capture;
 use crate::probe::{Books, Detail, Image, Mapped};
-use crate::source::pagemap::Ranges;
 
 const BASE: u64 = 0x5500_0000;
 /// Of the variables, which a segment of a page holds, and of one that counts.
@@ -41,17 +40,11 @@ fn halves(low: u64, high: u64) -> u64 {
 
 /// Two arenas: of the first every pool is in use but one that is free, of the second
 /// three, and the others were never carved. Ten blocks of each pool are in use.
-struct Captured {
-    bytes: Vec<u8>,
-    readings: RefCell<Vec<u64>>,
-    /// Memory from here on is not resident.
-    end: u64,
-}
+struct Captured(Capture);
 
 impl Captured {
     fn new() -> Self {
-        let bytes = vec![0; usize::try_from(SIZE).expect("small")];
-        let mut captured = Self { bytes, readings: RefCell::default(), end: BASE + SIZE };
+        let mut captured = Self(Capture::of(&[(BASE, BASE + SIZE)]));
         captured.put(TABLE, BASE + ENTRIES);
         captured.put(LEN, 16);
         captured.put(COUNT, 2);
@@ -80,37 +73,7 @@ impl Captured {
     }
 
     fn put(&mut self, at: u64, word: u64) {
-        let at = usize::try_from(at).expect("within the capture");
-        self.bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
-    }
-}
-
-impl Memory for Captured {
-    fn read(&self, address: u64, into: &mut [u8]) -> Fact<()> {
-        let outside = || Missing::new(MissingKind::Malformed, format!("nothing at {address:#x}"));
-        let at = usize::try_from(address.wrapping_sub(BASE)).map_err(|_| outside())?;
-        let end = at.checked_add(into.len()).ok_or_else(outside)?;
-        if address.checked_add(into.len() as u64).is_none_or(|end| end > self.end) {
-            return Err(outside());
-        }
-        into.copy_from_slice(self.bytes.get(at..end).ok_or_else(outside)?);
-        self.readings.borrow_mut().push(address);
-        Ok(())
-    }
-
-    fn resident(&self, start: u64, end: u64, _: usize) -> Fact<Ranges> {
-        Ok(vec![(start, end.min(self.end))])
-    }
-
-    fn areas(&self) -> Fact<Vec<Area>> {
-        let area = Area {
-            start: BASE,
-            end: BASE + SIZE,
-            is_writable: true,
-            is_executable: false,
-            is_anonymous: true,
-        };
-        Ok(vec![area])
+        self.0.put(BASE + at, word);
     }
 }
 
@@ -118,7 +81,7 @@ fn read(captured: &Captured, detail: Detail) -> Fact<Books> {
     let version = version::of_name(b"python3.9").expect("a version");
     let place = Place { table: BASE + TABLE, len: BASE + LEN };
     let variables = Variables { version, place, sizes: SIZES };
-    books::read(&variables, 0, &Space::new(captured, Bounds::COUNTERS), detail)
+    books::read(&variables, 0, &Space::new(&captured.0, Bounds::COUNTERS), detail)
 }
 
 fn find(captured: &Captured) -> Fact<Place> {
@@ -129,7 +92,7 @@ fn find(captured: &Captured) -> Fact<Place> {
     let file = File::open("/dev/null").expect("a file of nothing");
     let mapped = Mapped { path: "/usr/bin/python3.9".to_owned(), bias: BASE };
     let image = Image { file, elf: &elf, mapped };
-    table::find(&image, SIZES, &Space::new(captured, Bounds::RESOLVE))
+    table::find(&image, SIZES, &Space::new(&captured.0, Bounds::RESOLVE))
 }
 
 fn part(books: &Books, account: Account) -> u64 {
@@ -171,16 +134,17 @@ fn a_scheduled_reading_touches_few_pools_and_always_the_same() {
     assert_eq!(part(&books, Account::AllocatorMetadata), 66 * HEADER as u64);
     let (low, high) = books.runtime.in_use_bounds.expect("most pools were not read");
     assert!(low < 66 * 10 * BLOCK && high > 66 * 10 * BLOCK, "{low} to {high}");
-    let first = captured.readings.take();
+    let first = captured.0.readings.take();
     assert_eq!(read(&captured, Detail::Counters), Ok(books));
-    assert_eq!(*captured.readings.borrow(), first);
+    assert_eq!(*captured.0.readings.borrow(), first);
     let pools = first.iter().filter(|at| **at >= BASE + ARENAS).count();
     assert!((8..=17).contains(&pools), "{pools} pools were read");
 }
 
 #[test]
 fn pools_that_are_swapped_out_are_not_called_exact() {
-    let captured = Captured { end: BASE + ARENAS + ARENA + POOL, ..Captured::new() };
+    let mut captured = Captured::new();
+    captured.0.cut(BASE + ARENAS + ARENA + POOL);
     let books = read(&captured, Detail::Pages).expect("sound");
     assert_eq!(books.runtime.in_use, Some(64 * 10 * BLOCK + 2 * POOL));
     let least = 64 * 10 * BLOCK;
@@ -215,7 +179,9 @@ fn books_that_break_a_rule_are_refused_by_its_name() {
     captured.put(ENTRIES + 48 + 8, BASE + ARENAS + 3 * POOL);
     let lack = read(&captured, Detail::Counters).expect_err("one arena twice");
     assert!(lack.why.contains("overlap"), "{lack}");
-    captured.bytes[usize::try_from(ENTRIES).expect("small")..][..96].fill(0);
+    for at in (0..96).step_by(8) {
+        captured.put(ENTRIES + at, 0);
+    }
     let lack = read(&captured, Detail::Counters).expect_err("no arena");
     assert!(lack.why.contains("holds no arena"), "{lack}");
 }
@@ -247,13 +213,14 @@ proptest! {
         entries in prop::collection::vec((0u64..12, any::<u64>()), 0..8),
         end in 0..SIZE,
     ) {
-        let mut captured = Captured { end: BASE + end, ..Captured::new() };
+        let mut captured = Captured::new();
         for (at, word) in words {
             captured.put(at * 8, word);
         }
         for (at, word) in entries {
             captured.put(ENTRIES + at * 8, word);
         }
+        captured.0.cut(BASE + end);
         let _ = find(&captured);
         for detail in [Detail::Counters, Detail::Pages] {
             if let Ok(books) = read(&captured, detail) {

@@ -1,18 +1,16 @@
 //! The probe over captured memory that keeps the rules, breaks them, or changes
 //! while it is read.
 
-use std::cell::Cell;
-
-use memgap_ledger::{Fact, Missing, MissingKind};
+use memgap_ledger::Fact;
 use proptest::prelude::*;
 
 use super::arena::BINS;
 use super::books::Kept;
 use super::locate::{MMAP_MAX, NEXT};
 use super::{Malloc, Parameters, Shape, books};
-use crate::memory::{Area, Bounds, Memory, Space};
+use crate::memory::{Bounds, Space};
+use crate::probe::captured::Capture;
 use crate::probe::{Books, Detail};
-use crate::source::pagemap::Ranges;
 
 /// The library's data, the main arena's heap, another arena's heap.
 const DATA: u64 = 0x7f00_0000_0000;
@@ -28,12 +26,7 @@ const PREVIOUS: u64 = 1;
 
 /// 132 KiB in the main arena: 64 KiB in use, a free chunk of 4 KiB, a fast one of 32
 /// bytes, the rest is its top. As much in the other one, of which all is its top.
-struct Captured {
-    parts: Vec<(u64, Vec<u8>)>,
-    /// What each reading adds to the word at the place.
-    churn: Option<(u64, u64)>,
-    readings: Cell<u64>,
-}
+struct Captured(Capture);
 
 const FREE: u64 = HEAP + 0x8000;
 const FAST: u64 = HEAP + 0xc000;
@@ -43,9 +36,8 @@ const UNSORTED: usize = 0;
 
 impl Captured {
     fn new() -> Self {
-        let part = |start| (start, vec![0; usize::try_from(SIZE).expect("small")]);
-        let parts = [HEAP, OTHER, DATA].map(part).into();
-        let mut captured = Self { parts, churn: None, readings: Cell::new(0) };
+        let parts = [HEAP, OTHER, DATA].map(|start| (start, start + SIZE));
+        let mut captured = Self(Capture::of(&parts));
         for (arena, top, next) in [(MAIN, TOP, ARENA), (ARENA, OTHER_TOP, MAIN)] {
             captured.put(arena + SHAPE.bins - 16, top);
             for bin in 0..BINS {
@@ -90,13 +82,7 @@ impl Captured {
     }
 
     fn put(&mut self, address: u64, word: u64) {
-        let (start, bytes) = self
-            .parts
-            .iter_mut()
-            .find(|(start, bytes)| (*start..*start + bytes.len() as u64).contains(&address))
-            .expect("within the capture");
-        let at = usize::try_from(address - *start).expect("small");
-        bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+        self.0.put(address, word);
     }
 }
 
@@ -106,37 +92,6 @@ fn head(arena: u64, bin: usize) -> u64 {
 
 fn first_of_other() -> u64 {
     (ARENA + SHAPE.system_mem + 16).next_multiple_of(16)
-}
-
-impl Memory for Captured {
-    fn read(&self, address: u64, into: &mut [u8]) -> Fact<()> {
-        let outside = || Missing::new(MissingKind::Malformed, format!("nothing at {address:#x}"));
-        let part = self.parts.iter().find_map(|(start, bytes)| {
-            let at = usize::try_from(address.checked_sub(*start)?).ok()?;
-            bytes.get(at..at.checked_add(into.len())?)
-        });
-        into.copy_from_slice(part.ok_or_else(outside)?);
-        self.readings.set(self.readings.get() + 1);
-        if let Some((place, step)) = self.churn
-            && let Some(offset) = place.checked_sub(address)
-            && let Some(word) = into.get_mut(usize::try_from(offset).unwrap_or(usize::MAX)..)
-            && let Some(word) = word.first_chunk_mut::<8>()
-        {
-            let more = step.wrapping_mul(self.readings.get());
-            *word = u64::from_le_bytes(*word).wrapping_add(more).to_le_bytes();
-        }
-        Ok(())
-    }
-
-    fn resident(&self, start: u64, end: u64, _: usize) -> Fact<Ranges> {
-        let within =
-            |(from, bytes): &(u64, Vec<u8>)| (start.max(*from), end.min(from + bytes.len() as u64));
-        Ok(self.parts.iter().map(within).filter(|(from, to)| from < to).collect())
-    }
-
-    fn areas(&self) -> Fact<Vec<Area>> {
-        Ok(Vec::new())
-    }
 }
 
 fn malloc() -> Malloc {
@@ -149,7 +104,7 @@ fn read(captured: &Captured, detail: Detail) -> Fact<Books> {
         Detail::Counters => Bounds::COUNTERS,
         Detail::Pages => Bounds::PAGES,
     };
-    books::read(&malloc(), 0, &Space::new(captured, bounds), detail, &mut Kept::default())
+    books::read(&malloc(), 0, &Space::new(&captured.0, bounds), detail, &mut Kept::default())
 }
 
 /// What is in use, and its bounds where there are some.
@@ -177,7 +132,7 @@ fn free_chunks_are_not_read_again_while_the_arenas_stay_as_they_are() {
     let mut captured = Captured::new();
     let mut kept = Kept::default();
     let again = |captured: &Captured, kept: &mut Kept| {
-        let space = Space::new(captured, Bounds::COUNTERS);
+        let space = Space::new(&captured.0, Bounds::COUNTERS);
         books::read(&malloc(), 0, &space, Detail::Counters, kept).expect("sound")
     };
     let first = again(&captured, &mut kept);
@@ -208,7 +163,11 @@ fn arenas_that_can_not_be_are_refused_by_the_rule_they_break() {
             let lack = read(&captured, detail).expect_err(rule);
             assert!(lack.why.contains(rule), "{rule}: {lack}");
         }
-        assert!(captured.readings.get() < 100_000, "{}", captured.readings.get());
+        assert!(
+            captured.0.readings.borrow().len() < 100_000,
+            "{}",
+            captured.0.readings.borrow().len()
+        );
     }
 }
 
@@ -234,13 +193,14 @@ fn lists_that_can_not_be_leave_an_interval_that_holds_the_truth() {
 #[test]
 fn what_changes_in_every_reading_is_not_exact() {
     // The size of the top grows and shrinks with the arena.
-    let captured = Captured { churn: Some((MAIN + SHAPE.system_mem, 16)), ..Captured::new() };
+    let mut captured = Captured::new();
+    captured.0.churn = Some((MAIN + SHAPE.system_mem, 16));
     for detail in [Detail::Counters, Detail::Pages] {
         match read(&captured, detail) {
             Ok(books) => assert!(books.runtime.in_use_bounds.is_some(), "{detail:?}"),
             Err(lack) => assert!(lack.why.contains("than it ever did"), "{lack}"),
         }
-        assert!(captured.readings.get() < 1000);
+        assert!(captured.0.readings.borrow().len() < 1000);
     }
 }
 
@@ -269,7 +229,7 @@ proptest! {
         churn in prop::option::of((0..SIZE / 8, any::<u64>())),
     ) {
         let mut captured = Captured::new();
-        captured.churn = churn.map(|(at, step)| (HEAP + at * 8, step));
+        captured.0.churn = churn.map(|(at, step)| (HEAP + at * 8, step));
         for (part, at, word) in words {
             captured.put([HEAP, OTHER, DATA][part] + at * 8, word);
         }

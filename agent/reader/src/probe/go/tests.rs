@@ -1,39 +1,32 @@
 //! The probe over captured memory that keeps the rules, breaks them, or changes
 //! while it is read.
 
-use std::cell::Cell;
-
+use memgap_ledger::Fact;
 use memgap_ledger::account::Account;
 use memgap_ledger::claim::Extent;
-use memgap_ledger::{Fact, Missing, MissingKind};
 use proptest::prelude::*;
 
 use super::locate::{MAX_PAIRS, Places};
 use super::shape::{RANGES, SHAPES};
 use super::{Machine, Variables, books, calibrate};
-use crate::memory::{Area, Bounds, Memory, Space};
+use crate::memory::{Bounds, Space};
 use crate::probe::Detail;
-use crate::source::pagemap::Ranges;
+use crate::probe::captured::Capture;
 
 const BASE: u64 = 0x50_0000;
 const MEMSTATS: u64 = 0x2000;
 const PAGES: u64 = 0x4000;
 const LIST: u64 = 0x2_0000;
-const SIZE: usize = 0x2_1000;
+const SIZE: u64 = 0x2_1000;
 const HEAP: u64 = 0xc0_0000_0000;
 
 /// A heap of 4 MiB: 2 MiB in use, 1 MiB free, 512 KiB given back, 448 KiB of stacks
 /// and 64 KiB of work buffers.
-struct Captured {
-    bytes: Vec<u8>,
-    /// What each reading adds to the word at the place.
-    churn: Option<(u64, u64)>,
-    readings: Cell<u64>,
-}
+struct Captured(Capture);
 
 impl Captured {
     fn new() -> Self {
-        let mut captured = Self { bytes: vec![0; SIZE], churn: None, readings: Cell::new(0) };
+        let mut captured = Self(Capture::of(&[(BASE, BASE + SIZE)]));
         let [in_use, free, released, stacks, bufs] = [2048u64, 1024, 512, 448, 64].map(|k| k << 10);
         let shape = variables().shape;
         for (word, at) in [in_use, released, free, 9000, 1000].into_iter().zip(0..) {
@@ -58,36 +51,7 @@ impl Captured {
     }
 
     fn put(&mut self, at: u64, word: u64) {
-        let at = usize::try_from(at).expect("within the capture");
-        self.bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
-    }
-}
-
-impl Memory for Captured {
-    fn read(&self, address: u64, into: &mut [u8]) -> Fact<()> {
-        let outside = || Missing::new(MissingKind::Malformed, format!("nothing at {address:#x}"));
-        let at = usize::try_from(address.wrapping_sub(BASE)).map_err(|_| outside())?;
-        let end = at.checked_add(into.len()).ok_or_else(outside)?;
-        into.copy_from_slice(self.bytes.get(at..end).ok_or_else(outside)?);
-        self.readings.set(self.readings.get() + 1);
-        if let Some((place, step)) = self.churn
-            && let Some(offset) = (BASE + place).checked_sub(address)
-            && let Some(word) = into.get_mut(usize::try_from(offset).unwrap_or(usize::MAX)..)
-            && let Some(word) = word.first_chunk_mut::<8>()
-        {
-            *word = u64::from_le_bytes(*word)
-                .wrapping_add(step.wrapping_mul(self.readings.get()))
-                .to_le_bytes();
-        }
-        Ok(())
-    }
-
-    fn resident(&self, start: u64, end: u64, _: usize) -> Fact<Ranges> {
-        Ok(vec![(start, end)])
-    }
-
-    fn areas(&self) -> Fact<Vec<Area>> {
-        Ok(Vec::new())
+        self.0.put(BASE + at, word);
     }
 }
 
@@ -103,11 +67,11 @@ fn variables() -> Variables {
 }
 
 fn prove(captured: &Captured) -> Fact<()> {
-    books::prove(&variables(), 0, &Space::new(captured, Bounds::COUNTERS))
+    books::prove(&variables(), 0, &Space::new(&captured.0, Bounds::COUNTERS))
 }
 
 fn read(captured: &Captured, detail: Detail) -> Fact<crate::probe::Books> {
-    books::read(&variables(), 0, &Space::new(captured, Bounds::COUNTERS), detail)
+    books::read(&variables(), 0, &Space::new(&captured.0, Bounds::COUNTERS), detail)
 }
 
 #[test]
@@ -150,7 +114,7 @@ fn books_that_break_a_rule_are_refused_by_its_name() {
 #[test]
 fn an_unknown_version_is_found_by_agreement() {
     let captured = Captured::new();
-    let space = Space::new(&captured, Bounds::COUNTERS);
+    let space = Space::new(&captured.0, Bounds::COUNTERS);
     let known = variables().shape;
     let gc_misc_sys = BASE + MEMSTATS + known.after_deltas() + 32;
     let shapes = calibrate::shapes(BASE, known.own_pointer, gc_misc_sys, &space);
@@ -171,18 +135,19 @@ fn of_millions_of_places_that_look_right_few_are_tried() {
     let mut places = Places::default();
     places.scan(BASE, &bytes);
     let captured = Captured::new();
-    let space = Space::new(&captured, Bounds::RESOLVE);
+    let space = Space::new(&captured.0, Bounds::RESOLVE);
     let count = places.candidates(&space).count();
     assert!((MAX_PAIRS..=2 * MAX_PAIRS).contains(&count), "{count}");
 }
 
 #[test]
 fn counters_that_change_in_every_reading_are_answered_without_those_that_are_torn() {
-    let captured = Captured { churn: Some((MEMSTATS + 16, 8192)), ..Captured::new() };
+    let mut captured = Captured::new();
+    captured.0.churn = Some((BASE + MEMSTATS + 16, 8192));
     let books = read(&captured, Detail::Counters).expect("single words are whole");
     assert_eq!((books.runtime.in_use, books.runtime.stacks), (Some(2 << 20), None));
     assert!(books.runtime.evidence.iter().any(|e| e.contains("changed memstats")));
-    assert!(captured.readings.get() < 100);
+    assert!(captured.0.readings.borrow().len() < 100);
 }
 
 #[test]
@@ -195,11 +160,12 @@ fn a_heap_whose_bitmaps_are_nowhere_is_refused_by_page_alone() {
 proptest! {
     #[test]
     fn memory_of_any_kind_is_answered_or_refused(
-        words in prop::collection::vec((0..SIZE as u64 / 8 - 1, any::<u64>()), 0..64),
-        churn in prop::option::of((0..SIZE as u64, any::<u64>())),
+        words in prop::collection::vec((0..SIZE / 8 - 1, any::<u64>()), 0..64),
+        churn in prop::option::of((0..SIZE, any::<u64>())),
         seed in prop::collection::vec((0u64..49, any::<u64>()), 0..8),
     ) {
-        let mut captured = Captured { churn, ..Captured::new() };
+        let mut captured = Captured::new();
+        captured.0.churn = churn.map(|(at, step)| (BASE + at, step));
         for (at, word) in words {
             captured.put(at * 8, word);
         }

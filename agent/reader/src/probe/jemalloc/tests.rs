@@ -1,21 +1,19 @@
 //! The probe over captured memory that keeps the rules, breaks them, or changes
 //! while it is read.
 
-use std::cell::Cell;
-
+use memgap_ledger::Fact;
 use memgap_ledger::account::Account;
 use memgap_ledger::claim::Extent;
-use memgap_ledger::{Fact, Missing, MissingKind};
 use proptest::prelude::*;
 
 use super::size::Quantum;
 use super::{Variables, books, shape};
-use crate::memory::{Area, Bounds, Memory, Space};
+use crate::memory::{Bounds, Space};
+use crate::probe::captured::{Capture, area};
 use crate::probe::{Books, Detail};
-use crate::source::pagemap::Ranges;
 
 const BASE: u64 = 0x50_0000;
-const SIZE: usize = 0x4_0000;
+const SIZE: u64 = 0x4_0000;
 /// Places in the capture: the array of arenas is at its begin.
 const BIN_INFOS: u64 = 0x9000;
 const ARENA: u64 = 0x1_0000;
@@ -34,16 +32,13 @@ const BIN: u64 = ARENA + 78952 + 112;
 
 /// An arena with a full slab of 512 pieces of 8 bytes, two pieces of 16 KiB, and 4
 /// dirty, 8 muzzy and 16 retained pages.
-struct Captured {
-    bytes: Vec<u8>,
-    /// What each reading adds to the word at the place.
-    churn: Option<(u64, u64)>,
-    readings: Cell<u64>,
-}
+struct Captured(Capture);
 
 impl Captured {
     fn new() -> Self {
-        let mut captured = Self { bytes: vec![0; SIZE], churn: None, readings: Cell::new(0) };
+        let parts = [(BASE, BASE + SIZE), (HEAP, HEAP + 21 * PAGE)];
+        let mut captured = Self(Capture::of(&parts));
+        captured.0.areas = vec![area(BASE, BASE + SIZE), area(HEAP, HEAP + (1 << 20))];
         captured.put(0, BASE + ARENA);
         for (size, at) in small_sizes().into_iter().zip((BIN_INFOS..).step_by(40)) {
             let regions =
@@ -90,49 +85,11 @@ impl Captured {
     }
 
     fn put(&mut self, at: u64, word: u64) {
-        let at = usize::try_from(at).expect("within the capture");
-        self.bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+        self.0.put(BASE + at, word);
     }
 
     fn read(&self, detail: Detail) -> Fact<Books> {
-        books::read(&variables(), 0, &Space::new(self, Bounds::COUNTERS), detail)
-    }
-}
-
-impl Memory for Captured {
-    fn read(&self, address: u64, into: &mut [u8]) -> Fact<()> {
-        let outside = || Missing::new(MissingKind::Malformed, format!("nothing at {address:#x}"));
-        let at = usize::try_from(address.wrapping_sub(BASE)).map_err(|_| outside())?;
-        let end = at.checked_add(into.len()).ok_or_else(outside)?;
-        into.copy_from_slice(self.bytes.get(at..end).ok_or_else(outside)?);
-        self.readings.set(self.readings.get() + 1);
-        if let Some((place, step)) = self.churn
-            && let Some(offset) = (BASE + place).checked_sub(address)
-            && let Some(word) = into.get_mut(usize::try_from(offset).unwrap_or(usize::MAX)..)
-            && let Some(word) = word.first_chunk_mut::<8>()
-        {
-            *word = u64::from_le_bytes(*word)
-                .wrapping_add(step.wrapping_mul(self.readings.get()))
-                .to_le_bytes();
-        }
-        Ok(())
-    }
-
-    fn resident(&self, start: u64, end: u64, _: usize) -> Fact<Ranges> {
-        let within = (start.max(BASE), end.min(BASE + SIZE as u64));
-        let heap = (start.max(HEAP), end.min(HEAP + 21 * PAGE));
-        Ok([within, heap].into_iter().filter(|(start, end)| start < end).collect())
-    }
-
-    fn areas(&self) -> Fact<Vec<Area>> {
-        let area = |start, size| Area {
-            start,
-            end: start + size,
-            is_writable: true,
-            is_executable: false,
-            is_anonymous: true,
-        };
-        Ok(vec![area(BASE, SIZE as u64), area(HEAP, 1 << 20)])
+        books::read(&variables(), 0, &Space::new(&self.0, Bounds::COUNTERS), detail)
     }
 }
 
@@ -199,7 +156,7 @@ fn books_that_break_a_rule_are_refused_by_its_name() {
         captured.put(place, word);
         let lack = captured.read(Detail::Counters).expect_err(rule);
         assert!(lack.why.contains(rule), "{rule}: {lack}");
-        assert!(captured.readings.get() < 200, "{rule}");
+        assert!(captured.0.readings.borrow().len() < 200, "{rule}");
     }
 }
 
@@ -230,7 +187,11 @@ fn extents_that_lie_are_not_believed_and_the_counters_are() {
 
 #[test]
 fn counters_that_change_in_every_reading_are_told_with_what_may_be_off() {
-    let churn = |step| Captured { churn: Some((BIN, step)), ..Captured::new() };
+    let churn = |step| {
+        let mut captured = Captured::new();
+        captured.0.churn = Some((BASE + BIN, step));
+        captured
+    };
     let runtime = churn(1).read(Detail::Counters).expect("little is off").runtime;
     assert!(runtime.evidence.iter().any(|e| e.contains("may be off")), "{runtime:?}");
     let lack = churn(1000).read(Detail::Counters).expect_err("much is off");
@@ -244,19 +205,20 @@ fn an_array_full_of_arenas_is_bounded() {
         captured.put(number * 8, BASE + ARENA);
     }
     assert!(captured.read(Detail::Pages).is_err());
-    assert!(captured.readings.get() < 200);
+    assert!(captured.0.readings.borrow().len() < 200);
 }
 
 proptest! {
     #[test]
     fn memory_of_any_kind_is_answered_or_refused(
-        words in prop::collection::vec((0..SIZE as u64 / 8, any::<u64>()), 0..64),
+        words in prop::collection::vec((0..SIZE / 8, any::<u64>()), 0..64),
         near in prop::collection::vec((0u64..16, prop::sample::select(
             vec![NACTIVE, NPAGES[0], LARGE, BIN, BIN_INFOS, BLOCK, EDATA, ARENA_BASE],
         ), any::<u64>()), 0..8),
-        churn in prop::option::of((0..SIZE as u64, any::<u64>())),
+        churn in prop::option::of((0..SIZE, any::<u64>())),
     ) {
-        let mut captured = Captured { churn, ..Captured::new() };
+        let mut captured = Captured::new();
+        captured.0.churn = churn.map(|(at, step)| (BASE + at, step));
         for (at, word) in words {
             captured.put(at * 8, word);
         }

@@ -2,16 +2,16 @@
 
 use std::fs::File;
 
+use memgap_ledger::Fact;
 use memgap_ledger::account::Account;
 use memgap_ledger::claim::Extent;
-use memgap_ledger::{Fact, Missing, MissingKind};
 use proptest::prelude::*;
 
 use super::{books, find};
 use crate::elf::{Elf, Segment};
-use crate::memory::{Area, Bounds, Memory, Space};
+use crate::memory::{Area, Bounds, Space};
+use crate::probe::captured::{Capture, area};
 use crate::probe::{Books, Image, Mapped};
-use crate::source::pagemap::Ranges;
 
 const BASE: u64 = 0x7f00_0000_0000;
 /// Of `__malloc_context`, of two pages of books, and of the heap.
@@ -24,11 +24,13 @@ const SECRET: u64 = 0x0123_4567_89ab_cdef;
 
 /// A group of 4 pages with 7 slots of 2,032 bytes, of which five are in use, one
 /// by a group of eight slots of 48 bytes, three of them in use; and 5 pages in one.
-struct Captured(Vec<u8>);
+struct Captured(Capture);
 
 impl Captured {
     fn new() -> Self {
-        let mut captured = Self(vec![0; usize::try_from(SIZE).expect("small")]);
+        let mut captured = Self(Capture::of(&[(BASE, BASE + SIZE)]));
+        let variables = Area { is_anonymous: false, ..area(BASE, BASE + BOOKS) };
+        captured.0.areas = vec![variables, area(BASE + BOOKS, BASE + SIZE)];
         captured.put(CONTEXT, SECRET);
         captured.put(CONTEXT + 56, BASE + BOOKS);
         for (page, next) in [(BOOKS, BASE + MORE), (MORE, 0)] {
@@ -50,8 +52,7 @@ impl Captured {
     }
 
     fn put(&mut self, at: u64, word: u64) {
-        let at = usize::try_from(at).expect("within the capture");
-        self.0[at..at + 8].copy_from_slice(&word.to_le_bytes());
+        self.0.put(BASE + at, word);
     }
 }
 
@@ -60,33 +61,8 @@ fn bits(last: u64, class: u64, pages: u64) -> u64 {
     last | 1 << 5 | class << 6 | pages << 12
 }
 
-impl Memory for Captured {
-    fn read(&self, address: u64, into: &mut [u8]) -> Fact<()> {
-        let outside = || Missing::new(MissingKind::Malformed, format!("nothing at {address:#x}"));
-        let at = usize::try_from(address.wrapping_sub(BASE)).map_err(|_| outside())?;
-        let end = at.checked_add(into.len()).ok_or_else(outside)?;
-        into.copy_from_slice(self.0.get(at..end).ok_or_else(outside)?);
-        Ok(())
-    }
-
-    fn resident(&self, start: u64, end: u64, _: usize) -> Fact<Ranges> {
-        Ok(vec![(start, end)])
-    }
-
-    fn areas(&self) -> Fact<Vec<Area>> {
-        let area = |start, end, is_anonymous| Area {
-            start: BASE + start,
-            end: BASE + end,
-            is_writable: true,
-            is_executable: false,
-            is_anonymous,
-        };
-        Ok(vec![area(0, BOOKS, false), area(BOOKS, SIZE, true)])
-    }
-}
-
 fn read(captured: &Captured) -> Fact<Books> {
-    books::read(BASE + CONTEXT, &Space::new(captured, Bounds::COUNTERS))
+    books::read(BASE + CONTEXT, &Space::new(&captured.0, Bounds::COUNTERS))
 }
 
 fn located(captured: &Captured) -> Fact<u64> {
@@ -95,7 +71,7 @@ fn located(captured: &Captured) -> Fact<u64> {
     let elf = Elf { machine: 62, segments: vec![segment], sections: Vec::new(), is_static: false };
     let file = File::open("/dev/null").expect("a file of nothing");
     let mapped = Mapped { path: "/lib/ld-musl-x86_64.so.1".to_owned(), bias: BASE };
-    find(&Image { file, elf: &elf, mapped }, &Space::new(captured, Bounds::RESOLVE))
+    find(&Image { file, elf: &elf, mapped }, &Space::new(&captured.0, Bounds::RESOLVE))
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! The probe over captured heaps of each shape, sound ones and others.
 
 use memgap_ledger::account::Account;
-use memgap_ledger::{Fact, Missing, MissingKind};
+use memgap_ledger::{Fact, MissingKind};
 use proptest::prelude::*;
 
 use super::chunk::ALIGNED;
 use super::shape::{Kind, SHAPES, Shape};
 use super::{Heap, books, spaces};
-use crate::memory::{Area, Bounds, Memory, Space};
+use crate::memory::{Area, Bounds, Space};
+use crate::probe::captured::{Capture, area};
 use crate::probe::{Books, Detail};
-use crate::source::pagemap::Ranges;
 
 const BASE: u64 = 0x40_0000_0000;
 const CHUNKS: u64 = 12;
@@ -34,24 +34,19 @@ const HALF: u64 = ALIGNED;
 
 /// A process with a heap.
 struct Captured {
-    bytes: Vec<u8>,
+    memory: Capture,
     shape: Shape,
-    areas: Vec<Area>,
 }
 
 impl Captured {
     fn new(shape: Shape) -> Self {
-        let bytes = vec![0; usize::try_from(SIZE).expect("small")];
-        let area = |start: u64, end: u64, is_executable| Area {
-            start: BASE + start,
-            end: BASE + end,
-            is_writable: true,
-            is_executable,
-            is_anonymous: true,
+        let chunk = |number| {
+            let start = BASE + number * ALIGNED;
+            Area { is_executable: number == CODE, ..area(start, start + ALIGNED) }
         };
-        let chunk = |number| area(number * ALIGNED, (number + 1) * ALIGNED, number == CODE);
-        let areas = (0..CHUNKS).map(chunk).chain([area(APART, SIZE, false)]).collect();
-        let mut captured = Self { bytes, shape, areas };
+        let mut memory = Capture::of(&[(BASE, BASE + SIZE)]);
+        memory.areas = (0..CHUNKS).map(chunk).chain([area(BASE + APART, BASE + SIZE)]).collect();
+        let mut captured = Self { memory, shape };
         for number in 0..CHUNKS {
             captured.chunk(number);
         }
@@ -134,8 +129,7 @@ impl Captured {
     }
 
     fn put(&mut self, at: u64, word: u64) {
-        let at = usize::try_from(at).expect("within the capture");
-        self.bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+        self.memory.put(BASE + at, word);
     }
 
     fn layout(&self) -> Heap {
@@ -143,25 +137,7 @@ impl Captured {
     }
 
     fn read(&self, detail: Detail) -> Fact<Books> {
-        books::read(self.layout(), &Space::new(self, Bounds::COUNTERS), detail)
-    }
-}
-
-impl Memory for Captured {
-    fn read(&self, address: u64, into: &mut [u8]) -> Fact<()> {
-        let outside = || Missing::new(MissingKind::Refused, format!("nothing at {address:#x}"));
-        let at = usize::try_from(address.wrapping_sub(BASE)).map_err(|_| outside())?;
-        let end = at.checked_add(into.len()).ok_or_else(outside)?;
-        into.copy_from_slice(self.bytes.get(at..end).ok_or_else(outside)?);
-        Ok(())
-    }
-
-    fn resident(&self, start: u64, end: u64, _: usize) -> Fact<Ranges> {
-        Ok(vec![(start, end)])
-    }
-
-    fn areas(&self) -> Fact<Vec<Area>> {
-        Ok(self.areas.clone())
+        books::read(self.layout(), &Space::new(&self.memory, Bounds::COUNTERS), detail)
     }
 }
 
@@ -174,7 +150,7 @@ fn booked(books: &Books, account: Account) -> u64 {
 fn every_shape_is_told_apart_and_its_spaces_are_added_up() {
     for shape in SHAPES {
         let captured = Captured::new(shape);
-        let found = spaces::find(&Space::new(&captured, Bounds::RESOLVE));
+        let found = spaces::find(&Space::new(&captured.memory, Bounds::RESOLVE));
         assert_eq!(found, Ok(captured.layout()));
         // Two of the chunks are in no space's books.
         let kept = 2 * ALIGNED;
@@ -227,7 +203,7 @@ fn spaces_that_break_a_rule_are_refused() {
             captured.put(place, word);
             let lack = captured.read(Detail::Counters).expect_err("a rule is broken");
             assert!(lack.kind != MissingKind::Absent, "{lack}");
-            let found = spaces::find(&Space::new(&captured, Bounds::RESOLVE));
+            let found = spaces::find(&Space::new(&captured.memory, Bounds::RESOLVE));
             assert_eq!(found.map_err(|lack| lack.kind), Err(MissingKind::Absent), "{place:#x}");
         }
     }
@@ -256,8 +232,10 @@ fn what_breaks_a_rule_is_no_chunk() {
 #[test]
 fn a_process_without_chunks_is_refused_by_the_versions_that_are_known() {
     let mut captured = Captured::new(SHAPES[0]);
-    captured.bytes.fill(0);
-    let lack = spaces::find(&Space::new(&captured, Bounds::RESOLVE)).expect_err("nothing");
+    let areas = captured.memory.areas;
+    captured.memory = Capture::of(&[(BASE, BASE + SIZE)]);
+    captured.memory.areas = areas;
+    let lack = spaces::find(&Space::new(&captured.memory, Bounds::RESOLVE)).expect_err("nothing");
     assert!(lack.why.contains("node 22"), "{lack}");
     assert!(captured.read(Detail::Counters).is_err());
 }
@@ -265,7 +243,7 @@ fn a_process_without_chunks_is_refused_by_the_versions_that_are_known() {
 #[test]
 fn more_readings_than_the_bounds_allow_are_refused() {
     let captured = Captured::new(SHAPES[0]);
-    let space = Space::new(&captured, Bounds { calls: 4, ..Bounds::COUNTERS });
+    let space = Space::new(&captured.memory, Bounds { calls: 4, ..Bounds::COUNTERS });
     let lack = books::read(captured.layout(), &space, Detail::Counters).expect_err("too many");
     assert!(lack.why.contains("bound of readings"), "{lack}");
 }
@@ -289,6 +267,6 @@ proptest! {
                 prop_assert!(books.runtime.in_use.is_some());
             }
         }
-        let _ = spaces::find(&Space::new(&captured, Bounds::RESOLVE));
+        let _ = spaces::find(&Space::new(&captured.memory, Bounds::RESOLVE));
     }
 }
