@@ -4,7 +4,6 @@
 #include <link.h>
 #include <malloc.h>
 #include <pthread.h>
-#include <stdint.h>
 
 #include "target.h"
 
@@ -148,28 +147,12 @@ static void lie(const char *lie)
     }
 }
 
-static void dwell(void)
-{
-    for (volatile int i = 0; i < 5000; i++)
-        ;
-}
-
-/* Never stands still: each word is true in one moment and absurd in the next. */
 static void *restless(void *unused)
 {
-    static const uint64_t absurd[] = { 0, 16, 1UL << 46, UINT64_MAX - 15, 1UL << 63 };
-
     pthread_barrier_wait(&barrier);
     word *words[] = { &arena[TOP], &arena[SYSTEM_MEM], &arena[SYSTEM_MEM + 1], &arena[NEXT],
         &arena[BINS], &arena[BINS + 1], mp, &mp[SBRK_BASE] };
-    for (unsigned i = 0;; i++) {
-        word *at = words[i % 8];
-        uint64_t kept = *at;
-        *at = absurd[i / 8 % 5];
-        dwell();
-        *at = kept;
-        dwell();
-    }
+    rewrite(words, sizeof words / sizeof words[0]);
     return unused;
 }
 

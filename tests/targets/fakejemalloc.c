@@ -2,7 +2,6 @@
  * argument says. Without one it tells of an arena with 9 pages in use of 11 active
  * ones. After its first word it rewrites them without end. */
 #include <pthread.h>
-#include <stdint.h>
 
 #include "target.h"
 
@@ -129,28 +128,12 @@ static void lie(const char *lie)
     }
 }
 
-static void dwell(void)
-{
-    for (volatile int i = 0; i < 5000; i++)
-        ;
-}
-
-/* Each word is true in one moment and absurd in the next. */
 static void *restless(void *unused)
 {
-    static const uint64_t absurd[] = { 0, 16, 1UL << 46, UINT64_MAX - 15, 1UL << 63 };
     word *at = arenas[0], *base = (word *)at[BASE], *block = (word *)base[BLOCKS];
     word *words[] = { &at[ACTIVE], &at[PAGES(1)], &at[PAGES(2) + 1], &at[BIN + 3], &at[BASE],
         &base[BLOCKS], &block[0], &block[1], (word *)&arenas[1], &bin_infos[0][1] };
-
-    for (unsigned i = 0;; i++) {
-        word *one = words[i % 10];
-        uint64_t kept = *one;
-        *one = absurd[i / 10 % 5];
-        dwell();
-        *one = kept;
-        dwell();
-    }
+    rewrite(words, sizeof words / sizeof words[0]);
     return unused;
 }
 

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,23 @@ static inline int file(const char *name, long size)
     if (fd < 0 || unlink(name) || ftruncate(fd, size))
         fail(name);
     return fd;
+}
+
+/* Never stands still: each word is true for a while and absurd for another. */
+static inline void rewrite(volatile uint64_t **words, unsigned count)
+{
+    static const uint64_t absurd[] = { 0, 16, 1UL << 46, UINT64_MAX - 15, 1UL << 63 };
+
+    for (unsigned i = 0;; i++) {
+        volatile uint64_t *word = words[i % count];
+        uint64_t kept = *word;
+        *word = absurd[i / count % 5];
+        for (volatile int wait = 0; wait < 5000; wait++)
+            ;
+        *word = kept;
+        for (volatile int wait = 0; wait < 5000; wait++)
+            ;
+    }
 }
 
 static void ready(const char *format, ...) __attribute__((format(printf, 1, 2)));
