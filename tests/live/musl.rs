@@ -39,7 +39,9 @@ fn explain(target: &Target) -> Result<ProcessLedger> {
 
 #[test]
 fn slots_in_use_are_what_was_asked_for_and_their_ends() -> Result<()> {
-    for (name, flags) in [("dynamic", &[][..]), ("static", &["-static"])] {
+    let variants: [(&str, &[&str]); 3] =
+        [("dynamic", &[]), ("static", &["-static"]), ("stripped", &["-static", "-s"])];
+    for (name, flags) in variants {
         let mut target = run(name, flags)?;
         for step in ["full", "thin"] {
             if step == "thin" {

@@ -84,6 +84,8 @@ const MAX_DYNAMIC: usize = 16 << 10;
 const NAME: usize = 64;
 /// Of symbols and of their names; those of large programs have 50 MiB.
 const MAX_SYMBOLS: u64 = 64 << 20;
+/// Of what is loaded and only read, where bytes are looked for.
+const MAX_FOUND: u64 = 16 << 20;
 const WINDOW: usize = 256 << 10;
 
 impl Elf {
@@ -178,6 +180,31 @@ impl Elf {
             }
         })?;
         Ok(found)
+    }
+
+    /// The first place of some bytes in what is loaded and only read, with at most `more`
+    /// that follow it: it is looked for in the first 16 MiB, and found where it and those
+    /// are shorter than 1 KiB.
+    pub fn find(&self, file: &File, bytes: &[u8], more: usize) -> Option<Vec<u8>> {
+        const OVERLAP: usize = 1024;
+        let mut left = MAX_FOUND;
+        let mut window = vec![0; WINDOW + OVERLAP];
+        for segment in self.segments.iter().filter(|s| !s.writable) {
+            let mut at = 0;
+            while at < segment.file_size && left > 0 {
+                let rest = usize::try_from(segment.file_size - at).unwrap_or(WINDOW);
+                let window = &mut window[..rest.min(WINDOW + OVERLAP)];
+                let read = file.read_at(window, segment.offset.checked_add(at)?).ok()?;
+                let found = window[..read].windows(bytes.len()).position(|part| part == bytes);
+                if let Some(found) = found {
+                    let end = read.min(found + bytes.len() + more);
+                    return Some(window[found..end].to_vec());
+                }
+                at += WINDOW as u64;
+                left = left.saturating_sub(WINDOW as u64);
+            }
+        }
+        None
     }
 
     /// What is added to the file's addresses where the part of it at `offset` is

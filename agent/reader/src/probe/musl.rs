@@ -29,7 +29,7 @@ impl Probe for Musl {
     }
 
     fn about(&self) -> &'static str {
-        "musl 1.2.1 and later (mallocng): library, and static programs with symbols"
+        "musl 1.2.1 and later (mallocng): library, and static programs, stripped too"
     }
 
     fn detect(&self, elf: &Elf, name: &[u8], file: &File) -> bool {
@@ -38,8 +38,17 @@ impl Probe for Musl {
             name == b"libc.so" || name.starts_with(b"ld-musl-") || name.starts_with(b"libc.musl-");
         let has = |table, symbol| elf.symbols(file, table, [symbol]).is_ok_and(|[it]| it.is_some());
         // Other libraries may be called so; its loader's entry only musl exports.
-        (is_library && has(".dynsym", "_dlstart"))
-            || (elf.is_static && has(".symtab", "__malloc_context"))
+        if is_library && has(".dynsym", "_dlstart") {
+            return true;
+        }
+        let has_symbols = elf.section(".symtab").is_some();
+        // A stripped program keeps its constants.
+        let has_classes = || {
+            let classes: Vec<u8> = books::CLASSES.iter().flat_map(|c| c.to_le_bytes()).collect();
+            elf.find(file, &classes, 0).is_some()
+        };
+        elf.is_static
+            && if has_symbols { has(".symtab", "__malloc_context") } else { has_classes() }
     }
 
     fn resolve(&self, image: &Image<'_>, space: &Space<'_>) -> Fact<Arc<dyn Layout>> {

@@ -26,7 +26,7 @@ const TRIES: usize = 4;
 /// Sizes are multiples of it; a group begins with one (`UNIT`).
 const UNIT: u64 = 16;
 /// `size_classes`, in units.
-const CLASSES: [u64; 48] = [
+pub(super) const CLASSES: [u16; 48] = [
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 18, 20, 25, 31, 36, 42, 50, 63, 72, 84, 102, 127, 146,
     170, 204, 255, 292, 340, 409, 511, 584, 682, 818, 1023, 1169, 1364, 1637, 2047, 2340, 2730,
     3276, 4095, 4680, 5460, 6552, 8191,
@@ -153,7 +153,7 @@ fn group(meta: &[u8]) -> Fact<Group> {
     let mapped = pages.saturating_mul(PAGE);
     let stride = match units {
         _ if last == 0 && pages > 0 => mapped - UNIT,
-        Some(units) => units * UNIT,
+        Some(units) => u64::from(*units) * UNIT,
         None => return Err(broken("the class of a group is none")),
     };
     if class > ALONE || start % UNIT != 0 || avail & freed != 0 {
@@ -168,7 +168,7 @@ fn group(meta: &[u8]) -> Fact<Group> {
     let end = end.ok_or_else(|| broken("a group is larger than its memory"))?;
     // What has no pages of its own and can be freed is a slot of another group; what
     // can not be freed is left over in the image of a library.
-    let slot = CLASSES.iter().map(|units| units * UNIT).find(|slot| *slot >= needed);
+    let slot = CLASSES.iter().map(|units| u64::from(*units) * UNIT).find(|slot| *slot >= needed);
     let inside = (pages == 0 && is_freeable).then(|| slot.unwrap_or(needed));
     Ok(Group { start, end, used: in_use * stride, inside })
 }
