@@ -73,7 +73,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
     match (sample.kind, walk, counters) {
         (ProcessKind::Kernel | ProcessKind::Zombie, ..) => nothing(&mut ledger),
         (ProcessKind::User, Some(walk), _) => {
-            split = split::of_walk(walk, &sample.claims, counters);
+            split = split::of_walk(walk, &sample.claims, unclaimed(sample), counters);
             split.widen(below, above);
             let books = books_age(sample);
             if walk.age.abs_diff(books) > AT_ONCE {
@@ -85,7 +85,8 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         (ProcessKind::User, None, Some(counters)) => {
             let why = sample.walk.as_ref().err();
             let lazily_freed = lazily_freed(&sample.runtimes);
-            split = split::of_counters(counters, &sample.claims, lazily_freed, why);
+            split =
+                split::of_counters(counters, &sample.claims, unclaimed(sample), lazily_freed, why);
             split.widen(below, above);
             book_split(&mut ledger, &split, books_age(sample));
             book_swap(&mut ledger, counters);
@@ -268,6 +269,13 @@ fn locked_file(areas: &[Area]) -> u64 {
         .iter()
         .filter(|a| a.kind == AreaKind::File)
         .fold(0, |sum, a| sum.saturating_add(a.locked.min(a.pss.saturating_sub(a.pss_anonymous()))))
+}
+
+/// The account of what no claim finds in a heap: where the books of an allocator that is
+/// there were not read, it may be its.
+fn unclaimed(sample: &ProcessSample) -> Account {
+    let is_read = !sample.claims.is_empty() && sample.runtimes.iter().all(Result::is_ok);
+    if is_read { Account::Unexplained } else { Account::HeapUnprobed }
 }
 
 fn absences(sample: &ProcessSample, ledger: &Ledger) -> Vec<Absence> {

@@ -74,9 +74,14 @@ const TOLD: &[Account] = &[
     Account::Device,
 ];
 
-/// Splits a walk. The counters bound how many stacks are recognised, and tell what
-/// came and went since a walk that is dated.
-pub(crate) fn of_walk(walk: &Walk, claims: &[Claim], counters: Option<&Counters>) -> Split {
+/// Splits a walk. What no claim finds in a heap is `rest`. The counters bound how many
+/// stacks are recognised, and tell what came and went since a walk that is dated.
+pub(crate) fn of_walk(
+    walk: &Walk,
+    claims: &[Claim],
+    rest: Account,
+    counters: Option<&Counters>,
+) -> Split {
     let roles = roles(&walk.areas, counters.and_then(|c| c.threads));
     let resident = walk.resident.as_ref().and_then(|resident| resident.as_deref().ok());
     let is_heap = |role| matches!(role, Role::Heap | Role::BesideData);
@@ -86,7 +91,6 @@ pub(crate) fn of_walk(walk: &Walk, claims: &[Claim], counters: Option<&Counters>
     let pages = Pages(resident.unwrap_or_default());
     claims::book(claims, &mut pools, &pages, &mut split);
 
-    let rest = if claims.is_empty() { Account::HeapUnprobed } else { Account::Unexplained };
     for account in TOLD {
         split.add(*account, Figure::Exact(0), 0);
     }
@@ -121,6 +125,7 @@ pub(crate) fn of_walk(walk: &Walk, claims: &[Claim], counters: Option<&Counters>
 pub(crate) fn of_counters(
     counters: &Counters,
     claims: &[Claim],
+    unclaimed: Account,
     lazily_freed: u64,
     no_walk: Option<&Missing>,
 ) -> Split {
@@ -139,8 +144,7 @@ pub(crate) fn of_counters(
     }
     let (account, low) = match no_walk {
         Some(lack) if lack.kind == MissingKind::Denied => (Account::Unreadable, rest - lazy),
-        _ if claims.is_empty() => (Account::HeapUnprobed, 0),
-        _ => (Account::Unexplained, 0),
+        _ => (unclaimed, 0),
     };
     split.add(account, Figure::interval(low, rest - lazy, rest), rest);
     match (counters.file, counters.shmem) {

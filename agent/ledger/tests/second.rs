@@ -45,7 +45,7 @@ fn where_no_probe_answered_the_endpoint_counts() {
     let made = process::ledger(&sample);
     assert_eq!(made.headline.in_use, Figure::exact(30 * MIB));
     assert_eq!(made.ledger.booked(Account::HeapInUse), 30 << 20);
-    assert_eq!(made.ledger.booked(Account::Unexplained), 70 << 20);
+    assert_eq!(made.ledger.booked(Account::HeapUnprobed), 70 << 20);
     assert_eq!((made.runtimes.len(), &made.runtimes[0].second_source), (1, &None));
     assert!(made.absent.iter().any(|a| a.what == "runtime"), "why no probe did, stays told");
 }
