@@ -71,7 +71,10 @@ impl Read {
             return Err(broken("mp_ knows neither where the break began nor its usual limits"));
         }
         let free = match detail {
-            Detail::Counters => kept.of(&arenas).unwrap_or_else(|| free::by_lists(&arenas, space)),
+            Detail::Counters => match kept.of(&arenas) {
+                Some(free) => return Ok(Self { arenas, parameters, free, is_still: true }),
+                None => free::by_lists(&arenas, space),
+            },
             Detail::Pages => free::by_chunks(&arenas, parameters.fill, space),
         };
         let is_still = all().is_ok_and(|again| again == arenas)

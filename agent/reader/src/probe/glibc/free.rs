@@ -191,13 +191,12 @@ pub(super) fn trimmable(arenas: &[Arena], free: &Free, space: &Space<'_>) -> Fac
     let mut sum = 0u64;
     for (arena, free) in free.zip(arenas) {
         let mut whole = free.whole.clone();
-        if let (Some((start, end)), true) = (arena.top, arena.is_main) {
+        let ends_at_break = arena.is_main && !arena.heaps.is_empty();
+        if let (Some((start, end)), true) = (arena.top, ends_at_break) {
             let extra = (end - start).saturating_sub(MIN_TOP + 1) / page * page;
             whole.push((end - extra, end));
         }
-        let (Some((start, _)), Some((_, end))) = (arena.heaps.first(), arena.heaps.last()) else {
-            continue;
-        };
+        let (Some((start, _)), Some((_, end))) = (whole.first(), whole.last()) else { continue };
         let resident = space.resident(*start, *end)?;
         sum = sum.saturating_add(common(&whole, &resident));
     }

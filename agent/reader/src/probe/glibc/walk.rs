@@ -256,7 +256,7 @@ impl Window<'_, '_> {
             return Err(Missing::new(MissingKind::Refused, why));
         };
         let start = (at / super::SMALLEST_PAGE * super::SMALLEST_PAGE).max(*start);
-        let most = (end - start).min((self.size + len) as u64);
+        let most = (self.size as u64).max(at - start + len as u64).min(end - start);
         // What is read over need not be cleared before.
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.resize(usize::try_from(most).unwrap_or_default(), 0);

@@ -92,9 +92,8 @@ impl Arena {
         let shape = variables.shape;
         let mut arena = Self::default();
         arena.count_large(at, shape, space)?;
-        arena.count_small(at, shape, infos, space)?;
+        let base = arena.count_small(at, variables, infos, space)?;
         [arena.dirty, arena.muzzy, arena.retained] = pages(at, shape, space)?;
-        let [base] = space.words::<1>(at.wrapping_add(shape.base(variables.quantum)))?;
         arena.count_base(base, number, variables, space)?;
         Ok(arena)
     }
@@ -124,22 +123,36 @@ impl Arena {
         Ok(())
     }
 
-    /// The small pieces, by the bins of all classes: one reading.
+    /// The small pieces, by the bins of all classes: one reading. Where its `base_t` is
+    /// stands near them, and is the answer.
     fn count_small(
         &mut self,
         at: u64,
-        shape: &Shape,
+        variables: &Variables,
         infos: &[BinInfo],
         space: &Space<'_>,
-    ) -> Fact<()> {
+    ) -> Fact<u64> {
+        let shape = variables.shape;
         let (size, counters) = shape.bin();
-        let count: usize = infos.iter().map(|info| info.shards as usize).sum();
-        let bins = match shape.bins {
-            Bins::Inline(offset) => at.wrapping_add(offset),
-            Bins::Pointers(offset) => space.words::<1>(at.wrapping_add(offset))?[0],
+        let all = size * infos.iter().map(|info| info.shards as usize).sum::<usize>();
+        let base = shape.base(variables.quantum);
+        let (bins, len) = match shape.bins {
+            Bins::Inline(bins) => (bins, all),
+            Bins::Pointers(bins) => (bins, 8),
         };
-        let mut bytes = vec![0; count * size];
-        space.read_sparse(bins, &mut bytes)?;
+        let start = bins.min(base);
+        let place = |offset: u64| usize::try_from(offset - start).unwrap_or(usize::MAX);
+        let mut near = vec![0; (place(bins) + len).max(place(base) + 8)];
+        space.read_sparse(at.wrapping_add(start), &mut near)?;
+        let base = u64_at(&near, place(base)).unwrap_or_default();
+        let bytes = match shape.bins {
+            Bins::Inline(_) => near.split_off(place(bins)),
+            Bins::Pointers(_) => {
+                let mut bytes = vec![0; all];
+                space.read_sparse(u64_at(&near, place(bins)).unwrap_or_default(), &mut bytes)?;
+                bytes
+            }
+        };
         let regions = infos.iter().flat_map(|i| std::iter::repeat_n(i.region, i.shards as usize));
         for (bin, region) in bytes.chunks_exact(size).zip(regions) {
             let word = |at: usize| u64_at(bin, counters + at).unwrap_or_default();
@@ -151,7 +164,7 @@ impl Arena {
             self.torn = sum(self.torn, amount(said.abs_diff(regions), region)?)?;
             self.allocated = sum(self.allocated, amount(regions, region)?)?;
         }
-        Ok(())
+        Ok(base)
     }
 
     /// What it mapped for its own use.

@@ -53,30 +53,62 @@ pub(super) fn resident(
     let mut regions = [Region::default(); REGIONS];
     let mut at = start;
     while at < end {
-        let mut scan = Scan {
-            size: size_of::<Scan>() as u64,
-            start: at,
-            end,
-            vec: regions.as_mut_ptr().expose_provenance() as u64,
-            vec_len: REGIONS as u64,
-            category_inverted: PAGE_IS_PFNZERO,
-            category_mask: PAGE_IS_PRESENT | PAGE_IS_PFNZERO,
-            return_mask: PAGE_IS_PRESENT,
-            ..Scan::default()
-        };
-        // SAFETY: the opcode is that of `Scan`, whose `vec` points to `vec_len`
-        // regions that live and are not used otherwise during the call.
-        let found = unsafe { ioctl::ioctl(file, &mut scan) }?;
-        for region in regions.iter().take(found) {
+        let (found, walk_end) = scan(file, (at, end), Pages::InRss, &mut regions)?;
+        for region in found {
             push(into, region.start, region.end, limit)?;
         }
         // Without progress the kernel's answer is not to be trusted.
-        if scan.walk_end <= at {
+        if walk_end <= at {
             return Err(Errno::IO);
         }
-        at = scan.walk_end;
+        at = walk_end;
     }
     Ok(())
+}
+
+/// Whether every page is present, the zero page too.
+pub(super) fn is_resident(file: &File, start: u64, end: u64) -> Result<bool, Errno> {
+    let mut first = [Region::default()];
+    let (found, _) = scan(file, (start, end), Pages::Present, &mut first)?;
+    Ok(found.first().is_some_and(|first| (first.start, first.end) == (start, end)))
+}
+
+/// Which pages are asked for.
+#[derive(Debug, Clone, Copy)]
+enum Pages {
+    /// Those that are present.
+    Present,
+    /// Of these, those that are not the zero page.
+    InRss,
+}
+
+/// The first regions of such pages, as far as there is room, and where the kernel
+/// stopped looking.
+fn scan<'r>(
+    file: &File,
+    (start, end): (u64, u64),
+    pages: Pages,
+    regions: &'r mut [Region],
+) -> Result<(&'r [Region], u64), Errno> {
+    let without = match pages {
+        Pages::Present => 0,
+        Pages::InRss => PAGE_IS_PFNZERO,
+    };
+    let mut scan = Scan {
+        size: size_of::<Scan>() as u64,
+        start,
+        end,
+        vec: regions.as_mut_ptr().expose_provenance() as u64,
+        vec_len: regions.len() as u64,
+        category_inverted: without,
+        category_mask: PAGE_IS_PRESENT | without,
+        return_mask: PAGE_IS_PRESENT,
+        ..Scan::default()
+    };
+    // SAFETY: the opcode is that of `Scan`, whose `vec` points to `vec_len`
+    // regions that live and are not used otherwise during the call.
+    let found = unsafe { ioctl::ioctl(file, &mut scan) }?;
+    Ok((regions.get(..found).ok_or(Errno::IO)?, scan.walk_end))
 }
 
 // SAFETY: the kernel reads and writes `size` bytes at the pointer, which are a
