@@ -43,6 +43,25 @@ fn one_program_that_lies_of_a_library_spoils_the_books_of_no_other() -> Result<(
     Ok(())
 }
 
+#[test]
+fn one_program_that_shows_a_library_by_another_name_hides_the_books_of_no_other() -> Result<()> {
+    const SCRIPT: &str = r#"mount --bind "$(realpath "$1")" "$2" && LD_PRELOAD=$2 exec "$3""#;
+    let other = target::directory()?.join("no-libc.so");
+    std::fs::write(&other, "")?;
+    let program = target::compiled("malloc")?;
+    let environment = [("STEPS", "steady"), NO_CACHES];
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", SCRIPT, "sh"]);
+    command.arg("/lib/x86_64-linux-gnu/libc.so.6").arg(&other).arg(&program).envs(environment);
+    let liar = Target::spawn(&mut command)?;
+    let honest = Target::run(&program, &environment)?;
+    let reader = Reader::open(Roots::default())?;
+    assert_eq!(reader.process(liar.pid(), Depth::Runtimes)?.runtimes, []);
+    let told = told(&reader, &honest, "glibc", Depth::Books)?;
+    assert_eq!(told.map(|runtime| runtime.in_use), Ok(Some(honest.holds("in_use")?)));
+    Ok(())
+}
+
 /// What is told of a runtime, whatever that is. On a busy machine a look may be out of
 /// time.
 fn told(reader: &Reader, target: &Target, name: &str, depth: Depth) -> Result<Fact<Runtime>> {

@@ -11,13 +11,13 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::beacon;
 use super::image::{self, FileId, Part, Stamp};
-use super::layouts::{Layouts, Owner, User};
+use super::layouts::{Client, Layouts, Users};
 use super::{Books, Detail, Image, Layout, Mapped, PROBES, Probe};
 use crate::elf::Elf;
 use crate::file::Buf;
 use crate::memory::{Bounds, Live, Space};
 use crate::process::Process;
-use crate::source::maps;
+use crate::source::{maps, status};
 
 /// Files that are remembered; beyond it those that no process of this round maps
 /// are looked at again each time.
@@ -119,10 +119,11 @@ impl Probes {
     pub fn attach(&self, process: &Process, buf: &mut Buf) -> Fact<Vec<Result<Attached, Refused>>> {
         let mut text = Buf::default();
         let mappings = maps::read(process, &mut text)?;
-        let look = Look { probes: self, process, memory: OnceCell::new(), owner: OnceCell::new() };
+        let look = Look { probes: self, process, memory: OnceCell::new(), users: OnceCell::new() };
+        let mounts = image::mounts(process);
         let mut found = Vec::new();
         for part in image::parts(process, &mappings) {
-            let Some(known) = self.known(process, part, buf) else { continue };
+            let Some(known) = self.known(mounts, process, part, buf) else { continue };
             for candidate in &known.candidates {
                 let Some(mapped) = Mapped::of(part.mapping, &known.elf) else { continue };
                 let (probe, name) = (candidate.probe, candidate.probe.name());
@@ -181,8 +182,14 @@ impl Probes {
         std::mem::take(&mut self.lock().used)
     }
 
-    fn known(&self, process: &Process, part: Part<'_>, buf: &mut Buf) -> Option<Arc<Known>> {
-        let id = (part.mapping.device, part.mapping.inode);
+    fn known(
+        &self,
+        mounts: Option<(u64, u64)>,
+        process: &Process,
+        part: Part<'_>,
+        buf: &mut Buf,
+    ) -> Option<Arc<Known>> {
+        let id = FileId::of(mounts, part.mapping);
         let round = self.round.load(Ordering::Relaxed);
         let known = self.lock().known.get(&id).map(Arc::clone);
         if let Some(known) = known
@@ -215,7 +222,7 @@ struct Look<'a> {
     process: &'a Process,
     /// Opened, and asked, where they are needed.
     memory: OnceCell<Fact<Live>>,
-    owner: OnceCell<Fact<Owner>>,
+    users: OnceCell<Fact<Users>>,
 }
 
 impl Look<'_> {
@@ -227,7 +234,7 @@ impl Look<'_> {
         mapped: &Mapped,
         buf: &mut Buf,
     ) -> Fact<Arc<dyn Layout>> {
-        let owner = self.owner.get_or_init(|| Owner::of(self.process, buf)).clone()?;
+        let users = self.users.get_or_init(|| status::users(self.process, buf)).clone()?;
         let round = self.probes.round.load(Ordering::Relaxed);
         let mut find = || {
             self.probes.lock().used.resolved += 1;
@@ -239,8 +246,8 @@ impl Look<'_> {
             let space = Space::new(self.memory()?, Bounds::COUNTERS);
             read(layout, mapped, &space, Detail::Counters)
         };
-        let user = User { pid: self.process.pid(), find: &mut find, read: &read };
-        candidate.layouts.of(owner, round, user)
+        let client = Client { pid: self.process.pid(), find: &mut find, read: &read };
+        candidate.layouts.of(users, round, client)
     }
 
     fn memory(&self) -> Fact<&Live> {

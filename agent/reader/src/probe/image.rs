@@ -16,8 +16,26 @@ use crate::source::maps::{Device, Mapping};
 use crate::source::mountinfo;
 use crate::text;
 
-/// A file on a machine for as long as a process maps it: device and inode.
-pub(super) type FileId = (Device, u64);
+/// A file on a machine for as long as a process maps it, as its mount namespace shows
+/// it: there another file may stand in its place, and a library have another name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct FileId {
+    mounts: Option<(u64, u64)>,
+    device: Device,
+    inode: u64,
+}
+
+impl FileId {
+    pub fn of(mounts: Option<(u64, u64)>, mapping: &Mapping<'_>) -> Self {
+        Self { mounts, device: mapping.device, inode: mapping.inode }
+    }
+}
+
+/// The mount namespace of a process by device and inode, where it is told.
+pub(super) fn mounts(process: &Process) -> Option<(u64, u64)> {
+    let stat = rustix::fs::fstat(process.place("ns/mnt")?).ok()?;
+    Some((stat.st_dev, stat.st_ino))
+}
 
 /// What tells a file from a later one of the same inode: size and change time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

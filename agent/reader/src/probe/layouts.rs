@@ -4,45 +4,24 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use memgap_ledger::{Fact, Missing, MissingKind};
+use memgap_ledger::{Fact, MissingKind};
 
 use super::{Books, Layout};
-use crate::file::Buf;
-use crate::process::Process;
-use crate::source::status;
 
 /// Searches in vain that are made whenever one is asked for: a process that has just
 /// started may not have its books yet. Later ones are made more and more seldom.
 const MAX_TRIES: u32 = 16;
-/// Owners whose layouts are remembered for one file; for others they are searched each
+/// Users whose layouts are remembered for one file; for others they are searched each
 /// time.
-const MAX_OWNERS: usize = 1024;
+const MAX_USERS: usize = 1024;
 
-/// Who may write the memory of a process, by what the kernel asks (ptrace(2), "Ptrace
-/// access mode checking"). A process can put lies where a layout is looked for: what
-/// is found there serves those whose memory it might as well have written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Owner {
-    /// Real, effective, saved.
-    pub users: [u32; 3],
-    /// Device and inode of the mount namespace: containers have users of one number.
-    pub mounts: (u64, u64),
-}
-
-impl Owner {
-    pub fn of(process: &Process, buf: &mut Buf) -> Fact<Self> {
-        let users = status::users(process, buf)?;
-        let mounts = process.place("ns/mnt").and_then(|place| rustix::fs::fstat(place).ok());
-        let mounts = mounts.ok_or_else(|| {
-            let why = format!("the mount namespace of process {} is not told", process.pid());
-            Missing::new(MissingKind::Denied, why)
-        })?;
-        Ok(Self { users, mounts: (mounts.st_dev, mounts.st_ino) })
-    }
-}
+/// Real, effective and saved: a process of the same ones, in the same mount namespace, may
+/// write another's memory (ptrace(2), "Ptrace access mode checking"). One can put lies where
+/// a layout is looked for; what is found there serves those where it might do so anyway.
+pub(super) type Users = [u32; 3];
 
 /// A process that maps the file.
-pub(super) struct User<'a> {
+pub(super) struct Client<'a> {
     pub pid: u32,
     /// Searches its memory for the layout.
     pub find: &'a mut dyn FnMut() -> Fact<Arc<dyn Layout>>,
@@ -50,18 +29,18 @@ pub(super) struct User<'a> {
     pub read: &'a dyn Fn(&dyn Layout) -> Fact<Books>,
 }
 
-/// The layouts of one runtime in one file.
+/// The layouts of one runtime in one file of a mount namespace.
 #[derive(Debug, Default)]
-pub(super) struct Layouts(Mutex<HashMap<Owner, Known>>);
+pub(super) struct Layouts(Mutex<HashMap<Users, Known>>);
 
 impl Layouts {
     /// The layout for one process, searched where none is known that serves it.
-    pub fn of(&self, owner: Owner, round: u64, user: User<'_>) -> Fact<Arc<dyn Layout>> {
+    pub fn of(&self, users: Users, round: u64, client: Client<'_>) -> Fact<Arc<dyn Layout>> {
         let mut all = self.lock();
-        let mut known = all.remove(&owner).unwrap_or_default();
-        let layout = known.layout(user);
-        if all.len() < MAX_OWNERS {
-            all.insert(owner, Known { used: round, ..known });
+        let mut known = all.remove(&users).unwrap_or_default();
+        let layout = known.layout(client);
+        if all.len() < MAX_USERS {
+            all.insert(users, Known { used: round, ..known });
         }
         layout
     }
@@ -71,13 +50,13 @@ impl Layouts {
         self.lock().retain(|_, known| known.used >= since);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, Known>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Users, Known>> {
         // What a panic left is whole: an entry is put back in one go.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What is known for one owner.
+/// What is known for processes of the same users.
 #[derive(Debug, Default)]
 struct Known {
     /// The last round in which it was asked for.
@@ -98,24 +77,24 @@ struct Found {
 }
 
 impl Known {
-    fn layout(&mut self, mut user: User<'_>) -> Fact<Arc<dyn Layout>> {
+    fn layout(&mut self, mut client: Client<'_>) -> Fact<Arc<dyn Layout>> {
         let Some(found) = &mut self.found else {
-            let layout = self.search(&mut user)?;
-            self.take(&layout, user.pid);
+            let layout = self.search(&mut client)?;
+            self.take(&layout, client.pid);
             return Ok(layout);
         };
         let shared = Arc::clone(&found.layout);
-        if user.is_served_by(&*shared) {
-            found.has_served |= found.author != user.pid;
+        if client.is_served_by(&*shared) {
+            found.has_served |= found.author != client.pid;
             return Ok(shared);
         }
         // Its author's memory lied, or this one's does.
         let has_served = found.has_served;
-        match self.search(&mut user) {
-            Ok(own) if user.is_served_by(&*own) => {
+        match self.search(&mut client) {
+            Ok(own) if client.is_served_by(&*own) => {
                 self.wanted = 0;
                 if !has_served {
-                    self.take(&own, user.pid);
+                    self.take(&own, client.pid);
                 }
                 Ok(own)
             }
@@ -129,17 +108,17 @@ impl Known {
         self.found = Some(Found { layout: Arc::clone(layout), author, has_served: false });
     }
 
-    fn search(&mut self, user: &mut User<'_>) -> Fact<Arc<dyn Layout>> {
+    fn search(&mut self, client: &mut Client<'_>) -> Fact<Arc<dyn Layout>> {
         self.wanted = self.wanted.saturating_add(1);
         let is_turn = self.wanted <= MAX_TRIES || self.wanted.is_power_of_two();
         if let Some(last) = self.last.as_ref().filter(|_| !is_turn) {
             return last.clone();
         }
-        self.last.insert((user.find)()).clone()
+        self.last.insert((client.find)()).clone()
     }
 }
 
-impl User<'_> {
+impl Client<'_> {
     fn is_served_by(&self, layout: &dyn Layout) -> bool {
         match (self.read)(layout) {
             // Where nothing can be read, nothing speaks against it.
@@ -153,7 +132,7 @@ impl User<'_> {
 mod tests {
     use std::cell::Cell;
 
-    use memgap_ledger::Runtime;
+    use memgap_ledger::{Missing, Runtime};
 
     use super::*;
     use crate::memory::Space;
@@ -169,7 +148,7 @@ mod tests {
         }
     }
 
-    const OWNER: Owner = Owner { users: [1; 3], mounts: (4, 1) };
+    const USERS: Users = [1; 3];
 
     /// Processes that are looked at in turn.
     struct Machine {
@@ -184,7 +163,7 @@ mod tests {
 
         /// The kind of layout that a process gets which shows one kind to a search, and
         /// is served by another.
-        fn look(&self, owner: Owner, pid: u32, shown: Option<u32>, own: u32) -> Option<u32> {
+        fn look(&self, users: Users, pid: u32, shown: Option<u32>, own: u32) -> Option<u32> {
             let is =
                 |kind: u32, layout: &dyn Layout| format!("{layout:?}") == format!("Kind({kind})");
             let lack = || Missing::new(MissingKind::Malformed, "not of its kind");
@@ -197,8 +176,8 @@ mod tests {
                 let books = Books { runtime: Runtime::named("test"), claims: Vec::new() };
                 is(own, layout).then_some(books).ok_or_else(lack)
             };
-            let user = User { pid, find: &mut find, read: &read };
-            let layout = self.layouts.of(owner, 0, user).ok()?;
+            let client = Client { pid, find: &mut find, read: &read };
+            let layout = self.layouts.of(users, 0, client).ok()?;
             (0..9).find(|kind| is(*kind, &*layout))
         }
     }
@@ -207,7 +186,7 @@ mod tests {
     fn processes_of_a_kind_are_searched_once() {
         let machine = Machine::new();
         for pid in 0..200 {
-            assert_eq!(machine.look(OWNER, pid, Some(1), 1), Some(1));
+            assert_eq!(machine.look(USERS, pid, Some(1), 1), Some(1));
         }
         assert_eq!(machine.searches.get(), 1);
     }
@@ -217,15 +196,15 @@ mod tests {
         let machine = Machine::new();
         // Even where it is looked at again before the others are.
         for _ in 0..3 {
-            assert_eq!(machine.look(OWNER, 1, Some(2), 2), Some(2));
+            assert_eq!(machine.look(USERS, 1, Some(2), 2), Some(2));
         }
         for pid in 2..200 {
-            assert_eq!(machine.look(OWNER, pid, Some(1), 1), Some(1));
+            assert_eq!(machine.look(USERS, pid, Some(1), 1), Some(1));
         }
         assert_eq!(machine.searches.get(), 2);
         // By then it is alone with its lie.
-        assert_eq!(machine.look(OWNER, 1, Some(2), 2), Some(2));
-        assert_eq!(machine.look(OWNER, 2, Some(1), 1), Some(1));
+        assert_eq!(machine.look(USERS, 1, Some(2), 2), Some(2));
+        assert_eq!(machine.look(USERS, 2, Some(1), 1), Some(1));
         assert_eq!(machine.searches.get(), 3);
     }
 
@@ -233,38 +212,35 @@ mod tests {
     fn liars_that_agree_cost_others_a_search_and_no_figure() {
         let machine = Machine::new();
         for pid in [1, 2] {
-            assert_eq!(machine.look(OWNER, pid, Some(2), 2), Some(2));
+            assert_eq!(machine.look(USERS, pid, Some(2), 2), Some(2));
         }
         for pid in 3..100 {
-            assert_eq!(machine.look(OWNER, pid, Some(1), 1), Some(1));
+            assert_eq!(machine.look(USERS, pid, Some(1), 1), Some(1));
         }
     }
 
     #[test]
-    fn what_other_owners_show_is_not_asked() {
+    fn what_other_users_show_is_not_asked() {
         let machine = Machine::new();
-        let others = [Owner { users: [1, 1, 0], ..OWNER }, Owner { mounts: (4, 2), ..OWNER }];
-        // A layout that would serve them, and tell what is wrong.
-        machine.look(OWNER, 1, Some(2), 2);
-        for owner in others {
-            assert_eq!(machine.look(owner, 2, Some(1), 2), Some(1));
-        }
+        machine.look(USERS, 1, Some(2), 2);
+        // The layout would serve them, and tell what is wrong.
+        assert_eq!(machine.look([1, 1, 0], 2, Some(1), 2), Some(1));
         machine.layouts.forget_unused(1);
-        assert_eq!(machine.look(OWNER, 3, Some(1), 2), Some(1));
+        assert_eq!(machine.look(USERS, 3, Some(1), 2), Some(1));
     }
 
     #[test]
     fn searches_in_vain_are_made_more_and_more_seldom() {
         let machine = Machine::new();
         for pid in 0..1000 {
-            assert_eq!(machine.look(OWNER, pid, None, 1), None);
+            assert_eq!(machine.look(USERS, pid, None, 1), None);
         }
         assert_eq!(machine.searches.get(), MAX_TRIES + 5);
         // As those for processes that nothing serves.
         let machine = Machine::new();
-        assert_eq!(machine.look(OWNER, 1, Some(1), 1), Some(1));
+        assert_eq!(machine.look(USERS, 1, Some(1), 1), Some(1));
         for pid in 2..1002 {
-            assert_eq!(machine.look(OWNER, pid, Some(2), 3), Some(1));
+            assert_eq!(machine.look(USERS, pid, Some(2), 3), Some(1));
         }
         assert_eq!(machine.searches.get(), 1 + MAX_TRIES + 5);
     }
