@@ -106,6 +106,7 @@ fn arenas_that_can_not_be_are_refused_by_the_rule_they_break() -> Result<()> {
         ("glibc", "large", "the program has mapped"),
         ("glibc", "mapped", "the program has mapped"),
         ("glibc", "endless", "does not lead back to the main one"),
+        ("glibc", "nested", "two arenas have the same memory"),
         ("glibc", "nowhere", "the program has mapped"),
         ("jemalloc", "huge", "more is counted than fits an address space"),
         ("jemalloc", "large", "the program has mapped"),

@@ -14,6 +14,8 @@
 #define NEXT (BINS + 2 * PAIRS + 2)
 #define SYSTEM_MEM (NEXT + 3)
 #define WORDS (SYSTEM_MEM + 2)
+/* Of struct heap_info, which stands before an arena in its first heap. */
+#define BEFORE 6
 /* Words of mp_, from mmapped_mem on; four half words and a gap stand before it. */
 #define SBRK_BASE 2
 #define N_MMAPS -5
@@ -88,26 +90,30 @@ static void decoy(void)
     arena[BINS + 2 * PAIRS - 2] = 0;
 }
 
-/* Arenas that keep every rule, one behind the other, each in a heap of 64 MiB of which
- * it says that all of it is in use. */
+/* An arena in a heap of its own, of which it says that all is in use. */
+static void arena_in(word *heap, uint64_t size, uint64_t next)
+{
+    word *at = heap + BEFORE, *top = heap + size / 8 - 4;
+
+    heap[0] = (uintptr_t)at;
+    heap[2] = size;
+    empty(at);
+    at[TOP] = (uintptr_t)top;
+    at[NEXT] = next;
+    at[NEXT + 2] = 1;
+    at[SYSTEM_MEM] = at[SYSTEM_MEM + 1] = size;
+    top[1] = 33;
+}
+
+/* Such arenas, one behind the other. */
 static void arenas(unsigned long count)
 {
-    const uint64_t size = 64 * MIB, before = 6;
-    uint64_t first = ((uintptr_t)map((count + 1) * size) + size - 1) / size * size;
+    const uint64_t size = 64 * MIB, own = 8 * BEFORE;
+    uint64_t heap = ((uintptr_t)map((count + 1) * size) + size - 1) / size * size;
 
-    for (unsigned long i = 0; i < count; i++) {
-        word *heap = (word *)(first + i * size), *at = heap + before;
-        word *top = heap + size / 8 - 4;
-        heap[0] = (uintptr_t)at;
-        heap[2] = size;
-        empty(at);
-        at[TOP] = (uintptr_t)top;
-        at[NEXT] = i + 1 < count ? (uintptr_t)at + size : (uintptr_t)arena;
-        at[NEXT + 2] = 1;
-        at[SYSTEM_MEM] = at[SYSTEM_MEM + 1] = size;
-        top[1] = 33;
-    }
-    arena[NEXT] = first + 8 * before;
+    arena[NEXT] = heap + own;
+    for (unsigned long i = 1; i <= count; i++, heap += size)
+        arena_in((word *)heap, size, i < count ? heap + size + own : (uintptr_t)arena);
 }
 
 static void lie(const char *lie)
@@ -135,12 +141,17 @@ static void lie(const char *lie)
         arenas(2);
         word *last = (word *)arena[NEXT] + 64 * MIB / 8;
         last[NEXT] = (uintptr_t)last;
+    } else if (!strcmp(lie, "nested")) {
+        arenas(1);
+        word *first = (word *)arena[NEXT], *inner = first - BEFORE + MIB;
+        arena_in(inner, 8 * MIB, (uintptr_t)arena);
+        first[NEXT] = (uintptr_t)(inner + BEFORE);
     } else if (!strcmp(lie, "many")) {
         arenas(4200);
     } else if (!strcmp(lie, "nowhere")) {
         /* Heaps of which nothing but the ends are there. */
         arenas(100);
-        for (uint64_t i = 0, at = arena[NEXT] - 48; i < 100; i++, at += 64 * MIB)
+        for (uint64_t i = 0, at = arena[NEXT] - 8 * BEFORE; i < 100; i++, at += 64 * MIB)
             munmap((void *)(at + MIB), 62 * MIB);
     } else if (*lie) {
         fail(lie);

@@ -215,5 +215,14 @@ pub(super) fn all(base: u64, shape: Shape, sbrk_base: u64, space: &Space<'_>) ->
         at = arena.next;
         arenas.push(arena);
     }
+    if overlap(&arenas) {
+        return Err(broken("two arenas have the same memory"));
+    }
     Ok(arenas)
+}
+
+fn overlap(arenas: &[Arena]) -> bool {
+    let mut heaps: Vec<_> = arenas.iter().flat_map(|arena| &arena.heaps).collect();
+    heaps.sort_unstable();
+    heaps.windows(2).any(|pair| pair[0].1 > pair[1].0)
 }
