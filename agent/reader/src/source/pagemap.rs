@@ -9,6 +9,8 @@ mod scan;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -47,15 +49,33 @@ pub fn resident(
     while at < end / page {
         let count = WINDOW.min(end / page - at);
         let part = &mut buf[..usize::try_from(ENTRY * count).unwrap_or_default()];
+        let began = Instant::now();
         file.read_exact_at(part, at * ENTRY)?;
+        let took = began.elapsed();
         for (entry, number) in part.chunks_exact(8).zip(at..) {
             if is_present(entry) {
                 push(into, number * page, (number + 1) * page, limit)?;
             }
         }
         at += count;
+        if at < end / page {
+            give_way(took);
+        }
     }
     Ok(())
+}
+
+/// Between two readings: has the target get its `mmap_lock` if the first was long. A
+/// thread that waits to map memory is woken then, and finds the lock held again if the
+/// next reading begins at once: for 4 ms, until the kernel sees to it
+/// (kernel/locking/rwsem.c).
+fn give_way(took: Duration) {
+    const LONG: Duration = Duration::from_micros(20);
+    // As long as it takes to wake up.
+    const PAUSE: Duration = Duration::from_micros(20);
+    if took > LONG {
+        thread::sleep(PAUSE);
+    }
 }
 
 /// Whether every page of `start..end` is in memory. For few pages.
@@ -158,8 +178,9 @@ mod tests {
     #[test]
     fn the_scan_and_the_entries_tell_the_same() {
         let page = rustix::param::page_size();
-        let mut memory = vec![0u8; 64 * page];
-        for touched in [3, 4, 5, 9, 40] {
+        let mut memory = vec![0u8; 8192 * page];
+        // More than one call tells are among them.
+        for touched in [3, 4, 5, 9, 40].into_iter().chain(600..6000) {
             memory[touched * page] = 1;
         }
         let file = File::open("/proc/self/pagemap").expect("procfs is mounted");

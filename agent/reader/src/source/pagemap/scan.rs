@@ -3,17 +3,22 @@
 
 use std::ffi::c_void;
 use std::fs::File;
+use std::time::Instant;
 
 use rustix::io::Errno;
 use rustix::ioctl::{self, Ioctl, IoctlOutput, Opcode, opcode};
 
-use super::{Ranges, push};
+use super::{Ranges, give_way, push};
 
 const PAGE_IS_PRESENT: u64 = 1 << 3;
 const PAGE_IS_PFNZERO: u64 = 1 << 5;
 
-/// Ranges that one call tells: it holds the target's `mmap_lock` meanwhile.
+/// Ranges that one call tells, and pages of them: it holds the target's `mmap_lock`
+/// meanwhile.
 const REGIONS: usize = 512;
+const PAGES: u64 = 4096;
+/// Bytes that a call looks through: pages that it does not tell take time too.
+const WINDOW: u64 = 256 << 20;
 
 /// `struct page_region`.
 #[repr(C)]
@@ -53,7 +58,10 @@ pub(super) fn resident(
     let mut regions = [Region::default(); REGIONS];
     let mut at = start;
     while at < end {
-        let (found, walk_end) = scan(file, (at, end), Pages::InRss, &mut regions)?;
+        let began = Instant::now();
+        let part = (at, end.min(at.saturating_add(WINDOW)));
+        let (found, walk_end) = scan(file, part, Pages::InRss, PAGES, &mut regions)?;
+        let took = began.elapsed();
         for region in found {
             push(into, region.start, region.end, limit)?;
         }
@@ -62,6 +70,9 @@ pub(super) fn resident(
             return Err(Errno::IO);
         }
         at = walk_end;
+        if at < end {
+            give_way(took);
+        }
     }
     Ok(())
 }
@@ -69,7 +80,7 @@ pub(super) fn resident(
 /// Whether every page is present, the zero page too.
 pub(super) fn is_resident(file: &File, start: u64, end: u64) -> Result<bool, Errno> {
     let mut first = [Region::default()];
-    let (found, _) = scan(file, (start, end), Pages::Present, &mut first)?;
+    let (found, _) = scan(file, (start, end), Pages::Present, NO_LIMIT, &mut first)?;
     Ok(found.first().is_some_and(|first| (first.start, first.end) == (start, end)))
 }
 
@@ -82,12 +93,16 @@ enum Pages {
     InRss,
 }
 
-/// The first regions of such pages, as far as there is room, and where the kernel
-/// stopped looking.
+/// To the kernel: all pages.
+const NO_LIMIT: u64 = 0;
+
+/// The first regions of such pages, as far as there is room, of so many pages at most,
+/// and where the kernel stopped looking.
 fn scan<'r>(
     file: &File,
     (start, end): (u64, u64),
     pages: Pages,
+    max_pages: u64,
     regions: &'r mut [Region],
 ) -> Result<(&'r [Region], u64), Errno> {
     let without = match pages {
@@ -100,6 +115,7 @@ fn scan<'r>(
         end,
         vec: regions.as_mut_ptr().expose_provenance() as u64,
         vec_len: regions.len() as u64,
+        max_pages,
         category_inverted: without,
         category_mask: PAGE_IS_PRESENT | without,
         return_mask: PAGE_IS_PRESENT,
