@@ -104,6 +104,22 @@ fn chunks_are_what_v8_has_committed() -> Result<()> {
 }
 
 #[test]
+fn the_heaps_of_workers_are_added_and_those_that_ended_are_not() -> Result<()> {
+    for node in nodes()? {
+        let target = node.run_target("workers")?;
+        let made = explain(&target)?;
+        let runtime = v8(&made)?;
+        let (low, high) = runtime.in_use_bounds.context("new space has an end")?;
+        let (old, used) = (target.holds("old")?, target.holds("used")?);
+        println!("node {}: {low} to {high}, {old} of {used} in old spaces", node.version);
+        // Three heaps, each with its own buffers.
+        assert!(low <= old + 3 * SLACK && low + 3 * SLACK >= old, "node {}", node.version);
+        assert!(used <= high, "node {}", node.version);
+    }
+    Ok(())
+}
+
+#[test]
 fn hardly_anything_of_a_node_is_unexplained() -> Result<()> {
     for node in nodes()? {
         let made = swept(&mut node.run()?, |_, made| is_hardly_anything_unexplained(made))?;

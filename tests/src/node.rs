@@ -1,4 +1,4 @@
-//! Nodes, and `tests/targets/heap.js` run by each.
+//! Nodes, and the targets `tests/targets/*.js` run by each.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,9 +29,14 @@ pub fn nodes() -> Result<Vec<Node>> {
 }
 
 impl Node {
-    /// Runs the target and waits for its first word.
+    /// Runs `tests/targets/heap.js` and waits for its first word.
     pub fn run(&self) -> Result<Target> {
-        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets/heap.js");
+        self.run_target("heap")
+    }
+
+    /// Runs `tests/targets/NAME.js` and waits for its first word.
+    pub fn run_target(&self, name: &str) -> Result<Target> {
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("targets/{name}.js"));
         Target::spawn(Command::new(&self.program).arg("--expose-gc").arg(target))
     }
 }

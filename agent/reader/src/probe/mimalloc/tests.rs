@@ -3,16 +3,16 @@
 use std::fs::File;
 
 use memgap_ledger::account::Account;
-use memgap_ledger::{Fact, Missing, MissingKind};
+use memgap_ledger::{Fact, MissingKind};
 use proptest::prelude::*;
 
 use super::segment::{ALIGNED, SLICE};
 use super::shape::{Field, SHAPES, Shape};
 use super::{Variables, books, find, version};
 use crate::elf::{Elf, Segment};
-use crate::memory::{Area, Bounds, Memory, Space};
+use crate::memory::{Area, Bounds, Space};
+use crate::probe::captured::{Capture, area};
 use crate::probe::{Books, Detail, Image, Mapped};
-use crate::source::pagemap::Ranges;
 
 /// Where the segments are, and the variables of the library.
 const BASE: u64 = ALIGNED * 9;
@@ -23,7 +23,7 @@ const VARIABLES: u64 = 0x5000_0000;
 const COOKIE: u64 = 0x1238;
 const SECRET: u64 = 0x0123_4567_89ab_cdef;
 /// What of a segment, and of the variables, is captured.
-const TABLE: usize = 64 << 10;
+const TABLE: u64 = 64 << 10;
 
 /// How a page is freed by other threads: by its own list for ever, or because the owner
 /// has not seen the first one yet.
@@ -34,15 +34,18 @@ const NOT_DELAYED: u64 = 2;
 /// where other threads freed some of 70 blocks, one of 9 where they did not, another one
 /// of 9 where they did, and free slices; behind it a segment of one block.
 struct Captured {
+    memory: Capture,
     shape: Shape,
-    parts: [(u64, Vec<u8>); 3],
 }
 
 impl Captured {
     fn new(shape: Shape) -> Self {
-        let parts = [BASE, HUGE, VARIABLES].map(|start| (start, vec![0; TABLE]));
-        let mut captured = Self { shape, parts };
-        captured.put(VARIABLES + COOKIE, SECRET);
+        let part = |start| (start, start + TABLE);
+        let mut memory = Capture::of(&[part(BASE), part(HUGE), part(VARIABLES)]);
+        let variables = Area { is_anonymous: false, ..area(VARIABLES, VARIABLES + TABLE) };
+        memory.areas = vec![variables, area(BASE - 4096, END)];
+        let mut captured = Self { memory, shape };
+        captured.memory.put(VARIABLES + COOKIE, SECRET);
         captured.segment(BASE, [512, 1, 0, 512]);
         captured.page(BASE, 0, 1, [0; 4]);
         captured.page(BASE, 1, 5, [3, 3, 100_000, 0]);
@@ -58,9 +61,9 @@ impl Captured {
 
     fn segment(&mut self, at: u64, words: [u64; 4]) {
         for (index, word) in words.into_iter().enumerate() {
-            self.put(at + (self.shape.slices + index) as u64 * 8, word);
+            self.memory.put(at + (self.shape.slices + index) as u64 * 8, word);
         }
-        self.put(at + self.shape.cookie as u64 * 8, SECRET ^ at);
+        self.memory.put(at + self.shape.cookie as u64 * 8, SECRET ^ at);
     }
 
     fn entry(&self, segment: u64, index: u64) -> u64 {
@@ -72,78 +75,37 @@ impl Captured {
         let [used, blocks, size, thread_free] = words;
         let at = self.entry(segment, index);
         let page = self.shape.page;
-        self.put(at, count);
-        self.put(at + 8, blocks << 16 | blocks << 32);
-        self.set(at, page.used, used);
-        self.set(at, page.block_size, size);
-        self.put(at + page.thread_free as u64, thread_free);
-    }
-
-    fn set(&mut self, at: u64, field: Field, value: u64) {
-        let (offset, len) = match field {
-            Field::Two(at) => (at, 2),
-            Field::Four(at) => (at, 4),
-            Field::Eight(at) => (at, 8),
+        // Fields of half a word and less share one with the next.
+        let mut words = [0u64; 12];
+        let mut set = |field, value: u64| {
+            let (Field::Two(at) | Field::Four(at) | Field::Eight(at)) = field;
+            words[at / 8] |= value << (at % 8 * 8);
         };
-        self.bytes(at + offset as u64, &value.to_le_bytes()[..len]);
-    }
-
-    fn put(&mut self, at: u64, word: u64) {
-        self.bytes(at, &word.to_le_bytes());
-    }
-
-    fn bytes(&mut self, at: u64, bytes: &[u8]) {
-        let is_in = |part: &&mut (u64, Vec<u8>)| (part.0..part.0 + TABLE as u64).contains(&at);
-        let (start, part) = self.parts.iter_mut().find(is_in).expect("within the capture");
-        let at = usize::try_from(at - *start).expect("small");
-        part[at..at + bytes.len()].copy_from_slice(bytes);
+        set(Field::Four(0), count);
+        set(Field::Two(10), blocks);
+        set(Field::Two(12), blocks);
+        set(page.used, used);
+        set(page.block_size, size);
+        set(Field::Eight(page.thread_free), thread_free);
+        for (index, word) in words.into_iter().take(page.bytes / 8).enumerate() {
+            self.memory.put(at + index as u64 * 8, word);
+        }
     }
 
     fn read(&self, detail: Detail) -> Fact<Books> {
         let variables = Variables { shape: self.shape, cookie: COOKIE };
-        books::read(variables, VARIABLES, &Space::new(self, Bounds::COUNTERS), detail)
+        books::read(variables, VARIABLES, &Space::new(&self.memory, Bounds::COUNTERS), detail)
     }
 
     fn find(&self) -> Fact<Option<Variables>> {
-        let segment = Segment {
-            address: 0,
-            offset: 0,
-            file_size: TABLE as u64,
-            memory_size: TABLE as u64,
-            writable: true,
-        };
+        let segment =
+            Segment { address: 0, offset: 0, file_size: TABLE, memory_size: TABLE, writable: true };
         let elf =
             Elf { machine: 62, segments: vec![segment], sections: Vec::new(), is_static: false };
         let file = File::open("/dev/null").expect("every system has it");
         let mapped = Mapped { path: "/usr/lib/libmimalloc.so.2.0".to_owned(), bias: VARIABLES };
         let image = Image { file, elf: &elf, mapped };
-        find(&image, &Space::new(self, Bounds::RESOLVE))
-    }
-}
-
-impl Memory for Captured {
-    fn read(&self, address: u64, into: &mut [u8]) -> Fact<()> {
-        let outside = || Missing::new(MissingKind::Refused, format!("nothing at {address:#x}"));
-        let part = self.parts.iter().rev().find(|part| address.wrapping_sub(part.0) < TABLE as u64);
-        let (start, part) = part.ok_or_else(outside)?;
-        let at = usize::try_from(address - start).map_err(|_| outside())?;
-        into.copy_from_slice(part.get(at..at + into.len()).ok_or_else(outside)?);
-        Ok(())
-    }
-
-    fn resident(&self, start: u64, end: u64, _: usize) -> Fact<Ranges> {
-        Ok(vec![(start, end)])
-    }
-
-    fn areas(&self) -> Fact<Vec<Area>> {
-        let area = |start, end, is_anonymous| Area {
-            start,
-            end,
-            is_writable: true,
-            is_executable: false,
-            is_anonymous,
-        };
-        Ok(vec![area(VARIABLES, VARIABLES + TABLE as u64, false), area(BASE - 4096, END, true)])
+        find(&image, &Space::new(&self.memory, Bounds::RESOLVE))
     }
 }
 
@@ -179,10 +141,11 @@ fn the_cookie_of_the_main_heap_tells_the_segments_and_their_version() {
     for (shape, other) in SHAPES.into_iter().zip(SHAPES.into_iter().cycle().skip(1)) {
         let captured = Captured::new(shape);
         assert_eq!(captured.find(), Ok(Some(Variables { shape, cookie: COOKIE })));
-        let misread = Captured { shape: other, parts: captured.parts.clone() };
+        let mut misread = captured;
+        misread.shape = other;
         assert!(misread.read(Detail::Counters).is_err(), "{}", other.versions);
         let mut strange = Captured::new(shape);
-        strange.put(VARIABLES + COOKIE, SECRET + 1);
+        strange.memory.put(VARIABLES + COOKIE, SECRET + 1);
         assert_eq!(strange.find(), Ok(None));
         assert!(strange.read(Detail::Counters).is_err());
     }
@@ -230,7 +193,7 @@ proptest! {
         let mut captured = Captured::new(SHAPES[which]);
         for (segment, index, word) in words {
             let word = if is_small { word % 600 } else { word };
-            captured.put([BASE, HUGE][segment] + index * 8, word);
+            captured.memory.put([BASE, HUGE][segment] + index * 8, word);
         }
         for detail in [Detail::Counters, Detail::Pages] {
             if let Ok(books) = captured.read(detail) {

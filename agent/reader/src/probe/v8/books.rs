@@ -20,31 +20,44 @@ pub(super) fn read(heap: Heap, space: &Space<'_>, detail: Detail) -> Fact<Books>
         return Err(Missing::new(MissingKind::Malformed, "the heap shows no chunk any more"));
     }
     let mut counts = Counts::default();
+    let mut ended = None;
+    let mut heaps = 0;
     for one in &chunks.heaps {
-        counts = counts.plus(spaces::read(heap, *one, space)?);
+        match spaces::read(heap, *one, space) {
+            Ok(more) => {
+                counts = counts.plus(more);
+                heaps += 1;
+            }
+            Err(lack) if lack.kind == MissingKind::Malformed => ended = Some(lack),
+            Err(lack) => return Err(lack),
+        }
+    }
+    if let (0, Some(lack)) = (heaps, &ended) {
+        return Err(lack.clone());
     }
     // Code is kept together, and what is writable and may be run is nobody else's.
     let is_code = |area: &&Area| area.is_anonymous && area.is_writable && area.is_executable;
     chunks.code.extend(areas.iter().filter(is_code).map(|area| (area.start, area.end)));
-    Ok(made(heap, chunks, counts, detail))
+    let is_all = ended.is_none() && detail == Detail::Pages;
+    Ok(made(heap.shape.versions, chunks, heaps, counts, is_all))
 }
 
-fn made(heap: Heap, chunks: Chunks, counts: Counts, detail: Detail) -> Books {
-    // Emptied chunks are kept for the next one. Where not every header was read they may
-    // be of the heap of a worker that no header led to, so they may be in use.
+/// The books of so many heaps; `is_all` tells that there are no others.
+fn made(versions: &str, chunks: Chunks, heaps: u64, counts: Counts, is_all: bool) -> Books {
+    // Emptied chunks are kept for the next one. Where there are other heaps these may be of
+    // theirs, and so in use.
     let kept = size(&chunks.data).saturating_sub(counts.committed);
     let in_use = counts.old.saturating_add(counts.young);
-    let most = if detail == Detail::Pages { in_use } else { in_use.saturating_add(kept) };
+    let most = if is_all { in_use } else { in_use.saturating_add(kept) };
     let free = counts.free.saturating_add(counts.evacuated).saturating_add(kept);
-    let heaps = chunks.heaps.len();
     let runtime = Runtime {
         in_use: Some(in_use),
         in_use_bounds: (counts.old < most).then_some((counts.old, most)),
         free: Some(free),
         evidence: vec![
             format!(
-                "{} chunks that point to themselves lead to {heaps} heaps whose spaces add up, as of V8 {}",
-                chunks.read, heap.shape.versions
+                "{} chunks that point to themselves lead to {heaps} heaps whose spaces add up, as of V8 {versions}",
+                chunks.read
             ),
             format!(
                 "{} bytes in use are new space, counted whole: at most so many are; {kept} bytes are chunks that no space counts",

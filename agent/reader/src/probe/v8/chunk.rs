@@ -20,7 +20,7 @@ const STEP: usize = 8;
 /// Places that are looked at by a sample, about.
 const AT_MOST: usize = 1024;
 /// What the C library aligns begins at its multiples: the heaps of threads. So does one
-/// chunk of 32. And a large place may be a stack, and costs little to look at.
+/// chunk of 32. And a large place may be a thread's stack, and costs little to look at.
 const SUSPECT: u64 = 8 << 20;
 const LARGE: u64 = 4 << 20;
 /// Heaps in one process: the program's and one for each of its workers.
@@ -80,7 +80,7 @@ pub(super) fn sample(shape: Shape, areas: &[Area], space: &Space<'_>) -> Fact<Ch
     let step = STEP.max(places(areas).count() / AT_MOST);
     for (index, area) in places(areas).enumerate() {
         let mut heap = None;
-        let is_large = area.end - area.start > LARGE;
+        let is_large = area.end - area.start >= LARGE;
         if index % step == 0 || is_large || area.start.is_multiple_of(SUSPECT) {
             let Some(chunk) = chunk(area.start, shape, space)? else { continue };
             heap = Some(chunk.heap);

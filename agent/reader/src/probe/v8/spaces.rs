@@ -21,8 +21,8 @@ const COMMITTED: usize = 3;
 const AT_LEAST: usize = 4;
 /// Places where a chunk is looked for.
 const PLACES: usize = 64;
-/// Chunks whose heap is looked at: a process may hold what looks like one.
-const CHUNKS: usize = 4;
+/// Heaps that are looked at: a chunk may be of one that has ended.
+const HEAPS: usize = 16;
 /// Readings of spaces that the program changes meanwhile.
 const TRIES: usize = 4;
 
@@ -58,7 +58,7 @@ pub(super) fn find(space: &Space<'_>) -> Fact<Heap> {
                     return Ok(found);
                 }
             }
-            if heaps.len() == CHUNKS {
+            if heaps.len() == HEAPS {
                 break;
             }
         }
@@ -108,7 +108,8 @@ fn number(word: u64) -> usize {
     usize::try_from(word & u64::from(u32::MAX)).unwrap_or(usize::MAX)
 }
 
-/// What the spaces of a heap count.
+/// What the spaces of a heap count. Where they are none, the heap has ended: the chunks
+/// that V8 keeps for the next one still point to it.
 pub(super) fn read(layout: Heap, heap: u64, space: &Space<'_>) -> Fact<Counts> {
     let mut tries = 1;
     loop {
@@ -122,7 +123,7 @@ pub(super) fn read(layout: Heap, heap: u64, space: &Space<'_>) -> Fact<Counts> {
 fn read_once(Heap { shape, spaces }: Heap, heap: u64, space: &Space<'_>) -> Fact<Counts> {
     let first = heap.checked_add(spaces).ok_or_else(|| broken("a heap is nowhere"))?;
     let mut pointers = vec![0; shape.kinds.len() * 8];
-    space.read(first, &mut pointers)?;
+    read_into(&mut pointers, first, space)?;
     let (pointers, _) = pointers.as_chunks::<8>();
     let mut counts = Counts::default();
     let mut halves = None;
@@ -132,7 +133,9 @@ fn read_once(Heap { shape, spaces }: Heap, heap: u64, space: &Space<'_>) -> Fact
         if pointer == 0 || *kind == Kind::ReadOnly {
             continue;
         }
-        let words = space.words::<OF_SPACE>(pointer)?;
+        let mut bytes = [[0; 8]; OF_SPACE];
+        read_into(bytes.as_flattened_mut(), pointer, space)?;
+        let words = bytes.map(u64::from_le_bytes);
         if words[HEAP] != heap || number(words[NUMBER]) != index {
             return Err(broken("a space is not of its heap"));
         }
@@ -150,6 +153,12 @@ fn read_once(Heap { shape, spaces }: Heap, heap: u64, space: &Space<'_>) -> Fact
     }
     counts.add_new(young, evacuated);
     Ok(counts)
+}
+
+/// A heap that has ended may leave nothing where it was.
+fn read_into(bytes: &mut [u8], address: u64, space: &Space<'_>) -> Fact<()> {
+    let is_there = space.read_if_resident(address, bytes)?;
+    is_there.then_some(()).ok_or_else(|| broken("a heap is not in memory"))
 }
 
 impl Counts {

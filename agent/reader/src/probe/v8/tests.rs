@@ -230,6 +230,26 @@ fn what_breaks_a_rule_is_no_chunk() {
 }
 
 #[test]
+fn chunks_of_a_heap_that_has_ended_are_free_but_for_the_interval() {
+    // Its memory is gone, or somebody else's.
+    for ended in [0x10, BASE + APART + 0x7000] {
+        for shape in SHAPES {
+            let mut captured = Captured::new(shape);
+            for number in 0..4 {
+                captured.put(captured.word_of(number, shape.heap), ended);
+            }
+            let found = spaces::find(&Space::new(&captured.memory, Bounds::RESOLVE));
+            assert_eq!(found, Ok(captured.layout()));
+            let books = captured.read(Detail::Pages).expect("the other heap is sound");
+            let old = ALLOCATED + OBJECTS;
+            let kept = 2 * ALIGNED;
+            assert_eq!(books.runtime.in_use, Some(old + HALF));
+            assert_eq!(books.runtime.in_use_bounds, Some((old, old + HALF + kept)));
+        }
+    }
+}
+
+#[test]
 fn a_process_without_chunks_is_refused_by_the_versions_that_are_known() {
     let mut captured = Captured::new(SHAPES[0]);
     let areas = captured.memory.areas;
