@@ -62,6 +62,16 @@ fn one_program_that_shows_a_library_by_another_name_hides_the_books_of_no_other(
     Ok(())
 }
 
+#[test]
+fn a_program_that_runs_code_of_thousands_of_files_is_not_looked_at() -> Result<()> {
+    let target = fake("glibc", Some("files"))?;
+    let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Books)?;
+    let [Err(lack)] = &sample.runtimes[..] else { bail!("{:?}", sample.runtimes) };
+    assert_eq!(lack.kind, MissingKind::Refused);
+    ensure!(lack.why.contains("it runs code of 300"), "{lack}");
+    Ok(())
+}
+
 /// What is told of a runtime, whatever that is. On a busy machine a look may be out of
 /// time.
 fn told(reader: &Reader, target: &Target, name: &str, depth: Depth) -> Result<Fact<Runtime>> {

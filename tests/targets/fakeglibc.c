@@ -116,6 +116,18 @@ static void arenas(unsigned long count)
         arena_in((word *)heap, size, i < count ? heap + size + own : (uintptr_t)arena);
 }
 
+/* Code of so many files. */
+static void files(int count)
+{
+    for (int i = 0; i < count; i++) {
+        int fd = memfd_create("code", 0);
+        if (fd < 0 || ftruncate(fd, 4096)
+            || mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+            fail("memfd");
+        close(fd);
+    }
+}
+
 static void lie(const char *lie)
 {
     word *chunk = (word *)arena[BINS];
@@ -146,6 +158,8 @@ static void lie(const char *lie)
         word *first = (word *)arena[NEXT], *inner = first - BEFORE + MIB;
         arena_in(inner, 8 * MIB, (uintptr_t)arena);
         first[NEXT] = (uintptr_t)(inner + BEFORE);
+    } else if (!strcmp(lie, "files")) {
+        files(3000);
     } else if (!strcmp(lie, "many")) {
         arenas(4200);
     } else if (!strcmp(lie, "nowhere")) {

@@ -122,7 +122,7 @@ impl Probes {
         let look = Look { probes: self, process, memory: OnceCell::new(), users: OnceCell::new() };
         let mounts = image::mounts(process);
         let mut found = Vec::new();
-        for part in image::parts(process, &mappings) {
+        for part in image::parts(process, &mappings)? {
             let Some(known) = self.known(mounts, process, part, buf) else { continue };
             for candidate in &known.candidates {
                 let Some(mapped) = Mapped::of(part.mapping, &known.elf) else { continue };

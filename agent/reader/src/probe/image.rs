@@ -1,6 +1,7 @@
 //! Files that a process maps, opened with the caution that they demand: a
 //! container chooses them.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -60,27 +61,31 @@ pub(super) struct Part<'m> {
     pub is_program: bool,
 }
 
+/// Files with code that are looked at in one process: programs with many libraries have
+/// some hundreds. Each is opened, so one that maps more is made to cost.
+const MAX_PARTS: usize = 2048;
+
 /// The lowest parts of the files that have code mapped: programs and libraries.
-pub(super) fn parts<'m>(process: &Process, mappings: &'m [Mapping<'m>]) -> Vec<Part<'m>> {
+pub(super) fn parts<'m>(process: &Process, mappings: &'m [Mapping<'m>]) -> Fact<Vec<Part<'m>>> {
     let program = process.program().unwrap_or_default();
     let is_file = |m: &&Mapping<'_>| m.inode != 0 && m.name.starts_with(b"/");
     let id = |m: &Mapping<'_>| (m.device, m.inode);
-    let mut parts: Vec<Part<'_>> = Vec::new();
+    let (mut parts, mut met) = (Vec::new(), HashSet::new());
     let mut lowest: Option<&Mapping<'_>> = None;
     for mapping in mappings.iter().filter(is_file) {
         // The parts of a file lie side by side.
-        if lowest.is_none_or(|low| id(low) != id(mapping)) {
-            lowest = Some(mapping);
-        }
-        let is_new = |low: &&Mapping<'_>| !parts.iter().any(|part| id(part.mapping) == id(low));
-        if mapping.access[2] == b'x'
-            && let Some(mapping) = lowest.filter(is_new)
-        {
-            let is_program = program.as_os_str().as_bytes() == mapping.name;
-            parts.push(Part { mapping, is_program });
+        let low = lowest.filter(|low| id(low) == id(mapping)).unwrap_or(mapping);
+        lowest = Some(low);
+        if mapping.access[2] == b'x' && met.insert(id(low)) {
+            let is_program = program.as_os_str().as_bytes() == low.name;
+            parts.push(Part { mapping: low, is_program });
         }
     }
-    parts
+    if parts.len() > MAX_PARTS {
+        let why = format!("it runs code of {} files, more than {MAX_PARTS}", parts.len());
+        return Err(Missing::new(MissingKind::Refused, why));
+    }
+    Ok(parts)
 }
 
 /// Characters of a path that are shown.
