@@ -19,6 +19,7 @@ const LEAST_CHUNKS: usize = 2;
 const LARGEST_FAST: u64 = 128;
 /// Places that are tried for each page that is read: others are not in memory.
 const PLACES: u64 = 64;
+/// The golden ratio, of 2^64.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// What was judged.
@@ -60,8 +61,8 @@ impl Measure {
 }
 
 /// Judges pages of an arena that are `resident` and no part of its top, spread over it:
-/// the same ones each time, also where it grows a little. At most `blocks` are read. `known` are free
-/// chunks of a page and more, in order.
+/// the same ones each time, also where it grows a little. At most `blocks` are read.
+/// `known` are free chunks of a page and more, in order.
 pub(super) fn measure(
     arena: &Arena,
     known: &[(u64, u64)],
@@ -112,10 +113,13 @@ impl Pages {
     }
 
     /// The page of a step, unless it is beyond the end or in the top: a sequence that is
-    /// spread evenly, however far it goes.
+    /// spread evenly, however far it goes, and meets each place once.
     fn at(&self, step: u64) -> Option<u64> {
-        let part = (u128::from(step.wrapping_mul(GOLDEN)) * u128::from(self.grid)) >> 64;
-        let index = u64::try_from(part).ok().filter(|index| *index < self.count)?;
+        let stride = scale(self.grid, GOLDEN, u64::MAX) | 1;
+        let index = step.wrapping_mul(stride) % self.grid;
+        if index >= self.count {
+            return None;
+        }
         let heap = self.heaps.partition_point(|(count, _)| *count <= index);
         let before = heap.checked_sub(1).map_or(0, |before| self.heaps[before].0);
         let (_, start) = self.heaps.get(heap)?;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::arena::BINS;
 use super::books::Kept;
 use super::locate::{MMAP_MAX, NEXT};
-use super::{Malloc, Parameters, Shape, books};
+use super::{Malloc, Parameters, Shape, arena, books, sample};
 use crate::memory::{Bounds, Space};
 use crate::probe::captured::Capture;
 use crate::probe::{Books, Detail};
@@ -242,5 +242,52 @@ proptest! {
         for detail in [Detail::Counters, Detail::Pages] {
             let _ = read(&captured, detail);
         }
+    }
+}
+
+/// The main arena's heap in chunks of these sizes, in units of 16 bytes, that are free or
+/// hold the words; and how much of it is free.
+fn heap_of(chunks: &[(u64, bool)], words: &[u64]) -> (Captured, u64) {
+    let mut captured = Captured::new();
+    for at in (HEAP..TOP).step_by(8) {
+        // In no order: blocks that repeat the header of one every so often are taken for many.
+        let scattered = (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
+        captured.put(at, words[scattered % words.len()]);
+    }
+    let (mut at, mut before, mut free) = (HEAP, 0, 0);
+    let mut all = chunks.iter().cycle();
+    while at < TOP {
+        let (units, is_free) = *all.next().expect("a cycle");
+        let size = if TOP - at < units * 16 + 32 { TOP - at } else { units * 16 };
+        if before > 0 {
+            captured.put(at, before);
+        }
+        captured.put(at + 8, size | if before > 0 { 0 } else { PREVIOUS });
+        before = if is_free { size } else { 0 };
+        free += before;
+        at += size;
+    }
+    captured.put(TOP, before);
+    captured.put(TOP + 8, (HEAP + SIZE - TOP) | if before > 0 { 0 } else { PREVIOUS });
+    (captured, free)
+}
+
+proptest! {
+    #[test]
+    fn pages_show_what_is_free_whatever_blocks_hold(
+        chunks in prop::collection::vec((2u64..128, any::<bool>()), 40..80),
+        // Small numbers may be sizes: one word of 40 is one.
+        words in prop::collection::vec(
+            prop_oneof![20 => Just(0), 10 => HEAP..TOP, 9 => any::<u64>(), 1 => 0u64..512],
+            200..300,
+        ),
+    ) {
+        let (captured, free) = heap_of(&chunks, &words);
+        let space = Space::new(&captured.0, Bounds::COUNTERS);
+        let arenas = arena::all(MAIN, SHAPE, HEAP, &space).expect("sound");
+        let resident = [(HEAP, HEAP + SIZE)];
+        let measure = sample::measure(&arenas[0], &[], &resident, 1000, &space);
+        let told = measure.free_of(TOP - HEAP);
+        prop_assert!(told.abs_diff(free) <= (TOP - HEAP) / 10, "{told} {free} {measure:?}");
     }
 }
