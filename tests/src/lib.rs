@@ -12,5 +12,6 @@ pub mod procfs;
 pub mod programs;
 pub mod python;
 pub mod service;
+pub mod stalls;
 pub mod target;
 pub mod traces;

@@ -15,6 +15,7 @@ mod kernel;
 mod memgap;
 mod memory;
 mod scenarios;
+mod stalls;
 
 use std::env;
 use std::path::Path;

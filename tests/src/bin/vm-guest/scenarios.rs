@@ -11,6 +11,7 @@ use crate::findings::Findings;
 use crate::group::Group;
 use crate::harm::{self, Program};
 use crate::kernel;
+use crate::stalls;
 
 /// A scenario and its name, which is also its cgroup's.
 pub type Scenario = (&'static str, fn(&mut Group, &mut Findings) -> Result<()>);
@@ -34,6 +35,10 @@ pub const ALL: &[Scenario] = &[
     ("harm-java", harm_java),
     ("harm-glibc", harm_glibc),
     ("harm-jemalloc", harm_jemalloc),
+    ("harm-musl", harm_musl),
+    ("harm-cpython", harm_cpython),
+    ("stall-go", stall_go),
+    ("stall-jemalloc", stall_jemalloc),
 ];
 
 /// The file that reads as page cache: a disk without a file system.
@@ -222,11 +227,16 @@ fn harm_go(_: &mut Group, findings: &mut Findings) -> Result<()> {
     harm::check(&program, findings)
 }
 
-/// A Java heap, in part swapped out. In an emulated machine it takes its time: one
-/// kernel does, for reading is the same on all but the oldest, where Go is read.
-fn harm_java(_: &mut Group, findings: &mut Findings) -> Result<()> {
+/// Whether this is the kernel for programs that take their time in an emulated machine:
+/// reading is the same on all but the oldest, where others are read.
+fn is_for_slow_programs() -> Result<bool> {
     let (major, minor, _) = kernel::release()?;
-    if (major, minor) != (6, 12) {
+    Ok((major, minor) == (6, 12))
+}
+
+/// A Java heap, in part swapped out.
+fn harm_java(_: &mut Group, findings: &mut Findings) -> Result<()> {
+    if !is_for_slow_programs()? {
         findings.left_out = true;
         return Ok(());
     }
@@ -271,4 +281,50 @@ fn harm_jemalloc(_: &mut Group, findings: &mut Findings) -> Result<()> {
         reads: 20 << 12,
     };
     harm::check(&program, findings)
+}
+
+/// A heap of musl, in part swapped out, most of its slots free.
+fn harm_musl(_: &mut Group, findings: &mut Findings) -> Result<()> {
+    if !is_for_slow_programs()? {
+        findings.left_out = true;
+        return Ok(());
+    }
+    let program = Program {
+        runtime: "musl",
+        words: &["/opt/blocks", "60000"],
+        environment: &[],
+        free: &[""],
+        frees_lazily: false,
+        // What it keeps for itself: less than a hundredth of its memory.
+        reads: 200 << 10,
+    };
+    harm::check(&program, findings)
+}
+
+/// A heap of CPython, in part swapped out, nine of ten objects dropped.
+fn harm_cpython(_: &mut Group, findings: &mut Findings) -> Result<()> {
+    if !is_for_slow_programs()? {
+        findings.left_out = true;
+        return Ok(());
+    }
+    let program = Program {
+        runtime: "cpython",
+        words: &["/usr/bin/python3.11", "-s", "-S", "/opt/heap.py"],
+        environment: &[],
+        free: &[""],
+        frees_lazily: false,
+        // A sample of its pools: a hundredth of what is resident.
+        reads: 512 << 10,
+    };
+    harm::check(&program, findings)
+}
+
+/// A Go program: its runtime's books, and those of its C library.
+fn stall_go(_: &mut Group, findings: &mut Findings) -> Result<()> {
+    stalls::check("/opt/cgo", &[("STEPS", "steady")], "", findings)
+}
+
+/// Small and large extents of one arena.
+fn stall_jemalloc(_: &mut Group, findings: &mut Findings) -> Result<()> {
+    stalls::check("/opt/mallctl", &[], "/lib/libjemalloc.so.2", findings)
 }
