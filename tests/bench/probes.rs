@@ -185,6 +185,8 @@ impl Probed {
             Detail::Counters => Bounds::COUNTERS,
             Detail::Pages => Bounds::PAGES,
         };
+        // Other programs may have the processor for long.
+        let bounds = Bounds { time: Duration::from_mins(1), ..bounds };
         attached.read(&Space::new(&self.memory, bounds), detail).expect("its rules hold")
     }
 }

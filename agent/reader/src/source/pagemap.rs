@@ -80,13 +80,16 @@ fn give_way(took: Duration) {
 
 /// Whether every page of `start..end` is in memory. For few pages.
 pub fn is_resident(file: &File, start: u64, end: u64) -> io::Result<bool> {
+    const SOME: u64 = 16;
     const FEW: usize = 64;
     let page = rustix::param::page_size() as u64;
     let (first, last) = (start / page, end.div_ceil(page));
-    // It costs half of what entries do for 64 pages, and no more for one.
-    match scan::is_resident(file, first * page, last.saturating_mul(page)) {
-        Err(Errno::NOTTY | Errno::INVAL | Errno::NOSYS) => {}
-        done => return done.map_err(Into::into),
+    // For one page entries cost less, for 64 twice as much.
+    if last - first > SOME {
+        match scan::is_resident(file, first * page, last.saturating_mul(page)) {
+            Err(Errno::NOTTY | Errno::INVAL | Errno::NOSYS) => {}
+            done => return done.map_err(Into::into),
+        }
     }
     let mut buf = [0; FEW * 8];
     let mut at = first;
