@@ -45,16 +45,17 @@ pub(super) struct Chase {
     pub lack: Option<Missing>,
 }
 
-/// Follows the lists of all arenas, those of the largest chunks first.
-pub(super) fn follow(arenas: &[Arena], budget: Budget, space: &Space<'_>) -> Chase {
+/// Follows the lists of all arenas, those of the largest chunks first. Blocks that were
+/// read before count in the budget, and are not read again.
+pub(super) fn follow(arenas: &[Arena], budget: Budget, blocks: &mut Blocks<'_, '_>) -> Chase {
     // The first bin holds chunks that were freed of late, of any size.
     let bins = std::iter::once(0).chain((1..BINS).rev()).map(List::Double);
-    run(arenas, bins.chain(fast()), budget, space)
+    run(arenas, bins.chain(fast()), budget, blocks)
 }
 
 /// Follows the fast lists only.
 pub(super) fn follow_fast(arenas: &[Arena], budget: Budget, space: &Space<'_>) -> Chase {
-    run(arenas, fast(), budget, space)
+    run(arenas, fast(), budget, &mut Blocks::of(space))
 }
 
 /// A list of an arena, by its place among those of its kind.
@@ -72,9 +73,9 @@ fn run(
     arenas: &[Arena],
     all: impl Iterator<Item = List>,
     budget: Budget,
-    space: &Space<'_>,
+    blocks: &mut Blocks<'_, '_>,
 ) -> Chase {
-    let blocks = Blocks { space, blocks: HashMap::new(), left: budget.blocks };
+    blocks.left = budget.blocks.saturating_sub(blocks.blocks.len());
     let mut lists = Lists { blocks, free: 0, chunks: 0, most: budget.chunks, wide: Ranges::new() };
     let (mut free, mut whole) = (vec![0u64; arenas.len()], vec![true; arenas.len()]);
     let mut large = vec![0u64; arenas.len()];
@@ -116,15 +117,15 @@ fn is_empty(arena: &Arena, list: List) -> bool {
     }
 }
 
-struct Lists<'s, 'm> {
-    blocks: Blocks<'s, 'm>,
+struct Lists<'b, 's, 'm> {
+    blocks: &'b mut Blocks<'s, 'm>,
     free: u64,
     chunks: usize,
     most: usize,
     wide: Ranges,
 }
 
-impl Lists<'_, '_> {
+impl Lists<'_, '_, '_> {
     /// A ring of chunks, linked both ways.
     fn double(&mut self, arena: &Arena, bin: usize) -> Fact<()> {
         let head = arena.head(bin);
@@ -206,13 +207,17 @@ impl Lists<'_, '_> {
 }
 
 /// Parts of memory that were read, each once.
-struct Blocks<'s, 'm> {
+pub(super) struct Blocks<'s, 'm> {
     space: &'s Space<'m>,
     blocks: HashMap<u64, Box<[u8]>>,
     left: usize,
 }
 
-impl Blocks<'_, '_> {
+impl<'s, 'm> Blocks<'s, 'm> {
+    pub fn of(space: &'s Space<'m>) -> Self {
+        Self { space, blocks: HashMap::new(), left: 0 }
+    }
+
     fn word(&mut self, address: u64) -> Fact<u64> {
         let start = address / BLOCK * BLOCK;
         if !self.blocks.contains_key(&start) {

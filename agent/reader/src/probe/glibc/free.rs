@@ -3,7 +3,7 @@
 use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::arena::Arena;
-use super::chase::{self, BLOCK, Budget, Chase};
+use super::chase::{self, BLOCK, Blocks, Budget, Chase};
 use super::{sample, walk};
 use crate::memory::Space;
 use crate::source::pagemap::Ranges;
@@ -116,14 +116,15 @@ pub(super) fn by_lists(arenas: &[Arena], space: &Space<'_>) -> Free {
     };
     let is_short =
         |chase: &Chase| chase.lack.as_ref().is_some_and(|lack| lack.kind == MissingKind::Refused);
-    let (mut chase, mut blocks) = (chase::follow(arenas, budget(BLOCKS), space), BLOCKS);
+    let mut read = Blocks::of(space);
+    let (mut chase, mut blocks) = (chase::follow(arenas, budget(BLOCKS), &mut read), BLOCKS);
     let mut pages = vec![Ranges::new(); arenas.len()];
     if is_short(&chase) {
         pages = arenas.iter().map(|a| resident(a, space).unwrap_or_default()).collect();
         let share = pages.iter().map(|p| size(p)).fold(0, u64::saturating_add) / BLOCK / SHARE;
         blocks = usize::try_from(share).unwrap_or_default().clamp(BLOCKS, MOST_BLOCKS);
         if blocks > BLOCKS {
-            chase = chase::follow(arenas, budget(blocks), space);
+            chase = chase::follow(arenas, budget(blocks), &mut read);
         }
     }
     let mut free =
@@ -170,7 +171,7 @@ pub(super) fn by_chunks(arenas: &[Arena], fill: u16, space: &Space<'_>) -> Free 
         };
         let is_short = walked.lack.is_some() && walked.rest > rest(arena) / 10 * 9;
         if is_short || arena.heaps.is_empty() && arena.system_mem > 0 {
-            let chase = chase::follow(std::slice::from_ref(arena), DEEP, space);
+            let chase = chase::follow(std::slice::from_ref(arena), DEEP, &mut Blocks::of(space));
             let unknown = rest(arena).saturating_sub(chase.free.iter().sum());
             found = FreeIn {
                 free: chase.free.iter().sum(),
