@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 use memgap_ledger::sample::{CgroupSample, MachineSample};
 use memgap_ledger::{Missing, MissingKind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::time::{ClockId, clock_gettime};
 
-use crate::budget::Budget;
+use crate::budget::{Budget, thread_cpu};
 use crate::file::Buf;
 use crate::probe::CacheUse;
 use crate::reader::Reader;
@@ -243,12 +242,6 @@ impl Clock {
     fn spent(&self) -> Spent {
         Spent { wall: self.wall.elapsed(), cpu: thread_cpu().saturating_sub(self.cpu) }
     }
-}
-
-/// CPU time of this thread so far.
-fn thread_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use memgap_ledger::sample::ProcessSample;
 use memgap_ledger::{Fact, Missing, MissingKind, Runtime};
 
 use super::tracked::{Round, Tracked};
-use super::{CollectionStats, Collector, thread_cpu};
+use super::{CollectionStats, Collector};
+use crate::budget::thread_cpu;
 use crate::memory::{Bounds, Live, Space};
 use crate::probe::{self, Attached, Books, Detail, Refused};
 

@@ -9,7 +9,7 @@ use memgap_ledger::sample::{Area, Counters, ProcessKind, ProcessSample, Walk};
 use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::taps::Tap;
-use super::thread_cpu;
+use crate::budget::thread_cpu;
 use crate::file::{Buf, missing};
 use crate::memory::Live;
 use crate::process::{Process, gone, name_of, no_memory};
