@@ -70,6 +70,8 @@ pub struct Attached {
     name: &'static str,
     layout: Arc<dyn Layout>,
     mapped: Mapped,
+    /// What the program had mapped when books told of so much that it was asked for.
+    there: Arc<AtomicU64>,
 }
 
 /// A runtime that is in a process, whose books were not found.
@@ -87,13 +89,24 @@ fn of(name: &str, path: &str, lack: &Missing) -> Missing {
 }
 
 /// Reads books by a layout; those are refused that tell of more memory than there is.
-fn read(layout: &dyn Layout, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
+/// That costs a call of the kernel, so it is asked for only where they tell of more than
+/// was `there` before.
+fn read(
+    layout: &dyn Layout,
+    mapped: &Mapped,
+    there: &AtomicU64,
+    space: &Space<'_>,
+    detail: Detail,
+) -> Fact<Books> {
     let books = layout.read(mapped, space, detail)?;
     let told = books.runtime.in_use.unwrap_or(0).saturating_add(books.runtime.free.unwrap_or(0));
-    let there = space.mapped()?;
-    if told > there {
-        let why = format!("they tell of {told} bytes, and the program has mapped {there}");
-        return Err(Missing::new(MissingKind::Malformed, why));
+    if told > there.load(Ordering::Relaxed) {
+        let now = space.mapped()?;
+        if told > now {
+            let why = format!("they tell of {told} bytes, and the program has mapped {now}");
+            return Err(Missing::new(MissingKind::Malformed, why));
+        }
+        there.store(now, Ordering::Relaxed);
     }
     Ok(books)
 }
@@ -106,7 +119,7 @@ impl Attached {
 
     /// Reads the books.
     pub fn read(&self, space: &Space<'_>, detail: Detail) -> Fact<Books> {
-        let mut books = read(&*self.layout, &self.mapped, space, detail)
+        let mut books = read(&*self.layout, &self.mapped, &self.there, space, detail)
             .map_err(|lack| of(self.name, &self.mapped.path, &lack))?;
         self.name.clone_into(&mut books.runtime.name);
         self.mapped.path.clone_into(&mut books.runtime.file);
@@ -134,6 +147,7 @@ impl Probes {
                         name,
                         layout: Arc::clone(&layout).of_process().unwrap_or(layout),
                         mapped,
+                        there: Arc::default(),
                     }),
                     Err(why) => Err(Refused { probe: name, why: of(name, &mapped.path, &why) }),
                 });
@@ -141,7 +155,12 @@ impl Probes {
         }
         if let Some(mapped) = beacon::of(&mappings) {
             let layout: Arc<dyn Layout> = Arc::new(beacon::Beacon);
-            found.push(Ok(Attached { name: beacon::RUNTIME, layout, mapped }));
+            found.push(Ok(Attached {
+                name: beacon::RUNTIME,
+                layout,
+                mapped,
+                there: Arc::default(),
+            }));
         }
         Ok(found)
     }
@@ -244,7 +263,7 @@ impl Look<'_> {
         };
         let read = |layout: &dyn Layout| {
             let space = Space::new(self.memory()?, Bounds::COUNTERS);
-            read(layout, mapped, &space, Detail::Counters)
+            read(layout, mapped, &AtomicU64::new(0), &space, Detail::Counters)
         };
         let client = Client { pid: self.process.pid(), find: &mut find, read: &read };
         candidate.layouts.of(users, round, client)

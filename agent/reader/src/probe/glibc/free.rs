@@ -8,12 +8,12 @@ use super::{sample, walk};
 use crate::memory::Space;
 use crate::source::pagemap::Ranges;
 
-/// Chunks that are followed on every collection, and pages that are looked at in any
-/// program: 256 KiB. In a large one it is one page of a hundred.
+/// Chunks that are followed on every collection, and pages that are looked at for lists
+/// in any program: 256 KiB.
 const CHUNKS: usize = 20_000;
 const BLOCKS: usize = 64;
-/// Of these, so many are kept for a sample, should the lists be longer: half of them in
-/// a large program.
+/// Pages of a sample, where the lists are longer: so many in any program. In a large one
+/// lists and sample share one page of a hundred.
 const SAMPLED: usize = 24;
 const MOST_SAMPLED: usize = 256;
 const MOST_BLOCKS: usize = 3000;
@@ -110,19 +110,18 @@ impl Free {
 pub(super) fn by_lists(arenas: &[Arena], space: &Space<'_>) -> Free {
     // The arenas' own pages count too.
     let own = arenas.len() * PAGES_OF_ARENA;
-    let budget = |blocks: usize| {
-        let blocks = (blocks - sampled(blocks)).saturating_sub(own);
-        Budget { chunks: CHUNKS, blocks }
-    };
+    let budget = |blocks: usize| Budget { chunks: CHUNKS, blocks: blocks.saturating_sub(own) };
     let is_short =
         |chase: &Chase| chase.lack.as_ref().is_some_and(|lack| lack.kind == MissingKind::Refused);
     let mut read = Blocks::of(space);
-    let (mut chase, mut blocks) = (chase::follow(arenas, budget(BLOCKS), &mut read), BLOCKS);
-    let mut pages = vec![Ranges::new(); arenas.len()];
+    let mut chase = chase::follow(arenas, budget(BLOCKS), &mut read);
+    let (mut pages, mut sampled) = (vec![Ranges::new(); arenas.len()], 0);
     if is_short(&chase) {
         pages = arenas.iter().map(|a| resident(a, space).unwrap_or_default()).collect();
         let share = pages.iter().map(|p| size(p)).fold(0, u64::saturating_add) / BLOCK / SHARE;
-        blocks = usize::try_from(share).unwrap_or_default().clamp(BLOCKS, MOST_BLOCKS);
+        let share = usize::try_from(share).unwrap_or_default().min(MOST_BLOCKS);
+        sampled = (share / 2).min(MOST_SAMPLED).min(share.saturating_sub(BLOCKS)).max(SAMPLED);
+        let blocks = share.saturating_sub(sampled);
         if blocks > BLOCKS {
             chase = chase::follow(arenas, budget(blocks), &mut read);
         }
@@ -138,15 +137,10 @@ pub(super) fn by_lists(arenas: &[Arena], space: &Space<'_>) -> Free {
     }
     if is_short(&chase) {
         chase.wide.sort_unstable();
-        free.guess(arenas, &pages, &chase.wide, sampled(blocks), space);
+        free.guess(arenas, &pages, &chase.wide, sampled, space);
     }
     free.lack = chase.lack;
     free
-}
-
-/// Of so many blocks, those for a sample.
-fn sampled(blocks: usize) -> usize {
-    if blocks > BLOCKS { (blocks / 2).min(MOST_SAMPLED) } else { SAMPLED }
 }
 
 /// By every chunk of the arenas; by the lists, where those do not follow on one
