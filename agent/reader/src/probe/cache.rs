@@ -98,7 +98,11 @@ fn read(
     space: &Space<'_>,
     detail: Detail,
 ) -> Fact<Books> {
-    let books = layout.read(mapped, space, detail)?;
+    let books = match layout.read(mapped, space, detail) {
+        // A page that the kernel moves is in no memory for a moment.
+        Err(lack) if lack.kind == MissingKind::Refused => layout.read(mapped, space, detail)?,
+        books => books?,
+    };
     let told = books.runtime.in_use.unwrap_or(0).saturating_add(books.runtime.free.unwrap_or(0));
     if told > there.load(Ordering::Relaxed) {
         let now = space.mapped()?;

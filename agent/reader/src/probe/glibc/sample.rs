@@ -31,6 +31,8 @@ pub(super) struct Measure {
     hidden: u64,
     /// Of chunks that were met by their start, what can hide a page.
     hiding: Sides,
+    /// Chunks that were met by their end. How large those in use are is not known.
+    ending: Sides,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,9 +54,10 @@ impl Sides {
 
 impl Measure {
     /// How much of `bytes` is free, if it is as it is where it was judged. What is hidden
-    /// is as free as chunks are that can hide it.
+    /// is as free as chunks are that can hide it, or where none was met, as others are.
     pub fn free_of(&self, bytes: u64) -> u64 {
-        let hidden = scale(self.hidden, self.hiding.free, self.hiding.sum());
+        let sides = if self.hiding.sum() > 0 { self.hiding } else { self.ending };
+        let hidden = scale(self.hidden, sides.free, sides.sum());
         let judged = self.judged.sum().saturating_add(self.hidden);
         scale(bytes, self.judged.free.saturating_add(hidden), judged)
     }
@@ -161,6 +164,9 @@ impl Page<'_> {
             let is_used = self.word(start + 8) & PREVIOUS_IN_USE != 0;
             let is_fast = from.is_some_and(|from| self.is_fast(from, start - from));
             told.judged.book(start - from.unwrap_or(0), !is_used || is_fast);
+            if from.is_none() && start > TAIL {
+                told.ending.book(1, !is_used);
+            }
             from = Some(start);
         }
         if let Some(is_free) = end {
