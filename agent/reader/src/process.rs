@@ -107,7 +107,11 @@ impl Process {
     pub(crate) fn dir(&self) -> Fact<Dir> {
         match self.handle.open_relative_flags(".", OFlags::PATH | OFlags::CLOEXEC) {
             Ok(dir) => Ok(Dir::from_fd(dir.into(), self.path.clone())),
-            Err(error) => Err(missing(&self.path, &io_error(error))),
+            Err(error) => match io_error(error) {
+                // The directory that is held is a process's that has ended.
+                error if error.kind() == io::ErrorKind::NotFound => Err(self.gone()),
+                error => Err(missing(&self.path, &error)),
+            },
         }
     }
 

@@ -36,6 +36,8 @@ pub const ALL: &[Scenario] = &[
     ("harm-glibc", harm_glibc),
     ("harm-jemalloc", harm_jemalloc),
     ("harm-musl", harm_musl),
+    ("harm-mimalloc", harm_mimalloc),
+    ("harm-v8", harm_v8),
     ("harm-cpython", harm_cpython),
     ("stall-go", stall_go),
     ("stall-jemalloc", stall_jemalloc),
@@ -297,6 +299,42 @@ fn harm_musl(_: &mut Group, findings: &mut Findings) -> Result<()> {
         frees_lazily: false,
         // What it keeps for itself: less than a hundredth of its memory.
         reads: 200 << 10,
+    };
+    harm::check(&program, findings)
+}
+
+/// As musl's, of mimalloc.
+fn harm_mimalloc(_: &mut Group, findings: &mut Findings) -> Result<()> {
+    if !is_for_slow_programs()? {
+        findings.left_out = true;
+        return Ok(());
+    }
+    let program = Program {
+        runtime: "mimalloc",
+        words: &["/opt/blocks-shared", "60000"],
+        environment: &[("LD_PRELOAD", "/lib/libmimalloc.so.2")],
+        free: &[""],
+        frees_lazily: false,
+        // The tables at the beginning of its segments, of 32 MiB each.
+        reads: 128 << 10,
+    };
+    harm::check(&program, findings)
+}
+
+/// A heap of V8, in part swapped out, nine of ten objects dropped.
+fn harm_v8(_: &mut Group, findings: &mut Findings) -> Result<()> {
+    if !is_for_slow_programs()? {
+        findings.left_out = true;
+        return Ok(());
+    }
+    let program = Program {
+        runtime: "v8",
+        words: &["/opt/node", "--expose-gc", "/opt/heap.js"],
+        environment: &[],
+        free: &[""],
+        frees_lazily: false,
+        // One page in a hundred, the C library's lists included.
+        reads: 1 << 20,
     };
     harm::check(&program, findings)
 }
