@@ -63,7 +63,8 @@ fn each_step(
             let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Pages)?;
             let (read, said) = (hotspot(&sample)?.in_use, in_use(&target, collector)?);
             let compiled = claimed(&sample, Account::JitCode) != target.holds("code")?;
-            if attempt < 5 && (compiled || read.is_some_and(|read| read > said)) {
+            let is_off = |read: u64| read > said || said - read > REGION;
+            if attempt < 5 && (compiled || read.is_some_and(is_off)) {
                 drop(frozen);
                 target.again()?;
                 continue;
