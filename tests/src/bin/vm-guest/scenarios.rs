@@ -303,9 +303,10 @@ fn harm_musl(_: &mut Group, findings: &mut Findings) -> Result<()> {
     harm::check(&program, findings)
 }
 
-/// As musl's, of mimalloc.
+/// As musl's, of mimalloc. Where generations tell what is cold, its tables are swapped
+/// out first, and refused then.
 fn harm_mimalloc(_: &mut Group, findings: &mut Findings) -> Result<()> {
-    if !is_for_slow_programs()? {
+    if !is_for_slow_programs()? || kernel::has_generations() {
         findings.left_out = true;
         return Ok(());
     }
@@ -321,9 +322,9 @@ fn harm_mimalloc(_: &mut Group, findings: &mut Findings) -> Result<()> {
     harm::check(&program, findings)
 }
 
-/// A heap of V8, in part swapped out, nine of ten objects dropped.
+/// A heap of V8, in part swapped out, nine of ten objects dropped: as mimalloc's.
 fn harm_v8(_: &mut Group, findings: &mut Findings) -> Result<()> {
-    if !is_for_slow_programs()? {
+    if !is_for_slow_programs()? || kernel::has_generations() {
         findings.left_out = true;
         return Ok(());
     }
