@@ -12,6 +12,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 
 use crate::elf::Elf;
 use crate::file::{Buf, missing};
+use crate::memory::{Space, WINDOW};
 use crate::process::Process;
 use crate::source::maps::{Device, Mapping};
 use crate::source::mountinfo;
@@ -109,6 +110,41 @@ pub struct Mapped {
     pub path: String,
     /// What is added to the addresses of the file.
     pub bias: u64,
+}
+
+impl Image<'_> {
+    /// The first word of the file's variables that `is_it` says yes to, by its address
+    /// before the bias. It gets that address, and the word with what follows it: `wide`
+    /// bytes at the least, of what is in memory.
+    pub(super) fn find_variable(
+        &self,
+        wide: usize,
+        space: &Space<'_>,
+        mut is_it: impl FnMut(u64, &[u8]) -> bool,
+    ) -> Fact<Option<u64>> {
+        let bias = self.mapped.bias;
+        let mut buf = vec![0; WINDOW];
+        for segment in self.elf.segments.iter().filter(|s| s.writable) {
+            let start = segment.address.wrapping_add(bias) & !7;
+            let end = start.saturating_add(segment.memory_size);
+            for (from, to) in space.resident(start, end)? {
+                let (mut at, to) = (from.max(start), to.min(end));
+                while at.saturating_add(wide as u64) <= to {
+                    let len = usize::try_from(to - at).unwrap_or(WINDOW).min(WINDOW);
+                    space.read(at, &mut buf[..len])?;
+                    for offset in (0..=len - wide).step_by(8) {
+                        let address = (at + offset as u64).wrapping_sub(bias);
+                        if is_it(address, &buf[offset..len]) {
+                            return Ok(Some(address));
+                        }
+                    }
+                    // The next window sees what this one cuts.
+                    at += (len - wide + 8) as u64;
+                }
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl Mapped {

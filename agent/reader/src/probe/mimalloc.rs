@@ -14,7 +14,7 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::{Books, Detail, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
-use crate::memory::{Space, WINDOW, u64_at};
+use crate::memory::{Space, u64_at};
 use crate::text;
 use segment::Segment;
 use shape::{SHAPES, Shape};
@@ -85,31 +85,10 @@ fn find(image: &Image<'_>, space: &Space<'_>) -> Fact<Option<Variables>> {
             if found.spans(space).is_err() {
                 continue;
             }
-            if let Some(cookie) = place_of(found.secret, image, space)? {
+            if let Some(cookie) =
+                image.find_variable(8, space, |_, bytes| u64_at(bytes, 0) == Some(found.secret))?
+            {
                 return Ok(Some(Variables { shape, cookie }));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// Where the variables of a file hold a word, before the bias.
-fn place_of(word: u64, image: &Image<'_>, space: &Space<'_>) -> Fact<Option<u64>> {
-    let bias = image.mapped.bias;
-    let mut buf = vec![0; WINDOW];
-    for segment in image.elf.segments.iter().filter(|s| s.writable) {
-        let start = segment.address.wrapping_add(bias) & !7;
-        let end = start.saturating_add(segment.memory_size);
-        for (from, to) in space.resident(start, end)? {
-            let (mut at, to) = (from.max(start), to.min(end));
-            while at < to {
-                let len = usize::try_from(to - at).unwrap_or(WINDOW).min(WINDOW);
-                space.read(at, &mut buf[..len])?;
-                let found = (0..len).step_by(8).find(|i| u64_at(&buf[..len], *i) == Some(word));
-                if let Some(offset) = found {
-                    return Ok(Some((at + offset as u64).wrapping_sub(bias)));
-                }
-                at += len as u64;
             }
         }
     }

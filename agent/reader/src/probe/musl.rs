@@ -13,7 +13,7 @@ use memgap_ledger::{Fact, Missing};
 
 use super::{Books, Detail, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
-use crate::memory::{Area, Space, WINDOW, u64_at};
+use crate::memory::{Area, Space, u64_at};
 
 /// The probe.
 #[derive(Debug)]
@@ -74,34 +74,16 @@ impl Layout for Context {
 
 /// Finds a word that the page which the list begins with has too.
 fn find(image: &Image<'_>, space: &Space<'_>) -> Fact<u64> {
-    let bias = image.mapped.bias;
-    let areas = space.areas()?;
-    let mut buf = vec![0; WINDOW];
-    for segment in image.elf.segments.iter().filter(|s| s.writable) {
-        let start = segment.address.wrapping_add(bias) & !7;
-        let end = start.saturating_add(segment.memory_size);
-        for (from, to) in space.resident(start, end)? {
-            let (mut at, to) = (from.max(start), to.min(end));
-            while at < to {
-                let len = usize::try_from(to - at).unwrap_or(WINDOW).min(WINDOW);
-                space.read(at, &mut buf[..len])?;
-                for offset in (0..len.saturating_sub(HEAD + 7)).step_by(8) {
-                    let context = at + offset as u64;
-                    if is_context(&buf[offset..], &areas) && books::read(context, space).is_ok() {
-                        return Ok(context.wrapping_sub(bias));
-                    }
-                }
-                if len < WINDOW {
-                    break;
-                }
-                // The next window sees what this one cuts.
-                at += (WINDOW - HEAD - 8) as u64;
-            }
-        }
-    }
-    Err(Missing::absent(
-        "no books of mallocng: nothing is allocated yet, or musl has another allocator (before 1.2.1, or mimalloc)",
-    ))
+    let (bias, areas) = (image.mapped.bias, space.areas()?);
+    let found = image.find_variable(HEAD + 8, space, |address, bytes| {
+        let context = address.wrapping_add(bias);
+        is_context(bytes, &areas) && books::read(context, space).is_ok()
+    })?;
+    found.ok_or_else(|| {
+        Missing::absent(
+            "no books of mallocng: nothing is allocated yet, or musl has another allocator (before 1.2.1, or mimalloc)",
+        )
+    })
 }
 
 /// Whether there is a secret, and a list that begins with a page of the heap.

@@ -29,6 +29,11 @@ const SWAPPED: u64 = 1 << 62;
 /// Address ranges, `start..end`, in order and apart from one another.
 pub type Ranges = Vec<(u64, u64)>;
 
+/// The bytes of ranges that are apart from one another.
+pub fn size(ranges: &[(u64, u64)]) -> u64 {
+    ranges.iter().fold(0, |sum, (start, end)| sum.saturating_add(end.saturating_sub(*start)))
+}
+
 /// Adds the parts of `start..end` that are in memory: at most `limit` ranges.
 /// Pages that are no more than the kernel's zero page are left out, as in RSS;
 /// before Linux 6.7 nothing tells them and they are in.

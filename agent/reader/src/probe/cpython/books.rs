@@ -8,6 +8,7 @@ use super::Variables;
 use super::pools::{self, ALIGNMENT as SMALLEST, HEADER, Pools, Sample};
 use super::table::{self, Arena};
 use crate::memory::Space;
+use crate::source::pagemap::size;
 
 /// Readings of a table that a running program changes meanwhile.
 const TRIES: usize = 4;
@@ -119,8 +120,4 @@ impl Answer<'_> {
 
 fn claim(ranges: Vec<(u64, u64)>, parts: &[(Account, u64)]) -> Claim {
     Claim::new(Priority::Nested, "cpython", Extent::Ranges(ranges), parts)
-}
-
-fn size(ranges: &[(u64, u64)]) -> u64 {
-    ranges.iter().fold(0, |sum, (start, end)| sum.saturating_add(end - start))
 }

@@ -9,7 +9,7 @@ use super::free::{self, Free};
 use super::locate::MMAP_MAX;
 use super::{ADDRESSES, Malloc, SMALLEST_PAGE, broken, claims, mapped};
 use crate::memory::{Space, u32_at, u64_at};
-use crate::source::pagemap::Ranges;
+use crate::source::pagemap::{Ranges, size};
 
 /// Readings of books that a running program changes meanwhile.
 const fn tries(detail: Detail) -> usize {
@@ -216,7 +216,7 @@ fn evidence(read: &Read, tries: usize, located: usize, detail: Detail) -> Vec<St
         ),
     });
     if detail == Detail::Pages {
-        let (tops, whole) = (read.tops(), free.sum(|arena| free::size(&arena.whole)));
+        let (tops, whole) = (read.tops(), free.sum(|arena| size(&arena.whole)));
         let parts = read.free().saturating_sub(tops).saturating_sub(whole);
         lines.push(format!(
             "free bytes: {tops} at the ends of arenas, {whole} in whole pages, {parts} in parts of pages"

@@ -5,8 +5,8 @@ use memgap_ledger::claim::{Claim, Extent, Priority};
 
 use super::arena::Arena;
 use super::books::Read;
-use super::free::{FreeIn, size};
-use crate::source::pagemap::Ranges;
+use super::free::FreeIn;
+use crate::source::pagemap::{Ranges, size};
 
 /// Each arena by address: what is in use, whole free pages where they are known,
 /// and the chunk at its end. Mapped chunks by address where they were found, else

@@ -6,7 +6,7 @@ use super::arena::Arena;
 use super::chase::{self, BLOCK, Blocks, Budget, Chase};
 use super::{sample, walk};
 use crate::memory::Space;
-use crate::source::pagemap::Ranges;
+use crate::source::pagemap::{Ranges, size};
 
 /// Chunks that are followed on every collection, and pages that are looked at for lists
 /// in any program: 256 KiB.
@@ -221,10 +221,6 @@ fn resident(arena: &Arena, space: &Space<'_>) -> Fact<Ranges> {
         all.extend(space.resident(*start, *end)?);
     }
     Ok(all)
-}
-
-pub(super) fn size(ranges: &[(u64, u64)]) -> u64 {
-    ranges.iter().fold(0, |sum, (start, end)| sum.saturating_add(end - start))
 }
 
 /// `amount * part / whole`, 0 of nothing.

@@ -15,6 +15,7 @@ use super::shape::{
     RANGES, RELEASED, STACKS_SYS,
 };
 use crate::memory::{Space, u32_at, u64_at};
+use crate::source::pagemap::size;
 
 /// The runtime's page, whatever the machine's.
 pub(super) const PAGE: u64 = 8192;
@@ -297,10 +298,6 @@ fn claims(read: &Read, pages: Option<Pages>) -> Vec<Claim> {
 
 pub(super) fn claim(extent: Extent, parts: &[(Account, u64)]) -> Claim {
     Claim::new(Priority::Runtime, "go", extent, parts)
-}
-
-fn size(ranges: &[(u64, u64)]) -> u64 {
-    ranges.iter().fold(0, |sum, (start, end)| sum.saturating_add(end - start))
 }
 
 pub(super) fn broken(rule: &str) -> Missing {

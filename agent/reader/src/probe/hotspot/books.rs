@@ -7,11 +7,12 @@ use memgap_ledger::{Account, Fact, Missing, MissingKind};
 use super::super::{Books, Detail};
 use super::Variables;
 use super::flags::{Choice, Collector};
-use super::heap::{Heap, size};
+use super::heap::Heap;
 use super::pages::{Pages, Seen};
 use super::perfdata::{Counters, Places};
 use crate::memory::Space;
 use crate::source::pagemap::Ranges;
+use crate::source::pagemap::size;
 
 /// Readings of variables that a running program changes meanwhile.
 const TRIES: usize = 4;

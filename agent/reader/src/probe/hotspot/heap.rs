@@ -78,11 +78,6 @@ pub(super) fn push(ranges: &mut Ranges, start: u64, end: u64) {
     }
 }
 
-/// The bytes of ranges.
-pub(super) fn size(ranges: &Ranges) -> u64 {
-    ranges.iter().fold(0, |sum, (start, end)| sum.saturating_add(end.saturating_sub(*start)))
-}
-
 /// The generations of Serial or Parallel.
 #[derive(Debug)]
 pub(super) struct Generations {
@@ -192,6 +187,7 @@ pub(super) fn broken(rule: String) -> Missing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::pagemap::size;
 
     fn heap() -> Heap {
         let mut heap = Heap { ranges: vec![(100, 200), (200, 400)], ..Heap::default() };

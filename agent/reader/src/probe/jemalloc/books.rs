@@ -6,10 +6,11 @@ use memgap_ledger::runtime::Runtime;
 use super::super::{Books, Detail};
 use super::arena::{self, Arena, BinInfo, broken};
 use super::claims;
-use super::extents::{self, Extents, size_of};
+use super::extents::{self, Extents};
 use super::locate::MAX_ARENAS;
 use super::{NAME, Variables};
 use crate::memory::{Space, u64_at};
+use crate::source::pagemap;
 
 /// Readings of what a running program changes meanwhile.
 const TRIES: usize = 4;
@@ -155,7 +156,7 @@ fn with_extents(
 ) -> Fact<Extents> {
     for tried in 1.. {
         let extents = extents::read(&read.arenas, variables, &read.infos, space)?;
-        let off = size_of(&extents.active).abs_diff(read.total.active);
+        let off = pagemap::size(&extents.active).abs_diff(read.total.active);
         if off <= read.total.active / NEAR || (tried == TRIES && off <= read.total.active / TORN) {
             return Ok(extents);
         }
@@ -170,7 +171,7 @@ fn with_extents(
 /// The bytes of the ranges that are in memory.
 fn resident(ranges: &[(u64, u64)], space: &Space<'_>) -> Fact<u64> {
     ranges.iter().try_fold(0u64, |sum, &(start, end)| {
-        Ok(sum.saturating_add(size_of(&space.resident(start, end)?)))
+        Ok(sum.saturating_add(pagemap::size(&space.resident(start, end)?)))
     })
 }
 
@@ -217,7 +218,7 @@ impl Total {
 
 impl Extents {
     fn evidence(&self, active: u64) -> String {
-        let off = size_of(&self.active).abs_diff(active);
+        let off = pagemap::size(&self.active).abs_diff(active);
         match off {
             0 => "its extents are the active pages that its arenas count".to_owned(),
             off => format!(

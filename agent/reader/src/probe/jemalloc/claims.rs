@@ -5,15 +5,15 @@ use memgap_ledger::claim::{Claim, Extent, Priority};
 
 use super::NAME;
 use super::books::Total;
-use super::extents::{Extents, size_of};
-use crate::source::pagemap::Ranges;
+use super::extents::Extents;
+use crate::source::pagemap::{self, Ranges};
 
 /// What jemalloc mapped for its own use has addresses; what it gives out has where its
 /// extents were read, else it is an amount. What it gave back lazily is the kernel's to
 /// tell, and claimed where its addresses are known.
 pub(super) fn of(mut blocks: Ranges, total: &Total, extents: Option<Extents>) -> Vec<Claim> {
     blocks.sort_unstable();
-    let size = size_of(&blocks);
+    let size = pagemap::size(&blocks);
     let mut claims = vec![claim(Extent::Ranges(blocks), &[(Account::AllocatorMetadata, size)])];
     // Blocks that were not found are an amount.
     let rest = total.base.saturating_sub(size);
@@ -21,12 +21,12 @@ pub(super) fn of(mut blocks: Ranges, total: &Total, extents: Option<Extents>) ->
         claims.push(claim(Extent::Anywhere, &[(Account::AllocatorMetadata, rest)]));
     }
     if let Some(extents) = extents {
-        let active = size_of(&extents.active);
+        let active = pagemap::size(&extents.active);
         let in_use = extents.allocated.min(active);
         let used = [(Account::HeapInUse, in_use), (Account::AllocatorFree, active - in_use)];
         claims.push(claim(Extent::Ranges(extents.active), &used));
         for ranges in [extents.dirty, extents.muzzy] {
-            let size = size_of(&ranges);
+            let size = pagemap::size(&ranges);
             claims.push(claim(Extent::Ranges(ranges), &[(Account::AllocatorFree, size)]));
         }
     } else {

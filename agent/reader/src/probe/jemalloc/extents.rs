@@ -204,8 +204,3 @@ impl Extents {
         Ok(extents)
     }
 }
-
-/// Bytes of ranges that are apart from one another.
-pub(super) fn size_of(ranges: &[(u64, u64)]) -> u64 {
-    ranges.iter().fold(0, |sum, (start, end)| sum.saturating_add(end - start))
-}

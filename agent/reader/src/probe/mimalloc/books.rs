@@ -7,7 +7,7 @@ use super::super::{Books, Detail};
 use super::Variables;
 use super::segment::{self, Segment};
 use crate::memory::{Area, Space};
-use crate::source::pagemap::Ranges;
+use crate::source::pagemap::{Ranges, size};
 
 /// Readings of a table that the program changes meanwhile.
 const TRIES: usize = 4;
@@ -135,8 +135,4 @@ fn push(ranges: &mut Ranges, start: u64, end: u64) {
         _ if start < end => ranges.push((start, end)),
         _ => {}
     }
-}
-
-fn size(ranges: &[(u64, u64)]) -> u64 {
-    ranges.iter().fold(0, |sum, (start, end)| sum.saturating_add(end - start))
 }

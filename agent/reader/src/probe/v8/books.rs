@@ -8,6 +8,7 @@ use super::Heap;
 use super::chunk::{self, Chunks};
 use super::spaces::{self, Counts};
 use crate::memory::{Area, Space};
+use crate::source::pagemap::size;
 
 /// Reads the books of a process.
 pub(super) fn read(heap: Heap, space: &Space<'_>, detail: Detail) -> Fact<Books> {
@@ -92,8 +93,4 @@ fn merged(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
         }
     }
     merged
-}
-
-fn size(ranges: &[(u64, u64)]) -> u64 {
-    ranges.iter().fold(0, |sum, (start, end)| sum.saturating_add(end - start))
 }
