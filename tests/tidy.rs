@@ -6,6 +6,7 @@ use std::process::Command;
 
 use memgap_ledger::account::{Account, Class, Scope};
 use memgap_ledger::finding;
+use memgap_tests::imports::Imports;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ stands in the workspace")
@@ -45,13 +46,29 @@ fn own_dependencies(package: &str) -> BTreeSet<String> {
     names.filter(|name| name.starts_with("memgap")).map(str::to_owned).collect()
 }
 
+fn manifest_of(package: &str) -> String {
+    let folder = match package {
+        "memgap" => "agent/cli",
+        _ => "exporter",
+    };
+    std::fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("readable")
+}
+
 #[test]
 fn dependencies_point_towards_the_ledger() {
     let set = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<BTreeSet<_>>();
     assert_eq!(own_dependencies("memgap-ledger"), set(&[]));
-    assert_eq!(own_dependencies("memgap-reader"), set(&["memgap-ledger"]));
+    let mut below = vec!["memgap-ledger"];
+    for next in ["memgap-kernel", "memgap-probes", "memgap-reader"] {
+        assert_eq!(own_dependencies(next), set(&below), "{next}");
+        below.push(next);
+    }
     for program in ["memgap", "memgap-exporter"] {
-        assert_eq!(own_dependencies(program), set(&["memgap-ledger", "memgap-reader"]));
+        assert_eq!(own_dependencies(program), set(&below), "{program}");
+        let manifest = manifest_of(program);
+        for hidden in ["memgap-kernel", "memgap-probes"] {
+            assert!(!manifest.contains(hidden), "{program} names {hidden}: go through the reader");
+        }
     }
 }
 
@@ -76,16 +93,33 @@ fn the_ledger_does_no_io_and_reads_no_clock() {
 }
 
 #[test]
-fn only_the_mains_name_the_reader() {
-    for folder in ["agent/cli/src", "exporter/src"] {
-        for (path, text) in sources(folder) {
-            let is_main = path.file_name().is_some_and(|name| name == "main.rs");
-            assert!(
-                is_main || !text.contains("memgap_reader"),
-                "{} names the reader",
-                path.display()
-            );
-        }
+fn no_two_files_of_a_crate_import_each_other() {
+    for package in ["ledger", "kernel", "probes", "reader", "beacon", "cli"] {
+        assert_no_circle(&format!("agent/{package}/src"));
+    }
+    assert_no_circle("exporter/src");
+}
+
+fn assert_no_circle(folder: &str) {
+    let files = sources(folder);
+    let base = root().join(folder);
+    let below = |(path, text): &'_ (PathBuf, String)| {
+        (path.strip_prefix(&base).expect("it stands there").to_owned(), text.clone())
+    };
+    let files: Vec<(PathBuf, String)> = files.iter().map(below).collect();
+    let circles =
+        Imports::of(files.iter().map(|(path, text)| (path.as_path(), text.as_str()))).circles();
+    assert!(circles.is_empty(), "{folder}: files import each other: {circles:?}");
+}
+
+#[test]
+fn views_know_the_ledger_only() {
+    let views = sources("agent/cli/src/view");
+    let pages = sources("exporter/src")
+        .into_iter()
+        .filter(|(path, _)| path.file_name().is_none_or(|name| name != "main.rs"));
+    for (path, text) in views.into_iter().chain(pages) {
+        assert!(!text.contains("memgap_reader"), "{} names the reader", path.display());
     }
 }
 

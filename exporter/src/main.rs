@@ -134,7 +134,12 @@ fn ask(
         let answer = memgap_reader::read_endpoint(&url, &memgap_reader::Limits::default());
         answer.map(|answer| answer.told(&url))
     };
-    Endpoint::start(name, Box::new(move |sample: &_| of.pick(sample)), ask, interval)
+    Endpoint::start(
+        name,
+        Box::new(move |sample: &_| memgap_reader::pick(&of, sample)),
+        ask,
+        interval,
+    )
 }
 
 /// How often pods are asked for.

@@ -7,7 +7,7 @@ use std::path::Path;
 use common::{Family, assert_closed, exposition, parse, samples};
 use memgap_exporter::encode::Format;
 use memgap_exporter::limit::Limits;
-use memgap_reader::{CollectionStats, Collector, Depth, Reader, Roots, Target, WalkPolicy};
+use memgap_reader::{CollectionStats, Collector, Depth, Reader, Roots, Target, WalkPolicy, pick};
 
 const MIB: f64 = (1 << 20) as f64;
 
@@ -73,7 +73,7 @@ fn before_any_walk_lazily_freed_memory_counts_once() {
 #[test]
 fn an_endpoint_is_of_the_largest_process_that_its_target_names() {
     let sample = node().machine(Depth::Counters).expect("the fixture is whole");
-    let pick = |word: &str| word.parse::<Target>().expect("a target").pick(&sample);
+    let pick = |word: &str| pick(&word.parse::<Target>().expect("a target"), &sample);
     for (word, pid) in [
         ("191", Some(191)),
         ("api", Some(191)),

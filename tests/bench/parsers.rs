@@ -5,10 +5,12 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use memgap_kernel::source::{meminfo, memory_stat, smaps, statm, status};
 use memgap_ledger::sample::CgroupVersion;
-use memgap_reader::source::{exposition, meminfo, memory_stat, smaps, statm, status};
+use memgap_reader::endpoint::exposition;
 use memgap_reader::{Limits, read_endpoint};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const PAGE: u64 = 4096;
 

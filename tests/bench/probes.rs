@@ -7,11 +7,13 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use criterion::{Bencher, Criterion, criterion_group, criterion_main};
+use memgap_kernel::memory::{Bounds, Live, Space};
+use memgap_kernel::{Buf, Process};
+use memgap_probes::{Attached, Books, Detail, Probes};
+use memgap_reader::{Collector, Reader, Roots, WalkPolicy};
+use rustix::time::{ClockId, clock_gettime};
 
-use memgap_reader::memory::{Bounds, Live, Space};
-use memgap_reader::probe::{Attached, Books, Detail, Probes};
-use memgap_reader::{Buf, Collector, Process, Reader, Roots, WalkPolicy};
+use criterion::{Bencher, Criterion, criterion_group, criterion_main};
 use memgap_tests::glibc::Library;
 use memgap_tests::golang::{Build, toolchains};
 use memgap_tests::java::machines;
@@ -19,7 +21,6 @@ use memgap_tests::jemalloc::jemallocs;
 use memgap_tests::node::nodes;
 use memgap_tests::python::pythons;
 use memgap_tests::target::{Target, compiled_with};
-use rustix::time::{ClockId, clock_gettime};
 
 fn golang(c: &mut Criterion) {
     let target = || {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use memgap_ledger::{Account, process};
-use memgap_reader::source::exposition;
+use memgap_reader::endpoint::exposition;
 use memgap_reader::{Answer, Depth, Limits, Reader, Roots, read_endpoint};
 use memgap_tests::programs::Program;
 use memgap_tests::target::Target;

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use memgap_kernel::Buf;
+use memgap_kernel::memory::{Bounds, Live, Space};
 use memgap_ledger::account::{self, Account};
 use memgap_ledger::finding::{Subject, findings};
 use memgap_ledger::{Fact, MissingKind, ProcessLedger, Runtime, cgroup, process};
-use memgap_reader::memory::{Bounds, Live, Space};
-use memgap_reader::probe::{CacheUse, Detail, Probes};
-use memgap_reader::{Buf, Collector, Depth, Reader, Roots, WalkPolicy};
+use memgap_probes::{CacheUse, Detail, Probes};
+use memgap_reader::{Collector, Depth, Reader, Roots, WalkPolicy};
+
+use anyhow::{Context, Result, bail, ensure};
 use memgap_tests::cgroup::TestCgroup;
 use memgap_tests::frozen::Frozen;
 use memgap_tests::golang::{Build, Toolchain, toolchains};

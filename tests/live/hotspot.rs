@@ -5,14 +5,16 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use memgap_kernel::Buf;
+use memgap_kernel::memory::{Bounds, Live, Space};
 use memgap_ledger::account::{self, Account};
 use memgap_ledger::claim::Extent;
 use memgap_ledger::sample::ProcessSample;
 use memgap_ledger::{Fact, ProcessLedger, Runtime, process};
-use memgap_reader::memory::{Bounds, Live, Space};
-use memgap_reader::probe::{Attached, Detail, Probes};
-use memgap_reader::{Buf, Depth, Reader, Roots};
+use memgap_probes::{Attached, Detail, Probes};
+use memgap_reader::{Depth, Reader, Roots};
+
+use anyhow::{Context, Result, bail};
 use memgap_tests::frozen::Frozen;
 use memgap_tests::java::{Machine, machines};
 use memgap_tests::target::{self, Target};

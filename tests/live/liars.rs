@@ -3,10 +3,12 @@
 
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use memgap_kernel::Buf;
 use memgap_ledger::{Fact, MissingKind, Runtime, account, process};
-use memgap_reader::probe::{Detail, Probes};
-use memgap_reader::{Buf, Depth, Reader, Roots};
+use memgap_probes::{Detail, Probes};
+use memgap_reader::{Depth, Reader, Roots};
+
+use anyhow::{Context, Result, bail, ensure};
 use memgap_tests::glibc::Library;
 use memgap_tests::target::{self, Target};
 

@@ -5,6 +5,7 @@ pub mod fetch;
 pub mod frozen;
 pub mod glibc;
 pub mod golang;
+pub mod imports;
 pub mod java;
 pub mod jemalloc;
 pub mod node;

@@ -17,8 +17,9 @@ use memgap_ledger::sample::CgroupSample;
 use memgap_ledger::{
     CgroupLedger, Coverage, Missing, MissingKind, ProcessLedger, cgroup, coverage, host, process,
 };
-use memgap_reader::probe::PROBES;
-use memgap_reader::{Depth, Endpoint, Error, Found, Limits, Reader, Roots, Target, read_endpoint};
+use memgap_reader::{
+    Depth, Endpoint, Error, Found, Limits, PROBES, Reader, Roots, Target, find, read_endpoint,
+};
 use serde::Serialize;
 
 use args::{Args, Capture, Command, Global, Ps};
@@ -152,7 +153,7 @@ fn explain(
         })?;
         Ok(Answer::of(text, reason::is_denied(subject)))
     };
-    match reader.find(&target)? {
+    match find(reader, &target)? {
         Found::Process { pid, others } => {
             let mut sample = reader.process(pid, depth)?;
             if target == Target::Own {
@@ -183,7 +184,7 @@ fn explain(
 
 /// What the probes read in the processes of a target.
 fn find_runtimes(reader: &Reader, target: &str, output: &Output) -> anyhow::Result<Answer> {
-    let samples = match reader.find(&target.parse()?)? {
+    let samples = match find(reader, &target.parse()?)? {
         Found::Process { pid, .. } => vec![reader.process(pid, Depth::Books)?],
         Found::Cgroup { path } => reader.members(&path, Depth::Books)?,
         Found::Host => reader.machine(Depth::Books)?.processes,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::absence::{self, Absence};
 use crate::account::{ANONYMOUS, Account, Scope};
+use crate::busy_gc::BusyGc;
 use crate::cuts::{self, CgroupHeadline};
 use crate::fact::Missing;
 use crate::figure::{Figure, signed};
@@ -11,7 +12,6 @@ use crate::identity::Identity;
 use crate::ledger::Ledger;
 use crate::lru::{self, Lists};
 use crate::members::{self, Members};
-use crate::runtime::BusyGc;
 use crate::sample::{CgroupSample, CgroupVersion, MemoryStat};
 
 /// What one cgroup's memory is.

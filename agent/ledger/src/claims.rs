@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::Account;
 use crate::claim::{Claim, Extent};
 use crate::figure::{Figure, signed};
+use crate::parts::{InUse, Split};
 use crate::pool::{Found, Pages, Pool, scale};
-use crate::split::{InUse, Split};
 
 /// Books every claim, the most specific first, whatever order they came in.
 pub(crate) fn book(claims: &[Claim], pools: &mut [Pool], pages: &Pages<'_>, split: &mut Split) {

@@ -8,6 +8,7 @@
 
 pub mod absence;
 pub mod account;
+pub mod busy_gc;
 pub mod cgroup;
 pub mod claim;
 mod claims;
@@ -23,6 +24,7 @@ pub mod ledger;
 mod lru;
 pub mod machine;
 pub mod members;
+pub mod parts;
 mod pool;
 pub mod process;
 pub mod runtime;
@@ -33,6 +35,7 @@ mod split;
 
 pub use absence::Absence;
 pub use account::{Account, Class, Scope};
+pub use busy_gc::BusyGc;
 pub use cgroup::CgroupLedger;
 pub use coverage::Coverage;
 pub use cuts::CgroupHeadline;
@@ -44,7 +47,7 @@ pub use host::HostLedger;
 pub use identity::Identity;
 pub use ledger::{Entry, Ledger};
 pub use machine::Machine;
+pub use parts::InUse;
 pub use process::ProcessLedger;
-pub use runtime::Runtime;
-pub use second::{SecondSource, Told};
-pub use split::InUse;
+pub use runtime::{Runtime, SecondSource};
+pub use second::Told;

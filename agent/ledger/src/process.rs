@@ -9,9 +9,10 @@ use crate::claim::Claim;
 use crate::fact::{Fact, Missing, MissingKind};
 use crate::figure::{Figure, signed};
 use crate::ledger::Ledger;
+use crate::parts::{InUse, Split};
 use crate::runtime::Runtime;
 use crate::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Walk};
-use crate::split::{self, InUse, Split};
+use crate::split;
 
 /// What one process's memory is.
 #[derive(Debug, Clone, PartialEq, Eq)]

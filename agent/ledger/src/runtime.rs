@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use crate::process::ProcessLedger;
-use crate::second::SecondSource;
-
 /// A runtime or allocator in a process, in the words of its own books.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Runtime {
@@ -45,6 +42,17 @@ pub struct Runtime {
     pub second_source: Option<SecondSource>,
 }
 
+/// What a second source says is in use, where the first was a probe.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SecondSource {
+    /// The endpoint's address.
+    pub name: String,
+    /// Bytes in use by its word.
+    pub in_use: u64,
+    /// Its word less the probe's: what changed between the two readings, at best.
+    pub differs_by: i64,
+}
+
 /// What a garbage collector says of itself; `None` is what it does not tell.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Gc {
@@ -75,38 +83,11 @@ pub struct RecentGc {
     pub over: Duration,
 }
 
-/// The garbage collector that ran most often lately.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BusyGc {
-    /// Process id.
-    pub pid: u32,
-    /// Name of the process.
-    pub process: String,
-    /// Name of the runtime.
-    pub runtime: String,
-    /// Collections a minute, rounded down.
-    pub per_minute: u64,
-}
-
 impl RecentGc {
     /// Collections a minute, rounded down; `None` where no time has passed.
     pub fn per_minute(&self) -> Option<u64> {
         let minute = u128::from(self.cycles) * Duration::from_mins(1).as_nanos();
         u64::try_from(minute.checked_div(self.over.as_nanos())?).ok()
-    }
-}
-
-impl BusyGc {
-    /// The busiest one of a process, if any was read twice.
-    pub fn of(process: &ProcessLedger) -> Option<Self> {
-        let rate = |runtime: &&Runtime| runtime.gc.as_ref()?.recent?.per_minute();
-        let busiest = process.runtimes.iter().max_by_key(rate)?;
-        Some(Self {
-            pid: process.pid,
-            process: process.name.clone(),
-            runtime: busiest.name.clone(),
-            per_minute: rate(&busiest)?,
-        })
     }
 }
 

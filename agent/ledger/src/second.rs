@@ -7,7 +7,7 @@
 use crate::claim::Claim;
 use crate::fact::{Fact, Missing, MissingKind};
 use crate::figure::{difference, signed};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, SecondSource};
 use crate::sample::ProcessSample;
 use crate::size::iec;
 
@@ -20,17 +20,6 @@ pub struct Told {
     pub resident: Option<u64>,
     /// Runtimes and allocators, each with its claims.
     pub books: Vec<(Runtime, Vec<Claim>)>,
-}
-
-/// What a second source says is in use, where the first was a probe.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SecondSource {
-    /// The endpoint's address.
-    pub name: String,
-    /// Bytes in use by its word.
-    pub in_use: u64,
-    /// Its word less the probe's: what changed between the two readings, at best.
-    pub differs_by: i64,
 }
 
 impl ProcessSample {

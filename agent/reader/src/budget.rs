@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-
 /// A token bucket of CPU seconds, which starts full.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Budget {
@@ -43,12 +41,6 @@ impl Budget {
     pub fn spend(&mut self, cost: Duration) {
         self.seconds -= cost.as_secs_f64();
     }
-}
-
-/// CPU time of this thread so far.
-pub(crate) fn thread_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }
 
 #[cfg(test)]

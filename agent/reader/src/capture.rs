@@ -8,15 +8,16 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use memgap_kernel::file::{Buf, Dir};
+use memgap_kernel::process::Process;
+use memgap_kernel::source::{
+    cgroup, meminfo, memory_stat, mountinfo, smaps, sockstat, stat, statm, status, zoneinfo,
+};
 use memgap_ledger::{Fact, Missing, MissingKind};
 
 use crate::error::Error;
-use crate::file::{Buf, Dir};
-use crate::process::Process;
+use crate::find::find;
 use crate::reader::{Reader, is_within};
-use crate::source::{
-    cgroup, meminfo, memory_stat, mountinfo, smaps, sockstat, stat, statm, status, zoneinfo,
-};
 use crate::target::{Found, Target};
 use redact::Names;
 
@@ -67,7 +68,7 @@ pub fn capture(
     dir: &Path,
     redact: bool,
 ) -> Result<Captured, Error> {
-    let found = reader.find(target)?;
+    let found = find(reader, target)?;
     fs::DirBuilder::new().mode(0o700).create(dir).map_err(|e| failed(dir, e))?;
     let mut capture = Capture {
         reader,
@@ -127,7 +128,7 @@ impl Capture<'_> {
         }
         // The thread that has the memory, where the first one has ended.
         let is_leaderless = stat::read(&process, &mut self.buf).is_ok_and(|s| s.is_leaderless());
-        let process = match process.living_thread(&mut self.buf) {
+        let process = match status::living_thread(&process, &mut self.buf) {
             Ok(thread) if is_leaderless => thread,
             _ => process,
         };

@@ -3,23 +3,25 @@
 //! `memory.stat`; tier 1 walks few processes, within a cap and a budget; tier 2 reads
 //! the counters of runtimes, within a budget of its own.
 
-mod taps;
+mod probe_state;
+mod probing;
 mod tracked;
 mod walks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use memgap_kernel::cpu::thread_cpu;
+use memgap_kernel::file::Buf;
 use memgap_ledger::sample::{CgroupSample, MachineSample};
 use memgap_ledger::{Missing, MissingKind};
+use memgap_probes::CacheUse;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::budget::{Budget, thread_cpu};
-use crate::file::Buf;
-use crate::probe::CacheUse;
+use crate::budget::Budget;
 use crate::reader::Reader;
 use crate::walk::{Rate, WalkPolicy};
-pub use taps::PROBE_SHARE;
+pub use probing::PROBE_SHARE;
 use tracked::{Round, Tracked};
 
 /// Handles that are left to the rest of the program.
@@ -248,8 +250,9 @@ impl Clock {
 mod tests {
     use std::process::{Child, Command};
 
+    use memgap_kernel::memory::Live;
+
     use super::*;
-    use crate::memory::Live;
     use crate::reader::Roots;
 
     #[test]
@@ -307,7 +310,7 @@ mod tests {
         let limit = first.processes + 2 * Live::HANDLES + 1;
         collector.max_handles = limit;
         for tracked in collector.tracked.values_mut() {
-            tracked.tap = taps::Tap::new(0);
+            tracked.tap = probe_state::Tap::new(0);
         }
         for _ in 0..100 {
             let (_, stats) = collector.collect().expect("procfs is readable");

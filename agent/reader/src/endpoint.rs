@@ -4,9 +4,15 @@
 //! The figures are the program's word: amounts without addresses, as old as the
 //! program likes. Asked is what a user names, and nothing else.
 
+pub mod exposition;
+pub mod expvar;
 mod go;
+pub mod http;
 mod jemalloc;
 mod jvm;
+mod memstats;
+pub mod pods;
+pub mod pprof;
 mod series;
 
 use std::io::{self, BufRead, BufReader};
@@ -15,8 +21,7 @@ use memgap_ledger::claim::{Claim, Extent, Part, Priority};
 use memgap_ledger::runtime::{Gc, Runtime};
 use memgap_ledger::{Account, Fact, Told};
 
-use crate::source::http::{self, Endpoint, Limits, Response, malformed};
-use crate::source::{exposition, expvar, pprof};
+use http::{Endpoint, Limits, Response, malformed};
 use series::{Row, Values};
 
 /// What one endpoint told.

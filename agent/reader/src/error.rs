@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use memgap_ledger::Missing;
 
-use crate::target::Target;
-
 /// Errors of the reader; each message names the thing and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -35,7 +33,7 @@ pub enum Error {
     #[error("{target} was not found: {remedy}")]
     NotFound {
         /// What was looked for.
-        target: Target,
+        target: String,
         /// Where to look.
         remedy: &'static str,
     },
@@ -43,7 +41,7 @@ pub enum Error {
     #[error("{target} is ambiguous: name one of {}", listed(candidates))]
     Ambiguous {
         /// What was looked for.
-        target: Target,
+        target: String,
         /// Targets that say which.
         candidates: Vec<String>,
     },

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use memgap_kernel::file::Buf;
+use memgap_kernel::process::Process;
+use memgap_kernel::source::{stat, statm};
 use memgap_ledger::sample::{CgroupSample, MachineSample, ProcessSample};
 use memgap_ledger::{Identity, Missing, MissingKind};
 
 use crate::error::Error;
-use crate::file::Buf;
-use crate::process::Process;
 use crate::reader::{Reader, is_within};
-use crate::source::{stat, statm};
 use crate::target::{Found, Target};
 
 /// Bytes of a name that the kernel keeps: `TASK_COMM_LEN` less its end.
@@ -23,7 +23,7 @@ const PROCESSES: &str = "`memgap ps` lists the processes that run";
 const CGROUPS: &str = "`memgap ps --cgroups` lists the cgroups";
 
 /// Finds a target.
-pub(crate) fn find(reader: &Reader, target: &Target) -> Result<Found, Error> {
+pub fn find(reader: &Reader, target: &Target) -> Result<Found, Error> {
     let cgroup = |found: Result<String, Error>| found.map(|path| Found::Cgroup { path });
     match target {
         Target::Host => Ok(Found::Host),
@@ -45,8 +45,9 @@ pub(crate) fn find(reader: &Reader, target: &Target) -> Result<Found, Error> {
     }
 }
 
-/// [`Target::pick`].
-pub(crate) fn pick(target: &Target, machine: &MachineSample) -> Option<u32> {
+/// The pid of the process that a target names in a sample; of several the one with the
+/// most resident memory. None for `self` and `host`, and where several cgroups are meant.
+pub fn pick(target: &Target, machine: &MachineSample) -> Option<u32> {
     let place = match target {
         Target::Pid(pid) => return largest(machine, |process| process.pid == *pid),
         Target::Name(name) => {
@@ -139,7 +140,7 @@ fn unique(
         (Some(first), Some(second)) => {
             let paths = [first, second].into_iter().chain(paths);
             let candidates = paths.map(|path| Target::Cgroup(path).to_string()).collect();
-            Err(Error::Ambiguous { target: target.clone(), candidates })
+            Err(Error::Ambiguous { target: target.to_string(), candidates })
         }
         _ => Err(not_found(target, CGROUPS)),
     }
@@ -181,5 +182,5 @@ fn lacks(lack: Missing, target: &Target, remedy: &'static str) -> Error {
 }
 
 fn not_found(target: &Target, remedy: &'static str) -> Error {
-    Error::NotFound { target: target.clone(), remedy }
+    Error::NotFound { target: target.to_string(), remedy }
 }

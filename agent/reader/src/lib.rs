@@ -1,42 +1,32 @@
-//! Reads a machine: the only crate of memgap that touches procfs, cgroupfs and sockets.
+//! Samples processes, cgroups and the host: once for a command, again and again for
+//! the exporter; live, or from a capture.
 //!
-//! Every reading becomes a type of `memgap_ledger::sample`; what can not be read
-//! becomes a `Missing` that names the file and tells gone, denied, absent and
-//! malformed apart. Files are read relative to directory handles, so that a pid
-//! that is used again is never mistaken for the process that was asked for.
+//! Every reading becomes a type of `memgap_ledger::sample`. The kernel's files are read
+//! by `memgap-kernel`, heap statistics by `memgap-probes`; endpoints that programs serve
+//! are asked here.
 
 mod budget;
 mod capture;
-pub mod cgroups;
 mod collector;
-mod container_names;
-pub mod elf;
-mod endpoint;
+pub mod endpoint;
 mod error;
-mod fields;
-mod file;
 mod find;
 pub mod host;
-mod kind;
-pub mod memory;
-pub mod probe;
 mod process;
-mod published;
 mod reader;
-pub mod source;
 mod target;
-mod text;
 mod walk;
 
+pub use memgap_probes::PROBES;
+
 pub use capture::{Captured, capture};
-pub use cgroups::Cgroups;
 pub use collector::{CollectionStats, Collector, PROBE_SHARE, Spent};
+pub use endpoint::http::{Endpoint, Limits};
+pub use endpoint::pods::{ANNOTATION, PodEndpoint, read as read_pods};
 pub use endpoint::{Answer, Figures, read as read_endpoint};
 pub use error::Error;
-pub use file::{Buf, Dir};
-pub use process::{Depth, Process};
+pub use find::{find, pick};
+pub use process::Depth;
 pub use reader::{Reader, Roots};
-pub use source::http::{Endpoint, Limits};
-pub use source::pods::{ANNOTATION, PodEndpoint, read as read_pods};
 pub use target::{Found, Target};
 pub use walk::WalkPolicy;

@@ -2,17 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use memgap_kernel::cgroups::Cgroups;
+use memgap_kernel::file::{Buf, Dir};
+use memgap_kernel::process::Process;
 use memgap_ledger::sample::{CgroupSample, HostSample, MachineSample, ProcessSample};
 use memgap_ledger::{Fact, Missing, MissingKind};
+use memgap_probes::Probes;
 
-use crate::cgroups::Cgroups;
 use crate::error::Error;
-use crate::file::{Buf, Dir};
-use crate::find;
 use crate::host;
-use crate::probe::Probes;
-use crate::process::{Depth, Process};
-use crate::target::{Found, Target};
+use crate::process::{self, Depth};
 
 /// Where the machine's interfaces are mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,8 +93,7 @@ impl Reader {
         let mut members = Vec::new();
         for pid in self.pids()? {
             let Ok(process) = self.open_process(pid) else { continue };
-            let is_member = process
-                .cgroup(&self.cgroups, &mut buf)
+            let is_member = process::cgroup_of(&process, &self.cgroups, &mut buf)
                 .is_ok_and(|path| is_within(&path, cgroup_path));
             if is_member {
                 members.extend(self.present(pid, depth, &mut buf));
@@ -104,15 +102,10 @@ impl Reader {
         Ok(members)
     }
 
-    /// Finds what a user names.
-    pub fn find(&self, target: &Target) -> Result<Found, Error> {
-        find::find(self, target)
-    }
-
     /// Reads one process; without cap or budget.
     pub fn process(&self, pid: u32, depth: Depth) -> Result<ProcessSample, Missing> {
         let process = self.open_process(pid)?;
-        process.sample(depth, &self.cgroups, &self.probes, &mut Buf::default())
+        process::sample(&process, depth, &self.cgroups, &self.probes, &mut Buf::default())
     }
 
     /// Opens one process.
@@ -121,7 +114,7 @@ impl Reader {
     }
 
     pub(crate) fn cgroup_of(&self, process: &Process, buf: &mut Buf) -> Fact<String> {
-        process.cgroup(&self.cgroups, buf)
+        process::cgroup_of(process, &self.cgroups, buf)
     }
 
     /// The probes, and what they know of files.
@@ -147,7 +140,7 @@ impl Reader {
     fn present(&self, pid: u32, depth: Depth, buf: &mut Buf) -> Option<ProcessSample> {
         let read = self
             .open_process(pid)
-            .and_then(|process| process.sample(depth, &self.cgroups, &self.probes, buf));
+            .and_then(|process| process::sample(&process, depth, &self.cgroups, &self.probes, buf));
         match read {
             Ok(sample) => Some(sample),
             Err(lack) if lack.kind == MissingKind::Gone => None,

@@ -3,10 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use memgap_ledger::sample::MachineSample;
-
 use crate::error::Error;
-use crate::find;
 
 /// Something with memory, as a user names it. `Display` writes what `FromStr` reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,14 +95,6 @@ impl FromStr for Target {
             }
             _ => Ok(named),
         }
-    }
-}
-
-impl Target {
-    /// The pid of the process that it names in a sample; of several the one with the most
-    /// resident memory. None for `self` and `host`, and where several cgroups are meant.
-    pub fn pick(&self, machine: &MachineSample) -> Option<u32> {
-        find::pick(self, machine)
     }
 }
 

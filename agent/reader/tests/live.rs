@@ -4,7 +4,7 @@
 
 use memgap_ledger::MissingKind;
 use memgap_ledger::sample::ProcessKind;
-use memgap_reader::{Depth, Error, Found, Reader, Roots, Target};
+use memgap_reader::{Depth, Error, Found, Reader, Roots, Target, find};
 
 fn reader() -> Reader {
     Reader::open(Roots::default()).unwrap()
@@ -50,7 +50,7 @@ fn our_own_process_is_found_by_pid_name_and_self() {
     let comm = std::fs::read_to_string("/proc/self/comm").unwrap();
     for word in ["self", &own.to_string(), comm.trim_end()] {
         let target: Target = word.parse().unwrap();
-        let Found::Process { pid, others } = reader.find(&target).unwrap() else { panic!() };
+        let Found::Process { pid, others } = find(&reader, &target).unwrap() else { panic!() };
         assert!(pid == own || others.contains(&own), "{word}");
     }
 }
@@ -59,7 +59,7 @@ fn our_own_process_is_found_by_pid_name_and_self() {
 fn what_is_not_there_is_not_found_by_name() {
     for word in ["4294967295", "no such process", "cgroup:/no/such", "container/zz", "pod/a/b"] {
         let target: Target = word.parse().unwrap();
-        let error = reader().find(&target).unwrap_err();
+        let error = find(&reader(), &target).unwrap_err();
         assert!(matches!(error, Error::NotFound { .. }), "{error}");
         assert!(error.to_string().starts_with(word), "{error}");
     }

@@ -6,10 +6,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
+use memgap_kernel::Buf;
+use memgap_kernel::source::{cgroup, smaps, stat, statm, status};
 use memgap_ledger::sample::ProcessKind;
 use memgap_ledger::{Account, MissingKind, process};
-use memgap_reader::source::{cgroup, smaps, stat, statm, status};
-use memgap_reader::{Buf, Depth, Reader, Roots};
+use memgap_reader::{Depth, Reader, Roots};
 
 fn live() -> Reader {
     Reader::open(Roots::default()).unwrap()

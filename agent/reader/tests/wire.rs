@@ -4,7 +4,7 @@
 
 use std::io::Read;
 
-use memgap_reader::source::{exposition, expvar, http, pprof};
+use memgap_reader::endpoint::{exposition, expvar, http, pprof};
 use proptest::prelude::*;
 use proptest::sample::select;
 

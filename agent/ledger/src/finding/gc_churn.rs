@@ -1,8 +1,9 @@
 //! Garbage that is collected again and again though there is memory to spare.
 
 use super::{Confidence, Finding, Severity, Subject};
+use crate::busy_gc::BusyGc;
 use crate::figure::{Figure, signed};
-use crate::runtime::{BusyGc, Runtime};
+use crate::runtime::Runtime;
 use crate::size::iec;
 use crate::{CgroupLedger, ProcessLedger};
 

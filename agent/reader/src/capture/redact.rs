@@ -3,11 +3,10 @@
 
 use std::collections::HashMap;
 
+use memgap_kernel::source::{cgroup, maps, mountinfo, smaps, stat, status};
+use memgap_kernel::text;
 use memgap_ledger::sample::CgroupSample;
 use memgap_ledger::{Identity, identity::ContainerIdentity};
-
-use crate::source::{cgroup, maps, mountinfo, smaps, stat, status};
-use crate::text;
 
 /// Names of cgroups that every machine has; they tell nothing of its user.
 const COMMON: [&str; 12] = [

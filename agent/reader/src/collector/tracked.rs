@@ -5,16 +5,17 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Instant;
 
+use memgap_kernel::cpu::thread_cpu;
+use memgap_kernel::file::{Buf, missing};
+use memgap_kernel::memory::Live;
+use memgap_kernel::process::{Process, gone};
+use memgap_kernel::source::{smaps, stat, statm, status};
 use memgap_ledger::sample::{Area, Counters, ProcessKind, ProcessSample, Walk};
 use memgap_ledger::{Fact, Missing, MissingKind};
 
-use super::taps::Tap;
-use crate::budget::thread_cpu;
-use crate::file::{Buf, missing};
-use crate::memory::Live;
-use crate::process::{Process, gone, name_of, no_memory};
+use super::probe_state::Tap;
+use crate::process::no_memory;
 use crate::reader::Reader;
-use crate::source::{stat, statm};
 use crate::walk::Rate;
 
 /// Collections between two readings of a process's name and cgroup. A new process
@@ -194,7 +195,7 @@ impl Tracked {
         let statm = process.file(statm::NAME)?;
         self.counters = count(&statm, self.pid, self.identity.kind, round)?;
         let before = thread_cpu();
-        let areas: Arc<[Area]> = match process.areas(MAX_AREAS, round.buf) {
+        let areas: Arc<[Area]> = match smaps::walk(&process, MAX_AREAS, round.buf) {
             Ok(areas) => areas.into(),
             Err(lack) => {
                 if lack.kind == MissingKind::Refused {
@@ -239,8 +240,9 @@ impl Tracked {
 fn open(pid: u32, round: &mut Round<'_>) -> Fact<(Process, Identity)> {
     let process = round.reader.open_process(pid)?;
     let stat = stat::read(&process, round.buf)?;
-    let identity = Identity { start: stat.start, name: name_of(&stat), kind: stat.kind() };
-    let process = if stat.is_leaderless() { process.living_thread(round.buf)? } else { process };
+    let identity = Identity { start: stat.start, name: stat.name(), kind: stat.kind() };
+    let process =
+        if stat.is_leaderless() { status::living_thread(&process, round.buf)? } else { process };
     Ok((process, identity))
 }
 

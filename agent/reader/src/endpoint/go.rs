@@ -7,7 +7,7 @@ use memgap_ledger::Account;
 
 use super::series::{Row, Values};
 use super::{Figures, parts, rest};
-use crate::source::memstats::MemStats;
+use crate::endpoint::memstats::MemStats;
 
 pub(super) const ROWS: &[Row] = &[
     Row { name: INFO, labels: &["version"] },

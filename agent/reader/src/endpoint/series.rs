@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::source::exposition::Series;
-use crate::text;
+use memgap_kernel::text;
+
+use crate::endpoint::exposition::Series;
 
 /// Most series kept: a Java machine has a dozen pools.
 const KEPT: usize = 256;

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-use anyhow::{Context, Result, bail, ensure};
-use memgap_reader::memory::{Bounds, Live, Space};
-use memgap_reader::probe::{Attached, Detail, Probes};
-use memgap_reader::{Buf, Reader, Roots};
-use memgap_tests::frozen::Frozen;
+use memgap_kernel::Buf;
+use memgap_kernel::memory::{Bounds, Live, Space};
+use memgap_probes::{Attached, Detail, Probes};
+use memgap_reader::{Reader, Roots};
 
 use crate::findings::Findings;
 use crate::group::Group;
 use crate::kernel;
+use anyhow::{Context, Result, bail, ensure};
+use memgap_tests::frozen::Frozen;
 
 const KIB: i64 = 1024;
 const LOOKS: usize = 1000;

@@ -1,0 +1,215 @@
+//! The cgroups of a machine, through whichever interface has its memory
+//! controller.
+
+mod hierarchy;
+mod namespace;
+mod sample;
+mod walk;
+
+use std::cell::{Cell, RefCell};
+use std::ffi::OsStr;
+use std::path::Path;
+
+use memgap_ledger::identity::Identity;
+use memgap_ledger::sample::{CgroupSample, CgroupVersion};
+use memgap_ledger::{Fact, Missing};
+
+use crate::container_names::ContainerLogs;
+use crate::file::{Buf, Dir, malformed};
+use crate::source::{memory_stat, zoneinfo};
+use crate::text;
+use hierarchy::Hierarchy;
+use namespace::View;
+use walk::Walk;
+
+/// Cgroups read in one collection: many times what a node may run.
+const MAX_CGROUPS: usize = 16_384;
+
+/// Levels below the mount point.
+const MAX_DEPTH: usize = 64;
+
+/// The file that lists processes.
+const PROCS: &str = "cgroup.procs";
+
+/// What it may take: more than 400,000 processes.
+const PROCS_LIMIT: usize = 4 << 20;
+
+/// What the word in `cgroup.type` may take.
+const TYPE_LIMIT: usize = 64;
+
+/// The memory hierarchy of a machine, held open.
+#[derive(Debug)]
+pub struct Cgroups {
+    hierarchy: Hierarchy,
+    view: View,
+    cpus: u32,
+    logs: RefCell<ContainerLogs>,
+    counts: Cell<Counts>,
+}
+
+/// What collections left out, since the hierarchy was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Cgroups that ended while they were read.
+    pub vanished: u64,
+    /// Cgroups that were not looked at: too deep, too many or not to be opened.
+    pub skipped: u64,
+}
+
+impl Cgroups {
+    /// Finds where the memory controller is mounted and opens it.
+    ///
+    /// `proc` is the root of the machine's procfs, whose `mountinfo` tells.
+    /// `cgroupfs` replaces `/sys/fs/cgroup`: a container's mount of the host's,
+    /// or a captured tree. `container_logs` is the directory of the node's log
+    /// links, which name the containers; it need not exist.
+    pub fn open(proc: &Dir, cgroupfs: Option<&Path>, container_logs: &Path) -> Fact<Self> {
+        let mut buf = Buf::default();
+        let hierarchy = hierarchy::find(proc, cgroupfs, &mut buf)?;
+        Ok(Self {
+            view: View::of(proc, &hierarchy, &mut buf),
+            hierarchy,
+            cpus: zoneinfo::cpus(proc, &mut buf),
+            logs: RefCell::new(ContainerLogs::new(container_logs)),
+            counts: Cell::default(),
+        })
+    }
+
+    /// Which interface the memory controller is mounted with.
+    pub fn version(&self) -> CgroupVersion {
+        self.hierarchy.version
+    }
+
+    /// Where it is mounted.
+    pub fn mount_point(&self) -> &Path {
+        self.hierarchy.dir.path()
+    }
+
+    /// What collections left out so far.
+    pub fn counts(&self) -> Counts {
+        self.counts.get()
+    }
+
+    /// Every cgroup that has the memory controller, parents too, sorted by path.
+    /// One that ends while it is read is not in the list.
+    ///
+    /// A limit is the cgroup's own; for a container without one it is its pod's,
+    /// where that has one. Higher limits, such as a node's for all its pods, are
+    /// shared by so many that they say nothing about one of them.
+    pub fn all(&self) -> Fact<Vec<CgroupSample>> {
+        self.logs.borrow_mut().refresh();
+        let mut walk = Walk::new(self);
+        walk.visit(&self.hierarchy.dir, "/", 0, None)?;
+        self.counts.set(walk.counts);
+        walk.samples.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        Ok(walk.samples)
+    }
+
+    /// The cgroup at a path below the mount point.
+    pub fn one(&self, path: &str) -> Fact<CgroupSample> {
+        self.logs.borrow_mut().refresh();
+        let mut buf = Buf::default();
+        let (dir, parent) = self.locate(path)?;
+        let pod_limit = parent.and_then(|(parent, path)| {
+            let is_pod = matches!(Identity::of_path(&path, None), Identity::Pod { .. });
+            is_pod.then(|| sample::limit(&parent, self.version(), false, &mut buf).ok()?).flatten()
+        });
+        let path = format!("/{}", components(path).collect::<Vec<_>>().join("/"));
+        let mut found = sample::read(&dir, &path, self.version(), self.cpus, &mut buf)?;
+        self.identify(&mut found, pod_limit);
+        let (below, _) = dir.directories(MAX_CGROUPS)?;
+        found.leaf = !below.iter().any(|n| dir.dir(n).is_ok_and(|d| d.holds(memory_stat::NAME)));
+        Ok(found)
+    }
+
+    /// The processes of the cgroup at a path, not of those below it, in the
+    /// numbers of our own pid namespace.
+    pub fn pids(&self, path: &str) -> Fact<Vec<u32>> {
+        let (dir, _) = self.locate(path)?;
+        let mut buf = Buf::default();
+        let shown = dir.path().join(PROCS);
+        if dir.read("cgroup.type", TYPE_LIMIT, &mut buf).is_ok_and(|t| t == b"threaded\n") {
+            return Err(Missing::absent(format!(
+                "{path} is threaded: its processes are listed by the cgroup above it"
+            )));
+        }
+        let text = dir.read(PROCS, PROCS_LIMIT, &mut buf)?;
+        let pids: Option<Vec<u32>> =
+            text::lines(text).map(|line| text::decimal(line)?.try_into().ok()).collect();
+        let mut pids = pids.ok_or_else(|| malformed(&shown, "a line is not a pid"))?;
+        if pids.contains(&0) {
+            return Err(Missing::absent(format!(
+                "{} names processes that our pid namespace has no numbers for",
+                shown.display()
+            )));
+        }
+        // v1 lists them unsorted, and one that moves in between may stand twice.
+        pids.sort_unstable();
+        pids.dedup();
+        Ok(pids)
+    }
+
+    /// Which of the `(controllers, path)` lines of a `/proc/PID/cgroup` is the
+    /// memory controller's, as a path below the mount point, whichever cgroup
+    /// namespace we are in. `None` for a process outside of what is mounted.
+    pub fn path_of<'l>(
+        &self,
+        lines: impl IntoIterator<Item = (&'l str, &'l str)>,
+    ) -> Option<String> {
+        self.view.resolve(&self.hierarchy, memory_path(self.version(), lines)?)
+    }
+
+    /// Opens the cgroup at a path component by component, so that neither `..`
+    /// nor a link leads out of the hierarchy. Its parent comes with it.
+    fn locate(&self, path: &str) -> Fact<(Dir, Option<(Dir, String)>)> {
+        if components(path).count() > MAX_DEPTH || components(path).any(|c| c == "." || c == "..") {
+            return Err(Missing::absent(format!(
+                "{path} is no cgroup's path: name one below {}, without `..`",
+                self.mount_point().display()
+            )));
+        }
+        let mut dir = Dir::open(self.mount_point())?;
+        let mut parent = None;
+        let mut walked = String::new();
+        for name in components(path) {
+            let child = dir.dir(OsStr::new(name))?;
+            parent = Some((dir, walked.clone()));
+            walked = format!("{walked}/{name}");
+            dir = child;
+        }
+        Ok((dir, parent))
+    }
+
+    /// Adds what the cgroup's place tells: a container's names, and its pod's
+    /// limit where it has none itself. Whether it is a pod, for those below.
+    fn identify(&self, sample: &mut CgroupSample, pod_limit: Option<u64>) -> bool {
+        match Identity::of_path(&sample.path, None) {
+            Identity::Container(container) => {
+                sample.names = self.logs.borrow().of(&container.id).cloned();
+                if sample.limit == Ok(None) {
+                    sample.limit = Ok(pod_limit);
+                }
+                false
+            }
+            Identity::Pod { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// The path of the hierarchy that has the memory controller: v2 names none.
+fn memory_path<'l>(
+    version: CgroupVersion,
+    lines: impl IntoIterator<Item = (&'l str, &'l str)>,
+) -> Option<&'l str> {
+    let (_, path) = lines.into_iter().find(|(controllers, _)| match version {
+        CgroupVersion::V1 => controllers.split(',').any(|c| c == "memory"),
+        CgroupVersion::V2 => controllers.is_empty(),
+    })?;
+    Some(path)
+}
+
+/// The names in a path.
+fn components(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|name| !name.is_empty())
+}

@@ -1,0 +1,130 @@
+//! The files of one cgroup.
+
+use memgap_ledger::sample::{CgroupSample, CgroupVersion};
+use memgap_ledger::{Fact, Missing, MissingKind};
+
+use crate::file::{Buf, Dir, malformed};
+use crate::source::memory_stat;
+use crate::text;
+
+/// What a file of one number may take.
+const LIMIT: usize = 4 << 10;
+
+/// v1 says "no limit" with the largest count of whole pages: `PAGE_COUNTER_MAX`
+/// of include/linux/page_counter.h, here for pages of up to 64 KiB.
+const UNLIMITED: u64 = i64::MAX as u64 & !0xffff;
+
+/// Reads the cgroup behind a handle. What stands below it (`leaf`) and its names
+/// are the caller's to fill in. Gone when it vanished in between, absent when it
+/// has no memory controller.
+pub fn read(
+    dir: &Dir,
+    path: &str,
+    version: CgroupVersion,
+    cpus: u32,
+    buf: &mut Buf,
+) -> Fact<CgroupSample> {
+    let root = path == "/" && is_root(dir, version);
+    let stat = memory_stat::read(dir, version, buf);
+    // The figures that must add up are read without anything in between.
+    let usage = usage(dir, version, root, buf);
+    let kmem = match version {
+        CgroupVersion::V1 => number(dir, "memory.kmem.usage_in_bytes", buf),
+        CgroupVersion::V2 => Err(Missing::absent("cgroup v2 has it in memory.stat")),
+    };
+    if lacks(&stat) || (lacks(&usage) && !root) {
+        if !dir.holds("cgroup.procs") {
+            let why = format!("the cgroup {path} ended while it was read");
+            return Err(Missing::new(MissingKind::Gone, why));
+        }
+        if lacks(&stat) && lacks(&usage) {
+            return Err(Missing::absent(format!("the cgroup {path} has no memory controller")));
+        }
+    }
+    let limit = limit(dir, version, root, buf);
+    Ok(CgroupSample {
+        path: path.to_owned(),
+        version,
+        root,
+        usage,
+        swap_limit: swap_limit(dir, version, root, &limit, buf),
+        limit,
+        stat,
+        kmem,
+        cpus,
+        leaf: true,
+        names: None,
+    })
+}
+
+/// The limit of a cgroup itself; `None` is unlimited, as the root always is.
+pub fn limit(dir: &Dir, version: CgroupVersion, root: bool, buf: &mut Buf) -> Fact<Option<u64>> {
+    match version {
+        _ if root => Ok(None),
+        CgroupVersion::V1 => maximum(dir, "memory.limit_in_bytes", buf),
+        CgroupVersion::V2 => maximum(dir, "memory.max", buf),
+    }
+}
+
+/// The root of the hierarchy, not of a container's part of it: there alone v1
+/// has `release_agent`, and there alone v2 has no `memory.current`.
+fn is_root(dir: &Dir, version: CgroupVersion) -> bool {
+    match version {
+        CgroupVersion::V1 => dir.holds("release_agent"),
+        CgroupVersion::V2 => !dir.holds("memory.current"),
+    }
+}
+
+fn usage(dir: &Dir, version: CgroupVersion, root: bool, buf: &mut Buf) -> Fact<u64> {
+    match version {
+        CgroupVersion::V1 => number(dir, "memory.usage_in_bytes", buf),
+        CgroupVersion::V2 if root => {
+            Err(Missing::absent("the root of cgroup v2 has no usage: look at the host's ledger"))
+        }
+        CgroupVersion::V2 => number(dir, "memory.current", buf),
+    }
+}
+
+/// v1 limits memory and swap together; the rest behind the memory limit is swap.
+fn swap_limit(
+    dir: &Dir,
+    version: CgroupVersion,
+    root: bool,
+    limit: &Fact<Option<u64>>,
+    buf: &mut Buf,
+) -> Fact<Option<u64>> {
+    if root {
+        return Ok(None);
+    }
+    if version == CgroupVersion::V2 {
+        return maximum(dir, "memory.swap.max", buf);
+    }
+    let both = maximum(dir, "memory.memsw.limit_in_bytes", buf)?;
+    let memory = limit.clone()?;
+    Ok(both.map(|both| both.saturating_sub(memory.unwrap_or(0))))
+}
+
+fn number(dir: &Dir, name: &str, buf: &mut Buf) -> Fact<u64> {
+    let text = dir.read_record(name, LIMIT, buf)?;
+    amount(text).ok_or_else(|| malformed(&dir.path().join(name), "it is not one number"))
+}
+
+/// A limit: a number, or no limit.
+fn maximum(dir: &Dir, name: &str, buf: &mut Buf) -> Fact<Option<u64>> {
+    match dir.read_record(name, LIMIT, buf)? {
+        b"max\n" => Ok(None),
+        text => match amount(text) {
+            Some(bytes) => Ok(Some(bytes).filter(|bytes| *bytes < UNLIMITED)),
+            None => Err(malformed(&dir.path().join(name), "it is neither a number nor `max`")),
+        },
+    }
+}
+
+fn amount(text: &[u8]) -> Option<u64> {
+    text::decimal(text.strip_suffix(b"\n")?)
+}
+
+/// Whether a file was not there: it never was, or its cgroup has ended.
+fn lacks<T>(fact: &Fact<T>) -> bool {
+    matches!(fact, Err(m) if matches!(m.kind, MissingKind::Absent | MissingKind::Gone))
+}

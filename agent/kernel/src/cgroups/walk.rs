@@ -1,0 +1,88 @@
+//! One collection: every cgroup, from the root down.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use memgap_ledger::sample::CgroupSample;
+use memgap_ledger::{Fact, Missing, MissingKind};
+
+use super::{Cgroups, Counts, MAX_CGROUPS, MAX_DEPTH, sample};
+use crate::file::{Buf, Dir};
+use crate::text;
+
+/// Characters of a name, as the kernel limits its bytes.
+const NAME_MAX: usize = 255;
+
+/// One walk over all cgroups.
+pub struct Walk<'c> {
+    cgroups: &'c Cgroups,
+    buf: Buf,
+    pub samples: Vec<CgroupSample>,
+    pub counts: Counts,
+}
+
+impl<'c> Walk<'c> {
+    pub fn new(cgroups: &'c Cgroups) -> Self {
+        Self { cgroups, buf: Buf::default(), samples: Vec::new(), counts: cgroups.counts() }
+    }
+
+    /// Reads a cgroup, then those below it: at most `MAX_DEPTH` calls deep.
+    pub fn visit(
+        &mut self,
+        dir: &Dir,
+        path: &str,
+        depth: usize,
+        pod_limit: Option<u64>,
+    ) -> Fact<()> {
+        let Cgroups { hierarchy, cpus, .. } = self.cgroups;
+        let mut sample = sample::read(dir, path, hierarchy.version, *cpus, &mut self.buf)?;
+        let is_pod = self.cgroups.identify(&mut sample, pod_limit);
+        let pod_limit = sample.limit.as_ref().ok().copied().flatten().filter(|_| is_pod);
+        let index = self.samples.len();
+        self.samples.push(sample);
+        let (below, more) = match dir.directories(MAX_CGROUPS) {
+            Ok(listed) => listed,
+            Err(missing) if missing.kind == MissingKind::Absent => return Ok(()),
+            Err(_) => (Vec::new(), true),
+        };
+        self.counts.skipped += u64::from(more);
+        self.samples[index].leaf = !more;
+        for name in below {
+            let leaf = self.child(dir, path, &name, depth + 1, pod_limit);
+            self.samples[index].leaf &= leaf;
+        }
+        Ok(())
+    }
+
+    /// Visits a child; whether its parent is a leaf for all that this child tells.
+    fn child(
+        &mut self,
+        parent: &Dir,
+        path: &str,
+        name: &OsStr,
+        depth: usize,
+        pod_limit: Option<u64>,
+    ) -> bool {
+        if depth > MAX_DEPTH || self.samples.len() >= MAX_CGROUPS {
+            self.counts.skipped += 1;
+            return false;
+        }
+        let name_shown = text::printable(name.as_bytes(), NAME_MAX);
+        let path = format!("{}/{name_shown}", path.trim_end_matches('/'));
+        let gone = |missing: Missing| match missing.kind {
+            MissingKind::Absent => MissingKind::Gone,
+            kind => kind,
+        };
+        let visited = parent.dir(name).map_err(gone).and_then(|dir| {
+            self.visit(&dir, &path, depth, pod_limit).map_err(|missing| missing.kind)
+        });
+        match visited {
+            Ok(()) => return false,
+            // Without the memory controller, as all below it are.
+            Err(MissingKind::Absent) => {}
+            Err(MissingKind::Gone) => self.counts.vanished += 1,
+            Err(_) => self.counts.skipped += 1,
+        }
+        true
+    }
+}

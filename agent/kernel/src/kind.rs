@@ -1,0 +1,52 @@
+//! What a mapping maps, told by its name, its device and its flags.
+
+use memgap_ledger::sample::AreaKind;
+
+use crate::source::maps::{Device, Mapping};
+use crate::text;
+
+/// Files of the kernel's own tmpfs, which is mounted nowhere: memfd, System V,
+/// and the anonymous memory that `mmap(MAP_SHARED)` gives.
+const INTERNAL: [&[u8]; 4] = [b"/memfd:", b"/SYSV", b"/dev/zero (deleted)", b"[anon_shmem:"];
+
+/// Whether the name tells that the device is that of the kernel's own tmpfs.
+pub fn is_internal_shmem(name: &[u8]) -> bool {
+    INTERNAL.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The kind that the first line of an entry tells. `tmpfs` are the devices of
+/// the tmpfs mounts that the process sees.
+pub fn of_mapping(mapping: &Mapping<'_>, tmpfs: &[Device]) -> AreaKind {
+    match mapping.name {
+        b"" => AreaKind::Anonymous,
+        b"[heap]" => AreaKind::Heap,
+        name if is_internal_shmem(name) => AreaKind::Shmem,
+        name if name.starts_with(b"[stack") => AreaKind::Stack,
+        name if name.starts_with(b"[anon:") => named(name),
+        name if name.starts_with(b"[") => AreaKind::Special,
+        // Private: the old way to ask for anonymous memory.
+        b"/dev/zero" if mapping.access[3] == b'p' => AreaKind::Anonymous,
+        name if name.starts_with(b"/dev/shm/") || name == b"/dev/zero" => AreaKind::Shmem,
+        _ if tmpfs.contains(&mapping.device) => AreaKind::Shmem,
+        _ => AreaKind::File,
+    }
+}
+
+/// The kind as `VmFlags` corrects it: pages of a device, huge pages.
+pub fn with_flags(kind: AreaKind, flags: &[u8]) -> AreaKind {
+    if kind == AreaKind::Special {
+        return kind;
+    }
+    text::words(flags).fold(kind, |kind, flag| match flag {
+        b"ht" => AreaKind::Hugetlb,
+        b"io" | b"pf" => AreaKind::Device,
+        _ => kind,
+    })
+}
+
+/// Anonymous memory that a program named by `prctl(PR_SET_VMA)`: C libraries
+/// name the stacks of threads.
+fn named(name: &[u8]) -> AreaKind {
+    let is_stack = name.windows(5).any(|word| word == b"stack");
+    if is_stack { AreaKind::Stack } else { AreaKind::Anonymous }
+}

@@ -1,0 +1,22 @@
+//! The kernel's interfaces: procfs, cgroupfs and the memory of other processes.
+//!
+//! Files are read relative to directory handles, so that a pid that is used again is
+//! never mistaken for the process that was asked for. What can not be read becomes a
+//! `Missing` that names the file and says whether it is gone, denied, absent or
+//! malformed. Nothing here knows a runtime or an allocator.
+
+pub mod cgroups;
+mod container_names;
+pub mod cpu;
+mod fields;
+pub mod file;
+mod kind;
+pub mod memory;
+pub mod process;
+pub mod published;
+pub mod source;
+pub mod text;
+
+pub use cgroups::Cgroups;
+pub use file::{Buf, Dir};
+pub use process::Process;

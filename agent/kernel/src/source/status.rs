@@ -1,0 +1,95 @@
+//! `/proc/PID/status`: proc_pid_status(5), fs/proc/array.c and fs/proc/task_mmu.c.
+
+use memgap_ledger::Fact;
+use memgap_ledger::sample::Counters;
+
+use super::Parsed;
+use crate::file::Buf;
+use crate::process::Process;
+use crate::text;
+
+/// Name of the file below a process's directory.
+pub const NAME: &str = "status";
+
+/// About 60 lines; the masks of processors and memory nodes may be long.
+const LIMIT: usize = 256 << 10;
+
+/// Threads that are asked for one that lives.
+const MAX_THREADS: usize = 1 << 16;
+
+/// The lines that are read. All but the last stand only where the process has
+/// memory; `Rss*` since 4.5. `Threads` follows them, so a text that was cut short
+/// is told by its absence.
+const KEYS: [&[u8]; 7] =
+    [b"VmSize", b"VmRSS", b"RssAnon", b"RssFile", b"RssShmem", b"VmSwap", b"Threads"];
+
+/// Reads the counters; `None` for a process without memory.
+pub fn read(process: &Process, buf: &mut Buf) -> Fact<Option<Counters>> {
+    let text = process.read(NAME, LIMIT, buf)?;
+    parse(text).map_err(|what| process.malformed(NAME, what))
+}
+
+/// A thread of a process whose first one has ended: the files in its directory
+/// describe the memory that those of the process no longer do.
+pub fn living_thread(process: &Process, buf: &mut Buf) -> Fact<Process> {
+    let threads = process.threads(MAX_THREADS)?;
+    threads
+        .into_iter()
+        .filter_map(|id| process.thread(id).ok())
+        .find(|thread| read(thread, buf).is_ok_and(|counters| counters.is_some()))
+        .ok_or_else(|| process.gone())
+}
+
+/// Reads the users that it runs as: real, effective and saved.
+pub fn users(process: &Process, buf: &mut Buf) -> Fact<[u32; 3]> {
+    let text = process.read(NAME, LIMIT, buf)?;
+    parse_users(text).map_err(|what| process.malformed(NAME, what))
+}
+
+/// The users of the text.
+pub fn parse_users(text: &[u8]) -> Parsed<[u32; 3]> {
+    let value = |line| text::key_value(line).and_then(|(key, v)| (key == b"Uid").then_some(v));
+    let value = text::lines(text).find_map(value).ok_or("there is no line Uid")?;
+    let mut users = text::words(value).map(|word| text::decimal(word)?.try_into().ok());
+    let users = [users.next(), users.next(), users.next()].map(Option::flatten);
+    let [Some(real), Some(effective), Some(saved)] = users else {
+        return Err("a user is not a number");
+    };
+    Ok([real, effective, saved])
+}
+
+/// The counters of the text; `None` where it has no lines on memory: a kernel
+/// thread, or a process that has given its memory back.
+pub fn parse(text: &[u8]) -> Parsed<Option<Counters>> {
+    let mut values = [None; KEYS.len()];
+    let mut open = KEYS.len();
+    for line in text.split_inclusive(|b| *b == b'\n') {
+        let line = line.strip_suffix(b"\n").ok_or("the last line is cut short")?;
+        let Some((key, value)) = text::key_value(line) else { continue };
+        let Some(slot) = KEYS.iter().position(|k| *k == key) else { continue };
+        let number = text::kilobytes(value).ok_or("a counter is not a number")?;
+        if values[slot].replace(number).is_some() {
+            return Err("a counter stands there twice");
+        }
+        open -= 1;
+        if open == 0 {
+            break;
+        }
+    }
+    match values {
+        [Some(vsz), Some(rss), Some(anon), Some(file), Some(shmem), Some(swap), Some(threads)] => {
+            Ok(Some(Counters {
+                source: NAME,
+                vsz,
+                rss,
+                anon,
+                file: Some(file),
+                shmem: Some(shmem),
+                swap: Some(swap),
+                threads: Some(threads),
+            }))
+        }
+        [None, None, None, None, None, None, Some(_)] => Ok(None),
+        _ => Err("a line among VmSize, VmRSS, RssAnon, RssFile, RssShmem, VmSwap, Threads lacks"),
+    }
+}

@@ -1,0 +1,307 @@
+//! What is known of the files on a machine, so that each is looked at once
+//! however many processes map it.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use memgap_kernel::file::Buf;
+use memgap_kernel::memory::{Bounds, Live, Space};
+use memgap_kernel::process::Process;
+use memgap_kernel::source::{maps, status};
+use memgap_ledger::{Fact, Missing, MissingKind};
+
+use super::beacon;
+use super::image::{self, FileId, Part, Stamp};
+use super::layouts::{Client, Layouts, Users};
+use super::{Books, Detail, Image, Layout, Mapped, PROBES, Probe};
+use crate::elf::Elf;
+
+/// Files that are remembered; beyond it those that no process of this round maps
+/// are looked at again each time.
+const MAX_FILES: usize = 16_384;
+
+/// The probes, and what they found out about files.
+#[derive(Debug, Default)]
+pub struct Probes {
+    files: Mutex<Files>,
+    round: AtomicU64,
+}
+
+/// How often what is known of files served, and how often it had to be found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CacheUse {
+    /// Mapped files that were known.
+    pub hits: u64,
+    /// Mapped files whose headers were read.
+    pub misses: u64,
+    /// Searches for the variables of a runtime in the memory of a process.
+    pub resolved: u64,
+}
+
+#[derive(Debug, Default)]
+struct Files {
+    known: HashMap<FileId, Arc<Known>>,
+    used: CacheUse,
+}
+
+/// What is known of one file.
+#[derive(Debug)]
+struct Known {
+    stamp: Option<Stamp>,
+    /// The last round in which it was asked for.
+    used: AtomicU64,
+    elf: Elf,
+    candidates: Vec<Candidate>,
+}
+
+/// A probe that may read a file.
+#[derive(Debug)]
+struct Candidate {
+    probe: &'static dyn Probe,
+    layouts: Layouts,
+}
+
+/// A runtime in a process, whose books can be read again and again.
+#[derive(Debug, Clone)]
+pub struct Attached {
+    name: &'static str,
+    layout: Arc<dyn Layout>,
+    mapped: Mapped,
+    /// What the program had mapped when books told of so much that it was asked for.
+    there: Arc<AtomicU64>,
+}
+
+/// A runtime that is in a process, whose books were not found.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// The probe's name.
+    pub probe: &'static str,
+    /// Why they were not.
+    pub why: Missing,
+}
+
+/// A lack, named after the runtime and the file that it is of.
+fn of(name: &str, path: &str, lack: &Missing) -> Missing {
+    Missing::new(lack.kind, format!("{name} in {path}: {lack}"))
+}
+
+/// Reads books by a layout; those are refused that tell of more memory than there is.
+/// That costs a call of the kernel, so it is asked for only where they tell of more than
+/// was `there` before.
+fn read(
+    layout: &dyn Layout,
+    mapped: &Mapped,
+    there: &AtomicU64,
+    space: &Space<'_>,
+    detail: Detail,
+) -> Fact<Books> {
+    let books = match layout.read(mapped, space, detail) {
+        // A page that the kernel moves is in no memory for a moment.
+        Err(lack) if lack.kind == MissingKind::Refused => layout.read(mapped, space, detail)?,
+        books => books?,
+    };
+    let told = books.runtime.in_use.unwrap_or(0).saturating_add(books.runtime.free.unwrap_or(0));
+    if told > there.load(Ordering::Relaxed) {
+        let now = space.mapped()?;
+        if told > now {
+            let why = format!("they tell of {told} bytes, and the program has mapped {now}");
+            return Err(Missing::new(MissingKind::Malformed, why));
+        }
+        there.store(now, Ordering::Relaxed);
+    }
+    Ok(books)
+}
+
+impl Attached {
+    /// The probe's name.
+    pub fn probe(&self) -> &'static str {
+        self.name
+    }
+
+    /// Reads the books.
+    pub fn read(&self, space: &Space<'_>, detail: Detail) -> Fact<Books> {
+        let mut books = read(&*self.layout, &self.mapped, &self.there, space, detail)
+            .map_err(|lack| of(self.name, &self.mapped.path, &lack))?;
+        self.name.clone_into(&mut books.runtime.name);
+        self.mapped.path.clone_into(&mut books.runtime.file);
+        Ok(books)
+    }
+}
+
+impl Probes {
+    /// The runtimes in a process, those too whose books were not found.
+    pub fn attach(&self, process: &Process, buf: &mut Buf) -> Fact<Vec<Result<Attached, Refused>>> {
+        let mut text = Buf::default();
+        let mappings = maps::read(process, &mut text)?;
+        let look = Look { probes: self, process, memory: OnceCell::new(), users: OnceCell::new() };
+        let mounts = image::mounts(process);
+        let mut found = Vec::new();
+        for part in image::parts(process, &mappings)? {
+            let Some(known) = self.known(mounts, process, part, buf) else { continue };
+            for candidate in &known.candidates {
+                let Some(mapped) = Mapped::of(part.mapping, &known.elf) else { continue };
+                let (probe, name) = (candidate.probe, candidate.probe.name());
+                let layout = look.layout(candidate, part, &known.elf, &mapped, buf);
+                let layout = layout.or_else(|why| probe.unresolved(&why).ok_or(why));
+                found.push(match layout {
+                    Ok(layout) => Ok(Attached {
+                        name,
+                        layout: Arc::clone(&layout).of_process().unwrap_or(layout),
+                        mapped,
+                        there: Arc::default(),
+                    }),
+                    Err(why) => Err(Refused { probe: name, why: of(name, &mapped.path, &why) }),
+                });
+            }
+        }
+        if let Some(mapped) = beacon::of(&mappings) {
+            let layout: Arc<dyn Layout> = Arc::new(beacon::Beacon);
+            found.push(Ok(Attached {
+                name: beacon::RUNTIME,
+                layout,
+                mapped,
+                there: Arc::default(),
+            }));
+        }
+        Ok(found)
+    }
+
+    /// Finds the runtimes of a process and reads their books.
+    pub fn books(&self, process: &Process, detail: Detail, buf: &mut Buf) -> Vec<Fact<Books>> {
+        let attached = match self.attach(process, buf) {
+            Ok(attached) => attached,
+            Err(lack) => return vec![Err(lack)],
+        };
+        if attached.is_empty() {
+            return Vec::new();
+        }
+        let memory = match Live::open(process) {
+            Ok(memory) => memory,
+            Err(lack) => return vec![Err(lack)],
+        };
+        let bounds = match detail {
+            Detail::Counters => Bounds::COUNTERS,
+            Detail::Pages => Bounds::PAGES,
+        };
+        let read = |one: Attached| one.read(&Space::new(&memory, bounds), detail);
+        attached.into_iter().map(|one| one.map_err(|refused| refused.why).and_then(read)).collect()
+    }
+
+    /// Ends a round; files that no look met in the last `rounds` are forgotten.
+    pub fn forget_unused(&self, rounds: u64) {
+        let now = self.round.fetch_add(1, Ordering::Relaxed);
+        let since = now.saturating_sub(rounds);
+        self.lock().known.retain(|_, known| {
+            known.candidates.iter().for_each(|one| one.layouts.forget_unused(since));
+            known.used.load(Ordering::Relaxed) >= since
+        });
+    }
+
+    /// How what is known was used since this was last asked.
+    pub fn take_use(&self) -> CacheUse {
+        std::mem::take(&mut self.lock().used)
+    }
+
+    fn known(
+        &self,
+        mounts: Option<(u64, u64)>,
+        process: &Process,
+        part: Part<'_>,
+        buf: &mut Buf,
+    ) -> Option<Arc<Known>> {
+        let id = FileId::of(mounts, part.mapping);
+        let round = self.round.load(Ordering::Relaxed);
+        let known = self.lock().known.get(&id).map(Arc::clone);
+        if let Some(known) = known
+            && is_still(process, part, known.stamp)
+        {
+            known.used.store(round, Ordering::Relaxed);
+            self.lock().used.hits += 1;
+            return Some(known);
+        }
+        // Not remembered where it fails: another process may show the file.
+        let file = image::open(process, part, buf).ok()?;
+        let known = Arc::new(Known { used: round.into(), ..Known::of(&file, part.mapping.name) });
+        let mut files = self.lock();
+        files.used.misses += 1;
+        if files.known.len() < MAX_FILES {
+            files.known.insert(id, Arc::clone(&known));
+        }
+        Some(known)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Files> {
+        // What a panic left is whole: each entry is put there in one go.
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A look at one process.
+struct Look<'a> {
+    probes: &'a Probes,
+    process: &'a Process,
+    /// Opened, and asked, where they are needed.
+    memory: OnceCell<Fact<Live>>,
+    users: OnceCell<Fact<Users>>,
+}
+
+impl Look<'_> {
+    fn layout(
+        &self,
+        candidate: &Candidate,
+        part: Part<'_>,
+        elf: &Elf,
+        mapped: &Mapped,
+        buf: &mut Buf,
+    ) -> Fact<Arc<dyn Layout>> {
+        let users = self.users.get_or_init(|| status::users(self.process, buf)).clone()?;
+        let round = self.probes.round.load(Ordering::Relaxed);
+        let mut find = || {
+            self.probes.lock().used.resolved += 1;
+            let file = image::open(self.process, part, buf)?;
+            let image = Image { file, elf, mapped: mapped.clone() };
+            candidate.probe.resolve(&image, &Space::new(self.memory()?, Bounds::RESOLVE))
+        };
+        let read = |layout: &dyn Layout| {
+            let space = Space::new(self.memory()?, Bounds::COUNTERS);
+            read(layout, mapped, &AtomicU64::new(0), &space, Detail::Counters)
+        };
+        let client = Client { pid: self.process.pid(), find: &mut find, read: &read };
+        candidate.layouts.of(users, round, client)
+    }
+
+    fn memory(&self) -> Fact<&Live> {
+        self.memory.get_or_init(|| Live::open(self.process)).as_ref().map_err(Clone::clone)
+    }
+}
+
+impl Known {
+    fn of(file: &File, name: &[u8]) -> Self {
+        let stamp = Stamp::of(file);
+        let nothing = Self::nothing(stamp);
+        let Ok(elf) = Elf::read(file) else { return nothing };
+        let candidates: Vec<Candidate> = PROBES
+            .iter()
+            .filter(|probe| probe.detect(&elf, name, file))
+            .map(|probe| Candidate { probe: *probe, layouts: Layouts::default() })
+            .collect();
+        if candidates.is_empty() { nothing } else { Self { elf, candidates, ..nothing } }
+    }
+
+    /// A file of no interest keeps no headers.
+    fn nothing(stamp: Option<Stamp>) -> Self {
+        let (segments, sections) = (Vec::new(), Vec::new());
+        let elf = Elf { machine: 0, segments, sections, is_static: false };
+        Self { stamp, used: AtomicU64::new(0), elf, candidates: Vec::new() }
+    }
+}
+
+/// Whether a program's file is the one that was looked at: an inode that is free
+/// again may name a new build of it. Libraries are replaced, not written anew.
+fn is_still(process: &Process, part: Part<'_>, stamp: Option<Stamp>) -> bool {
+    let place = if part.is_program { image::of_exe(process) } else { None };
+    place.is_none_or(|place| Stamp::of(&place) == stamp)
+}

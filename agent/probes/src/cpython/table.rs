@@ -1,0 +1,211 @@
+//! The table of arenas, found by the rules that it and the variables around it keep.
+
+use std::ops::Range;
+
+use memgap_kernel::memory::{Area, Space, WINDOW, u32_at, u64_at};
+use memgap_ledger::{Fact, Missing, MissingKind};
+
+use crate::Image;
+
+/// `struct arena_object`: address, where the next pool is carved, free pools, all
+/// pools, and its neighbours in the lists of unused and of usable arenas.
+const ENTRY: usize = 48;
+/// The table's first size; it is doubled when it is full.
+const FIRST: u64 = 16;
+/// The largest table: 16 GiB of arenas.
+const LARGEST: u64 = FIRST << 10;
+
+/// `maxarenas` stands by `arenas`, before or behind it as the linker pleases: words
+/// apart at most.
+const BESIDE: usize = 4;
+/// And so do the lists of arenas (`nfp2lasta` has 65 words) and their number.
+const AROUND: usize = 80;
+
+/// Where a file keeps the table, before the bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// `arenas`, which points to it.
+    pub table: u64,
+    /// `maxarenas`: how many entries it has.
+    pub len: u64,
+}
+
+/// The sizes of what `obmalloc` divides memory into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sizes {
+    pub arena: u64,
+    pub pool: u64,
+}
+
+impl Sizes {
+    /// Those of CPython 3.`minor`.
+    pub fn of(minor: u32) -> Option<Self> {
+        match minor {
+            0..9 => None,
+            9 => Some(Self { arena: 256 << 10, pool: 4 << 10 }),
+            _ => Some(Self { arena: 1 << 20, pool: 16 << 10 }),
+        }
+    }
+}
+
+/// An arena, by its entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Arena {
+    /// First address.
+    pub start: u64,
+    /// First address behind it.
+    pub end: u64,
+    /// Its first pool.
+    pub pools: u64,
+    /// Where the next pool is carved: those below it were in use once.
+    pub carved: u64,
+    /// Pools in use.
+    pub used: u64,
+}
+
+/// Finds the table in a process that maps the image.
+pub(super) fn find(image: &Image<'_>, sizes: Sizes, space: &Space<'_>) -> Fact<Place> {
+    let bias = image.mapped.bias;
+    let is_heap = |area: &Area| area.is_writable && area.is_anonymous;
+    let heap: Vec<Area> = space.areas()?.into_iter().filter(is_heap).collect();
+    for segment in image.elf.segments.iter().filter(|s| s.writable) {
+        let start = segment.address.wrapping_add(bias) & !7;
+        let end = start.saturating_add(segment.memory_size);
+        for (from, to) in space.resident(start, end)? {
+            let found = find_within((from.max(start), to.min(end)), &heap, sizes, space)?;
+            if let Some(Place { table, len }) = found {
+                return Ok(Place { table: table.wrapping_sub(bias), len: len.wrapping_sub(bias) });
+            }
+        }
+    }
+    Err(Missing::absent(
+        "no table of arenas: the program has just started, or runs with another PYTHONMALLOC",
+    ))
+}
+
+fn find_within(
+    (start, end): (u64, u64),
+    heap: &[Area],
+    sizes: Sizes,
+    space: &Space<'_>,
+) -> Fact<Option<Place>> {
+    let mut buf = vec![0; WINDOW];
+    let mut at = start;
+    while at < end {
+        let len = usize::try_from(end - at).unwrap_or(WINDOW).min(WINDOW);
+        let window = &mut buf[..len];
+        space.read(at, window)?;
+        let mut found = candidates(window, heap);
+        if let Some((table, len)) = found.find(|found| is_table(window, *found, sizes, space)) {
+            return Ok(Some(Place { table: at + table as u64, len: at + len as u64 }));
+        }
+        if len < WINDOW {
+            break;
+        }
+        // The next window sees what this one cuts.
+        at += (WINDOW - 2 * 8 * AROUND) as u64;
+    }
+    Ok(None)
+}
+
+/// Reads the arenas of a process.
+pub(super) fn read(place: Place, bias: u64, sizes: Sizes, space: &Space<'_>) -> Fact<Vec<Arena>> {
+    let [table] = space.words::<1>(place.table.wrapping_add(bias))?;
+    let mut len = [0; 4];
+    space.read(place.len.wrapping_add(bias), &mut len)?;
+    let len = u64::from(u32::from_le_bytes(len));
+    if table == 0 || !is_len(len) {
+        return Err(broken("the table of arenas has no sound length"));
+    }
+    arenas(table, len, sizes, space)
+}
+
+/// The places in a window, in bytes, that may be `arenas` and `maxarenas`: a pointer
+/// into the heap by a length, with another into the same table around.
+fn candidates(bytes: &[u8], heap: &[Area]) -> impl Iterator<Item = (usize, usize)> {
+    let is_heap = |address: u64| {
+        let behind = heap.partition_point(|area| area.end <= address);
+        address.is_multiple_of(16) && heap.get(behind).is_some_and(|area| area.start <= address)
+    };
+    (0..bytes.len()).step_by(8).filter(move |at| u64_at(bytes, *at).is_some_and(is_heap)).flat_map(
+        move |at| {
+            let lens = around(at, BESIDE, bytes).step_by(4);
+            lens.filter(move |len| has_list(bytes, at, *len)).map(move |len| (at, len))
+        },
+    )
+}
+
+/// Whether a word around points to an entry of the table, as the lists do.
+fn has_list(bytes: &[u8], at: usize, len: usize) -> bool {
+    let (Some(table), Some(len)) = (u64_at(bytes, at), u32_at(bytes, len)) else { return false };
+    let is_entry = |word: u64| {
+        let offset = word.wrapping_sub(table);
+        offset < u64::from(len) * ENTRY as u64 && offset.is_multiple_of(ENTRY as u64)
+    };
+    is_len(len.into())
+        && around(at, AROUND, bytes)
+            .step_by(8)
+            .any(|other| other != at && u64_at(bytes, other).is_some_and(is_entry))
+}
+
+/// Whether there is a table, and around what points to it the number of its arenas.
+fn is_table(bytes: &[u8], (at, len): (usize, usize), sizes: Sizes, space: &Space<'_>) -> bool {
+    let (Some(table), Some(len)) = (u64_at(bytes, at), u32_at(bytes, len)) else { return false };
+    let Ok(arenas) = arenas(table, len.into(), sizes, space) else { return false };
+    let count = Some(arenas.len() as u64);
+    around(at, AROUND, bytes).step_by(8).any(|word| u64_at(bytes, word) == count)
+}
+
+/// The bytes within some words of a place.
+fn around(at: usize, words: usize, bytes: &[u8]) -> Range<usize> {
+    at.saturating_sub(words * 8)..(at + (words + 1) * 8).min(bytes.len())
+}
+
+fn is_len(len: u64) -> bool {
+    (FIRST..=LARGEST).contains(&len) && len.is_power_of_two()
+}
+
+/// The arenas of the table, where every entry keeps the rules.
+fn arenas(table: u64, len: u64, sizes: Sizes, space: &Space<'_>) -> Fact<Vec<Arena>> {
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or_default() * ENTRY];
+    space.read(table, &mut bytes)?;
+    let mut arenas = Vec::new();
+    for entry in bytes.chunks_exact(ENTRY) {
+        arenas.extend(arena(entry, sizes)?);
+    }
+    if arenas.is_empty() {
+        return Err(broken("the table holds no arena"));
+    }
+    arenas.sort_unstable_by_key(|arena| arena.start);
+    if arenas.windows(2).any(|pair| pair[0].end > pair[1].start) {
+        return Err(broken("two arenas overlap"));
+    }
+    Ok(arenas)
+}
+
+/// The arena of an entry; none where it is unused.
+fn arena(entry: &[u8], Sizes { arena, pool }: Sizes) -> Fact<Option<Arena>> {
+    let words = || {
+        let (start, carved) = (u64_at(entry, 0)?, u64_at(entry, 8)?);
+        Some((start, carved, u32_at(entry, 16)?.into(), u32_at(entry, 20)?.into()))
+    };
+    let (start, carved, free, all): (u64, u64, u64, u64) =
+        words().ok_or_else(|| broken("an entry is cut"))?;
+    if start == 0 {
+        return Ok(None);
+    }
+    let end = start.checked_add(arena).ok_or_else(|| broken("an arena leads out of memory"))?;
+    let pools = start.next_multiple_of(pool);
+    let room = (end - pools) / pool;
+    let past = carved.wrapping_sub(pools);
+    let is_carved = past.is_multiple_of(pool) && past / pool <= room;
+    // Pools that were never carved are free, and so may others be.
+    if all != room || !is_carved || free > all || free < all - past / pool {
+        return Err(broken("the pools of an arena do not add up"));
+    }
+    Ok(Some(Arena { start, end, pools, carved, used: all - free }))
+}
+
+fn broken(rule: &str) -> Missing {
+    Missing::new(MissingKind::Malformed, rule)
+}

@@ -1,0 +1,122 @@
+//! The C library's `malloc`, glibc 2.17 to 2.43 (malloc/malloc.c, malloc/arena.c).
+//! Its variables tell themselves apart by the rules that they keep, so neither
+//! symbols nor a table of versions is needed.
+
+mod arena;
+mod books;
+mod chase;
+mod claims;
+mod file;
+mod free;
+mod locate;
+mod mapped;
+mod sample;
+mod tcache;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use memgap_kernel::memory::Space;
+use memgap_ledger::{Fact, Missing, MissingKind};
+
+use super::{Books, Detail, Image, Layout, Mapped, Probe};
+use crate::elf::Elf;
+use books::Kept;
+
+/// The probe.
+#[derive(Debug)]
+pub(super) struct Glibc;
+
+impl Probe for Glibc {
+    fn name(&self) -> &'static str {
+        "glibc"
+    }
+
+    fn about(&self) -> &'static str {
+        "malloc of the GNU C library 2.17 to 2.43: shared, static, stripped, every arena"
+    }
+
+    fn detect(&self, elf: &Elf, name: &[u8], file: &File) -> bool {
+        file::holds_malloc(elf, name, file)
+    }
+
+    fn resolve(&self, image: &Image<'_>, space: &Space<'_>) -> Fact<Arc<dyn Layout>> {
+        let version = file::version(image.elf, &image.file);
+        Ok(Arc::new(Malloc { version, ..locate::malloc(image, space)? }))
+    }
+}
+
+/// Where `malloc` keeps its books in a file; addresses are before the bias.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Malloc {
+    /// `2.36`, where the file tells.
+    version: Option<String>,
+    /// `main_arena`.
+    main_arena: u64,
+    shape: Shape,
+    parameters: Parameters,
+}
+
+/// What differs between versions in `struct malloc_state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    /// Where `bins` begin.
+    bins: u64,
+    /// Where `system_mem` is; `max_system_mem` follows.
+    system_mem: u64,
+}
+
+/// Where the parts of `mp_` are that count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Parameters {
+    /// `n_mmaps`, three more numbers of 32 bits follow.
+    mappings: u64,
+    /// `mmapped_mem`; `max_mmapped_mem` follows.
+    mapped: u64,
+    /// `sbrk_base`.
+    sbrk_base: u64,
+}
+
+impl Layout for Malloc {
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
+        books::read(self, mapped.bias, space, detail, &mut Kept::default())
+    }
+
+    fn of_process(self: Arc<Self>) -> Option<Arc<dyn Layout>> {
+        Some(Arc::new(InProcess { malloc: self, kept: Mutex::default() }))
+    }
+}
+
+/// The `malloc` of one process. What its lists told is kept for as long as its arenas
+/// stay as they are: an idle program's free chunks are not touched again and again.
+#[derive(Debug)]
+struct InProcess {
+    malloc: Arc<Malloc>,
+    kept: Mutex<Kept>,
+}
+
+impl Layout for InProcess {
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
+        // A panic in mid-reading left nothing there.
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        books::read(&self.malloc, mapped.bias, space, detail, &mut kept)
+    }
+}
+
+/// Bytes that are never an address of a program: above it is the kernel.
+const ADDRESSES: u64 = 1 << 56;
+/// `MALLOC_ALIGNMENT`.
+const ALIGN: u64 = 16;
+/// Sizes that the kernel gave are multiples of this on every machine.
+const SMALLEST_PAGE: u64 = 4096;
+
+fn broken(rule: impl Into<Arc<str>>) -> Missing {
+    Missing::new(MissingKind::Malformed, rule)
+}
+
+fn is_chunk(address: u64) -> bool {
+    address != 0 && address < ADDRESSES && address.is_multiple_of(ALIGN)
+}

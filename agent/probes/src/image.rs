@@ -1,0 +1,222 @@
+//! Files that a process maps, opened with the caution that they demand: a
+//! container chooses them.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use memgap_kernel::file::{Buf, missing};
+use memgap_kernel::memory::{Space, WINDOW};
+use memgap_kernel::process::Process;
+use memgap_kernel::source::maps::{Device, Mapping};
+use memgap_kernel::source::mountinfo;
+use memgap_kernel::text;
+use memgap_ledger::{Fact, Missing, MissingKind};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+
+use crate::elf::Elf;
+
+/// A file on a machine for as long as a process maps it, as its mount namespace shows
+/// it: there another file may stand in its place, and a library have another name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct FileId {
+    mounts: Option<(u64, u64)>,
+    device: Device,
+    inode: u64,
+}
+
+impl FileId {
+    pub fn of(mounts: Option<(u64, u64)>, mapping: &Mapping<'_>) -> Self {
+        Self { mounts, device: mapping.device, inode: mapping.inode }
+    }
+}
+
+/// The mount namespace of a process by device and inode, where it is told.
+pub(super) fn mounts(process: &Process) -> Option<(u64, u64)> {
+    let stat = rustix::fs::fstat(process.place("ns/mnt")?).ok()?;
+    Some((stat.st_dev, stat.st_ino))
+}
+
+/// What tells a file from a later one of the same inode: size and change time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    size: i64,
+    changed: (i64, u64),
+}
+
+impl Stamp {
+    pub fn of(place: &File) -> Option<Self> {
+        let stat = rustix::fs::fstat(place).ok()?;
+        let changed = (stat.st_ctime, stat.st_ctime_nsec);
+        Some(Self { size: stat.st_size, changed })
+    }
+}
+
+/// The lowest part of a file that a process maps.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part<'m> {
+    pub mapping: &'m Mapping<'m>,
+    /// Whether it is the program itself, and no library.
+    pub is_program: bool,
+}
+
+/// Files with code that are looked at in one process: programs with many libraries have
+/// some hundreds. Each is opened, so one that maps more is made to cost.
+const MAX_PARTS: usize = 2048;
+
+/// The lowest parts of the files that have code mapped: programs and libraries.
+pub(super) fn parts<'m>(process: &Process, mappings: &'m [Mapping<'m>]) -> Fact<Vec<Part<'m>>> {
+    let program = process.program().unwrap_or_default();
+    let is_file = |m: &&Mapping<'_>| m.inode != 0 && m.name.starts_with(b"/");
+    let id = |m: &Mapping<'_>| (m.device, m.inode);
+    let (mut parts, mut met) = (Vec::new(), HashSet::new());
+    let mut lowest: Option<&Mapping<'_>> = None;
+    for mapping in mappings.iter().filter(is_file) {
+        // The parts of a file lie side by side.
+        let low = lowest.filter(|low| id(low) == id(mapping)).unwrap_or(mapping);
+        lowest = Some(low);
+        if mapping.access[2] == b'x' && met.insert(id(low)) {
+            let is_program = program.as_os_str().as_bytes() == low.name;
+            parts.push(Part { mapping: low, is_program });
+        }
+    }
+    if parts.len() > MAX_PARTS {
+        let why = format!("it runs code of {} files, more than {MAX_PARTS}", parts.len());
+        return Err(Missing::new(MissingKind::Refused, why));
+    }
+    Ok(parts)
+}
+
+/// Characters of a path that are shown.
+const SHOWN: usize = 256;
+
+/// A file that a process maps, open.
+#[derive(Debug)]
+pub struct Image<'e> {
+    /// The file.
+    pub file: File,
+    /// Its headers.
+    pub elf: &'e Elf,
+    /// Where the process maps it.
+    pub mapped: Mapped,
+}
+
+/// Where a process maps a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapped {
+    /// Its path in the process's root, made printable.
+    pub path: String,
+    /// What is added to the addresses of the file.
+    pub bias: u64,
+}
+
+impl Image<'_> {
+    /// The first word of the file's variables that `is_it` says yes to, by its address
+    /// before the bias. It gets that address, and the word with what follows it: `wide`
+    /// bytes at the least, of what is in memory.
+    pub(super) fn find_variable(
+        &self,
+        wide: usize,
+        space: &Space<'_>,
+        mut is_it: impl FnMut(u64, &[u8]) -> bool,
+    ) -> Fact<Option<u64>> {
+        let bias = self.mapped.bias;
+        let mut buf = vec![0; WINDOW];
+        for segment in self.elf.segments.iter().filter(|s| s.writable) {
+            let start = segment.address.wrapping_add(bias) & !7;
+            let end = start.saturating_add(segment.memory_size);
+            for (from, to) in space.resident(start, end)? {
+                let (mut at, to) = (from.max(start), to.min(end));
+                while at.saturating_add(wide as u64) <= to {
+                    let len = usize::try_from(to - at).unwrap_or(WINDOW).min(WINDOW);
+                    space.read(at, &mut buf[..len])?;
+                    for offset in (0..=len - wide).step_by(8) {
+                        let address = (at + offset as u64).wrapping_sub(bias);
+                        if is_it(address, &buf[offset..len]) {
+                            return Ok(Some(address));
+                        }
+                    }
+                    // The next window sees what this one cuts.
+                    at += (len - wide + 8) as u64;
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Mapped {
+    /// The lowest mapping of a file tells the bias of all.
+    pub(super) fn of(mapping: &Mapping<'_>, elf: &Elf) -> Option<Self> {
+        let bias = elf.bias(mapping.start, mapping.offset)?;
+        Some(Self { path: text::printable(mapping.name, SHOWN), bias })
+    }
+}
+
+/// Opens a mapped file, be it deleted or replaced since. Nothing is opened but a
+/// regular file, and none whose file system is a program that may never answer.
+pub(super) fn open(
+    process: &Process,
+    Part { mapping, is_program }: Part<'_>,
+    buf: &mut Buf,
+) -> Fact<File> {
+    let shown = || text::printable(mapping.name, SHOWN);
+    if is_served_by_a_program(process, mapping.device, buf) {
+        let why = format!("{} is on a FUSE file system, whose program may never answer", shown());
+        return Err(Missing::new(MissingKind::Refused, why));
+    }
+    let found = if is_program { of_exe(process) } else { None };
+    let found =
+        found.or_else(|| of_map_files(process, mapping)).or_else(|| of_root(process, mapping));
+    let Some(place) = found else {
+        let why = format!(
+            "{} can not be opened as the process maps it: run as root, or with CAP_SYS_PTRACE",
+            shown()
+        );
+        return Err(Missing::new(MissingKind::Denied, why));
+    };
+    // The handle so far is a place only; its file is opened through it.
+    let through = format!("/proc/self/fd/{}", place.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, &through, flags, Mode::empty())
+        .map(File::from)
+        .map_err(|errno| missing(Path::new(&shown()), &errno.into()))
+}
+
+/// The program's own file: readable with fewer rights than the others.
+pub(super) fn of_exe(process: &Process) -> Option<File> {
+    process.place("exe").filter(is_regular)
+}
+
+/// The file behind a mapping itself; needs `CAP_CHECKPOINT_RESTORE`.
+fn of_map_files(process: &Process, mapping: &Mapping<'_>) -> Option<File> {
+    let name = format!("map_files/{:x}-{:x}", mapping.start, mapping.end);
+    process.place(&name).filter(is_regular)
+}
+
+/// The file of that path in the process's root, if it still is the same one. No
+/// mount below the root is entered, for it may be one that never answers. Layered
+/// file systems tell other devices here than in `maps`, so the inode must do.
+fn of_root(process: &Process, mapping: &Mapping<'_>) -> Option<File> {
+    let root = process.place("root")?;
+    let path = mapping.name.strip_prefix(b"/")?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    let place = rustix::fs::openat2(root, path, flags, Mode::empty(), resolve).ok()?;
+    let is_same = rustix::fs::fstat(&place).is_ok_and(|stat| stat.st_ino == mapping.inode);
+    Some(File::from(place)).filter(|place| is_same && is_regular(place))
+}
+
+fn is_regular(place: &File) -> bool {
+    rustix::fs::fstat(place)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+}
+
+fn is_served_by_a_program(process: &Process, device: Device, buf: &mut Buf) -> bool {
+    let Ok(text) = process.read(mountinfo::NAME, mountinfo::LIMIT, buf) else { return false };
+    let mounts = mountinfo::parse(text);
+    let is_it = |m: &mountinfo::Mount<'_>| m.device == device || *m.point == *b"/";
+    mounts.iter().any(|m| is_it(m) && m.fs_type.starts_with(b"fuse"))
+}

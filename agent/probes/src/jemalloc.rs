@@ -1,0 +1,89 @@
+//! jemalloc: its arenas tell themselves apart by the lists of pages that each keeps
+//! (include/jemalloc/internal/{arena_structs,pa,pac,ecache,eset,base,bin}.h).
+
+mod arena;
+mod books;
+mod claims;
+mod extents;
+mod locate;
+mod shape;
+mod size;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::fs::File;
+use std::sync::Arc;
+
+use memgap_kernel::memory::Space;
+use memgap_ledger::{Fact, Missing};
+
+use super::{Books, Detail, Image, Layout, Mapped, Probe};
+use crate::elf::Elf;
+use shape::Shape;
+use size::Quantum;
+
+/// The probe.
+#[derive(Debug)]
+pub(super) struct Jemalloc;
+
+/// The owner of its claims.
+const NAME: &str = "jemalloc";
+
+/// `malloc_init` keeps the first level of its radix tree, 2^18 pointers, in `.bss`.
+const TREE: u64 = 2 << 20;
+const EM_X86_64: u16 = 62;
+
+impl Probe for Jemalloc {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn about(&self) -> &'static str {
+        "jemalloc 5.2.1, 5.3.0 and 5.3.1: library or built in, any prefix, stripped"
+    }
+
+    fn detect(&self, elf: &Elf, name: &[u8], file: &File) -> bool {
+        let file_name = name.rsplit(|b| *b == b'/').next().unwrap_or_default();
+        let has_tree = |s: &crate::elf::Segment| s.memory_size.saturating_sub(s.file_size) >= TREE;
+        file_name.starts_with(b"libjemalloc")
+            || (elf.segments.iter().any(has_tree) && text::names_itself(elf, file))
+    }
+
+    fn resolve(&self, image: &Image<'_>, space: &Space<'_>) -> Fact<Arc<dyn Layout>> {
+        let version = text::version(image.elf, &image.file)?;
+        let shape = shape::of(&version)?;
+        if image.elf.machine != EM_X86_64 {
+            let why = format!("jemalloc {version} is known on x86-64 alone");
+            return Err(Missing::absent(why));
+        }
+        let (arenas, bin_infos, quantum) = locate::variables(image, shape, space)?;
+        let bias = image.mapped.bias;
+        Ok(Arc::new(Variables {
+            version,
+            arenas: arenas.wrapping_sub(bias),
+            bin_infos: bin_infos.wrapping_sub(bias),
+            quantum,
+            shape,
+        }))
+    }
+}
+
+/// Where the variables of one jemalloc are, before the bias.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Variables {
+    /// `5.3.0`.
+    version: String,
+    /// `arenas`: pointers to the arenas, by their number.
+    arenas: u64,
+    /// `bin_infos`: one entry a class of small sizes.
+    bin_infos: u64,
+    quantum: Quantum,
+    shape: &'static Shape,
+}
+
+impl Layout for Variables {
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
+        books::read(self, mapped.bias, space, detail)
+    }
+}

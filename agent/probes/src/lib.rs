@@ -1,0 +1,38 @@
+//! Probes: they read one runtime's or allocator's own heap statistics from outside.
+//!
+//! A probe is one folder and one word in [`PROBES`]. It works on the file that holds
+//! the runtime and on the memory of a process that maps it, and answers only where
+//! the runtime's own rules hold in what it read.
+
+mod beacon;
+mod cache;
+#[cfg(test)]
+mod captured;
+mod cpython;
+pub mod elf;
+mod glibc;
+mod go;
+mod hotspot;
+mod image;
+mod jemalloc;
+mod layouts;
+mod mimalloc;
+mod musl;
+mod probe;
+mod v8;
+
+pub use cache::{Attached, CacheUse, Probes, Refused};
+pub use image::{Image, Mapped};
+pub use probe::{Books, Detail, Layout, Probe, add};
+
+/// Every probe. Flags, help, docs and tests derive from this list.
+pub const PROBES: &[&dyn Probe] = &[
+    &go::Go,
+    &hotspot::HotSpot,
+    &v8::V8,
+    &cpython::CPython,
+    &jemalloc::Jemalloc,
+    &mimalloc::Mimalloc,
+    &glibc::Glibc,
+    &musl::Musl,
+];

@@ -1,0 +1,94 @@
+//! What a probe is, and what it answers.
+
+use std::fmt::Debug;
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use memgap_kernel::memory::Space;
+use memgap_ledger::claim::Claim;
+use memgap_ledger::sample::ProcessSample;
+use memgap_ledger::{Fact, Missing, Runtime, SecondSource, Told};
+
+use crate::elf::Elf;
+use crate::image::{Image, Mapped};
+
+/// Reads the books of one runtime or allocator.
+pub trait Probe: Sync + Debug {
+    /// Stable lower-case name: the owner of its claims.
+    fn name(&self) -> &'static str;
+
+    /// What it reads, in one line: which versions, which of their variants.
+    fn about(&self) -> &'static str;
+
+    /// Whether a file may hold the runtime, by its headers and its name, and by what
+    /// it holds only where those were cut off. Asked once
+    /// for each file on the machine, so a wrong yes costs more than it helps.
+    fn detect(&self, elf: &Elf, name: &[u8], file: &File) -> bool;
+
+    /// Finds the runtime's variables in a process that maps the file. The answer
+    /// serves every process that maps it.
+    fn resolve(&self, image: &Image<'_>, space: &Space<'_>) -> Fact<Arc<dyn Layout>>;
+
+    /// What serves one process where that failed: what the runtime publishes.
+    fn unresolved(&self, _: &Missing) -> Option<Arc<dyn Layout>> {
+        None
+    }
+}
+
+/// Where a runtime of one file keeps its books.
+pub trait Layout: Send + Sync + Debug {
+    /// Reads the books of one process. They are refused, with the name of the rule,
+    /// where a rule of the runtime does not hold in them.
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books>;
+
+    /// The layout of one process alone, which remembers from one reading to the next
+    /// what stays as it is there. Nothing where there is nothing to remember.
+    fn of_process(self: Arc<Self>) -> Option<Arc<dyn Layout>> {
+        None
+    }
+}
+
+/// How much of the books is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Counters, which cost next to nothing.
+    Counters,
+    /// The place of every page: claims have ranges as narrow as the books tell.
+    Pages,
+}
+
+/// Adds what was read of a process's runtimes, `age` before the sample, to it.
+pub fn add(sample: &mut ProcessSample, books: &[Fact<Books>], age: Duration) {
+    for one in books {
+        let Books { runtime, claims } = match one {
+            Ok(books) => books.clone(),
+            Err(lack) => {
+                sample.runtimes.push(Err(lack.clone()));
+                continue;
+            }
+        };
+        // A page that the program wrote may be older than the look at it.
+        let mut runtime = Runtime { age: age.saturating_add(runtime.age), ..runtime };
+        match runtime.second_source.take() {
+            None => {
+                sample.claims.extend(claims);
+                sample.runtimes.push(Ok(runtime));
+            }
+            Some(SecondSource { name: source, .. }) => {
+                let books = vec![(runtime, claims)];
+                sample.hear(Ok(Told { source, resident: None, books }));
+            }
+        }
+    }
+}
+
+/// What a probe answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Books {
+    /// Who keeps them, and what else they tell. [`Probes`] fills in name and file. It
+    /// names a second source where that told the books, and no probe read them.
+    pub runtime: Runtime,
+    /// What they say about addresses.
+    pub claims: Vec<Claim>,
+}

@@ -1,0 +1,235 @@
+//! The runtimes of one process, and their heap statistics when they were last read.
+
+use std::time::{Duration, Instant};
+
+use memgap_kernel::memory::{Bounds, Live, Space};
+use memgap_ledger::runtime::RecentGc;
+use memgap_ledger::sample::ProcessSample;
+use memgap_ledger::{Fact, Missing, MissingKind, Runtime};
+use memgap_probes::{Attached, Books, Detail, Refused};
+
+use super::CollectionStats;
+
+/// Collections between two looks at a process: it may have loaded a library.
+const AGAIN: u64 = 16;
+/// And where its address space kept its size meanwhile: what it loaded may be just
+/// as large as what it gave up.
+pub(super) const SAME: u64 = 8 * AGAIN;
+/// And after one in which a runtime did not show its books: it may be starting.
+const SOON: u64 = 4;
+
+/// What a process costs that was never looked at.
+const FIRST_GUESS: Duration = Duration::from_micros(100);
+
+/// The runtimes of a process and their books when they were read last.
+#[derive(Debug)]
+pub(super) struct Tap {
+    /// How often it was looked at, and the size of its address space then.
+    looks: u64,
+    vsz: u64,
+    /// The collections that do so next: where that size has changed, and in any case.
+    look: u64,
+    pub look_anyway: u64,
+    /// The last collection that spent anything on it, and the CPU time that it took.
+    served: u64,
+    cost: Duration,
+    /// Kept open where there is a runtime, and room.
+    pub memory: Option<Live>,
+    runtimes: Vec<Attached>,
+    /// Those whose books were not found, and why.
+    refused: Vec<Refused>,
+    /// All of one time, so that no two claim a byte that went from one to the other.
+    books: Vec<Fact<Books>>,
+    read: Instant,
+}
+
+/// A process that waits to be looked at, or for its books to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Due {
+    pub pid: u32,
+    /// Collections that it waits for, this one counted.
+    pub waits: u64,
+    pub cost: Duration,
+}
+
+/// Tells what a runtime's collector did since its books `before` were read.
+pub(super) fn add_recent(runtime: &mut Runtime, before: &[Fact<Books>], over: Duration) {
+    let mut then = before.iter().flatten().map(|books| &books.runtime);
+    let is_same = |then: &&Runtime| then.name == runtime.name && then.file == runtime.file;
+    let then = then.find(is_same).and_then(|then| then.gc.as_ref()?.cycles);
+    if let (Some(gc), Some(then)) = (&mut runtime.gc, then) {
+        let cycles = gc.cycles.and_then(|now| now.checked_sub(then));
+        gc.recent = cycles.map(|cycles| RecentGc { cycles, over });
+    }
+}
+
+impl Tap {
+    /// Of a process that is met in a collection for the first time.
+    pub fn new(round: u64) -> Self {
+        Self {
+            looks: 0,
+            vsz: 0,
+            look: round,
+            look_anyway: round,
+            served: round,
+            cost: FIRST_GUESS,
+            memory: None,
+            runtimes: Vec::new(),
+            refused: Vec::new(),
+            books: Vec::new(),
+            read: Instant::now(),
+        }
+    }
+
+    pub fn due(&self, pid: u32, round: u64, vsz: u64) -> Option<Due> {
+        let since = if self.has_runtimes() { self.served + 1 } else { self.next_look(vsz) };
+        let waits = (round + 1).checked_sub(since).filter(|waits| *waits > 0)?;
+        Some(Due { pid, waits, cost: self.cost })
+    }
+
+    /// Whether it is time to look for runtimes.
+    pub fn wants_look(&self, round: u64, vsz: u64) -> bool {
+        self.next_look(vsz) <= round
+    }
+
+    fn next_look(&self, vsz: u64) -> u64 {
+        if vsz == self.vsz { self.look_anyway } else { self.look.min(self.look_anyway) }
+    }
+
+    pub fn has_runtimes(&self) -> bool {
+        !self.runtimes.is_empty()
+    }
+
+    /// Takes what a look at a process found.
+    pub fn turn(
+        &mut self,
+        found: Fact<Vec<Result<Attached, Refused>>>,
+        vsz: u64,
+        round: u64,
+    ) -> Fact<()> {
+        // A new process may just be turning into its program.
+        let before = (std::mem::take(&mut self.books), self.read);
+        let (wait, wait_anyway) = if self.looks == 0 { (1, 1) } else { (AGAIN, SAME) };
+        *self = Self {
+            looks: self.looks + 1,
+            vsz,
+            look: round + wait,
+            look_anyway: round + wait_anyway,
+            ..Self::new(round)
+        };
+        for one in found? {
+            match one {
+                Ok(attached) => self.runtimes.push(attached),
+                Err(refused) => self.refused.push(refused),
+            }
+        }
+        if !self.refused.is_empty() {
+            self.look_anyway = round + wait.min(SOON);
+        }
+        if self.has_runtimes() {
+            (self.books, self.read) = before;
+        } else {
+            self.books = self.refused.iter().map(|refused| Err(refused.why.clone())).collect();
+        }
+        Ok(())
+    }
+
+    pub fn handles(&self) -> usize {
+        if self.memory.is_some() { Live::HANDLES } else { 0 }
+    }
+
+    /// Reads the books anew, where the memory could be opened.
+    pub fn read(&mut self, memory: &Fact<Live>, round: u64) {
+        let now = Instant::now();
+        let over = now.saturating_duration_since(self.read);
+        let refused = self.refused.iter().map(|refused| Err(refused.why.clone()));
+        let read = self.runtimes.iter().map(|runtime| match memory {
+            Ok(memory) => runtime.read(&Space::new(memory, Bounds::COUNTERS), Detail::Counters),
+            Err(lack) => Err(lack.clone()),
+        });
+        let mut books: Vec<_> = refused.chain(read).collect();
+        for books in books.iter_mut().flatten() {
+            add_recent(&mut books.runtime, &self.books, over);
+        }
+        (self.books, self.read) = (books, now);
+        if self.books[self.refused.len()..].iter().any(Result::is_err) {
+            // Another program may run in the process by now.
+            self.look_anyway = round + 1;
+        }
+    }
+
+    /// Says of a process that was never looked at why it was not.
+    pub fn wait(&mut self) {
+        if self.looks == 0 {
+            let why = "it waits to be looked at for runtimes: the budget of probes goes to others";
+            self.books = vec![Err(Missing::new(MissingKind::Refused, why))];
+        }
+    }
+
+    pub fn serve(&mut self, round: u64, cost: Duration) {
+        (self.served, self.cost) = (round, cost);
+    }
+
+    /// Counts the books that could not be read.
+    pub fn count(&self, stats: &mut CollectionStats) {
+        let refused = self.refused.iter().map(|refused| refused.probe);
+        let probes = refused.chain(self.runtimes.iter().map(Attached::probe));
+        for (probe, books) in probes.zip(&self.books) {
+            if let Err(lack) = books {
+                *stats.probe_errors.entry((probe, lack.kind)).or_default() += 1;
+            }
+        }
+    }
+
+    /// Adds the books to a sample that is taken at `now`.
+    pub fn add_to(&self, sample: &mut ProcessSample, now: Instant) {
+        memgap_probes::add(sample, &self.books, now.saturating_duration_since(self.read));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use memgap_ledger::runtime::Gc;
+
+    use super::*;
+
+    #[test]
+    fn what_a_collector_did_is_told_between_two_readings() {
+        let said = |file: &str, cycles| Runtime {
+            file: file.to_owned(),
+            gc: Some(Gc { cycles: Some(cycles), ..Gc::default() }),
+            ..Runtime::named("go")
+        };
+        let before = [Ok(Books { runtime: said("/a", 5), claims: Vec::new() })];
+        let over = Duration::from_secs(10);
+        for (mut now, cycles) in
+            [(said("/a", 8), Some(3)), (said("/b", 8), None), (said("/a", 1), None)]
+        {
+            add_recent(&mut now, &before, over);
+            let recent = now.gc.and_then(|gc| gc.recent);
+            assert_eq!(recent, cycles.map(|cycles| RecentGc { cycles, over }));
+        }
+    }
+
+    /// The rounds that look at a process without a runtime, of such a size in each.
+    fn looks(vsz: impl Fn(u64) -> u64) -> Vec<u64> {
+        let mut tap = Tap::new(1);
+        let mut look = |round: &u64| {
+            let is_due = tap.due(1, *round, vsz(*round)).is_some();
+            assert_eq!(is_due, tap.wants_look(*round, vsz(*round)));
+            if is_due {
+                tap.turn(Ok(Vec::new()), vsz(*round), *round).expect("nothing was refused");
+            }
+            is_due
+        };
+        (1..=300).filter(|round| look(round)).collect()
+    }
+
+    #[test]
+    fn a_process_is_looked_at_again_when_its_size_has_changed() {
+        assert_eq!(looks(|_| 1 << 20), [1, 2, 130, 258]);
+        assert_eq!(looks(|round| u64::from(round >= 100) << 20), [1, 2, 100, 228]);
+        let growing = looks(|round| round << 20);
+        assert!(growing[1..].windows(2).all(|two| two[1] - two[0] == AGAIN), "{growing:?}");
+    }
+}

@@ -1,0 +1,154 @@
+//! Tier 2: the books of runtimes and allocators, by their counters, as far as the
+//! budget goes. A process is looked at for runtimes once in a while; the memory of
+//! one that has any stays open.
+
+use std::cmp::Reverse;
+use std::time::{Duration, Instant};
+
+use memgap_kernel::cpu::thread_cpu;
+use memgap_kernel::memory::Live;
+use memgap_ledger::MissingKind;
+
+use super::probe_state::{Due, SAME};
+use super::tracked::{Round, Tracked};
+use super::{CollectionStats, Collector};
+
+/// Share of one CPU that reading books may take where nothing else is said, 0 to 1.
+pub const PROBE_SHARE: f64 = 0.005;
+
+/// Time by the clock that a collection spends on looking for runtimes: files that
+/// come from a slow disk cost it, and no CPU.
+const LOOKING: Duration = Duration::from_millis(100);
+
+impl Collector {
+    /// Looks for runtimes and reads their books, as far as the budget allows. What
+    /// is left out keeps the books that it has, with their age.
+    pub(super) fn tap(&mut self, stats: &mut CollectionStats) {
+        let mut round = Round {
+            reader: &self.reader,
+            number: self.round,
+            page_size: self.page_size,
+            buf: &mut self.buf,
+        };
+        let users = self.tracked.iter().filter(|(_, tracked)| tracked.has_memory());
+        let due = |(pid, tracked): (&u32, &Tracked)| {
+            tracked.tap.due(*pid, round.number, tracked.counters.vsz)
+        };
+        let due = users.filter_map(due).collect();
+        let mut handles: usize = self.tracked.values().map(Tracked::handles).sum();
+        let end = Instant::now() + LOOKING;
+        for Due { pid, .. } in in_order(due) {
+            let Some(tracked) = self.tracked.get_mut(&pid) else { continue };
+            let is_late = !tracked.tap.has_runtimes() && Instant::now() >= end;
+            if is_late || !self.probe_budget.has_any() {
+                stats.taps_skipped += 1;
+                tracked.tap.wait();
+                continue;
+            }
+            handles -= tracked.tap.handles();
+            let keep = handles + Live::HANDLES <= self.max_handles;
+            let before = thread_cpu();
+            if let Err(lack) = tracked.tap(Instant::now() < end, keep, &mut round)
+                && lack.kind != MissingKind::Gone
+            {
+                stats.note("maps", &lack);
+            }
+            let cost = thread_cpu().saturating_sub(before);
+            self.probe_budget.spend(cost);
+            tracked.tap.serve(round.number, cost);
+            handles += tracked.tap.handles();
+            stats.reopened += u64::from(!keep && tracked.tap.has_runtimes());
+            tracked.tap.count(stats);
+        }
+        let probes = self.reader.probes();
+        probes.forget_unused(2 * SAME);
+        stats.files = probes.take_use();
+    }
+}
+
+/// The longest wait for the least cost first. With the wait squared the mean age of
+/// all books is least; and however dear one is, its turn comes.
+fn in_order(mut due: Vec<Due>) -> Vec<Due> {
+    let urgency = |one: &Due| {
+        let waits = u128::from(one.waits).pow(2);
+        waits.saturating_mul(1 << 40) / one.cost.as_nanos().max(1)
+    };
+    due.sort_unstable_by_key(|one| (Reverse(urgency(one)), one.pid));
+    due
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::probe_state::Tap;
+    use super::*;
+    use crate::budget::Budget;
+
+    const MICRO: Duration = Duration::from_micros(1);
+
+    fn pids(due: &[(u32, u64, Duration)]) -> Vec<u32> {
+        let due = due.iter().map(|&(pid, waits, cost)| Due { pid, waits, cost }).collect();
+        in_order(due).iter().map(|one| one.pid).collect()
+    }
+
+    #[test]
+    fn a_long_wait_and_a_low_cost_come_first() {
+        let equal = [(3, 1, MICRO), (1, 1, MICRO), (2, 1, MICRO)];
+        assert_eq!(pids(&equal), [1, 2, 3]);
+        assert_eq!(pids(&[(1, 1, 100 * MICRO), (2, 1, 10 * MICRO)]), [2, 1]);
+        assert_eq!(pids(&[(1, 4, 100 * MICRO), (2, 1, 10 * MICRO)]), [1, 2]);
+        // What costs nothing measurable is no exception.
+        assert_eq!(pids(&[(2, 1, Duration::ZERO), (1, u64::MAX, 100 * MICRO)]), [1, 2]);
+    }
+
+    /// Rounds of a policy over processes of such costs: how often each is read.
+    fn rounds(costs: &[Duration], grant: Duration, rounds: u64) -> Vec<u64> {
+        let mut taps: BTreeMap<u32, Tap> = BTreeMap::new();
+        for pid in 0u32..u32::try_from(costs.len()).expect("few") {
+            taps.insert(pid, Tap::new(0));
+        }
+        let mut budget = Budget::new(1.0, Duration::ZERO);
+        budget.spend(Duration::from_mins(1));
+        let mut reads = vec![0; costs.len()];
+        for round in 1..=rounds {
+            budget.earn(grant);
+            let due = taps.iter().filter_map(|(pid, tap)| tap.due(*pid, round, 0)).collect();
+            for one in in_order(due) {
+                if budget.has_any() {
+                    let cost = costs[one.pid as usize];
+                    budget.spend(cost);
+                    let tap = taps.get_mut(&one.pid).expect("it is there");
+                    // As one whose books are read on every collection.
+                    tap.look_anyway = round + 1;
+                    tap.serve(round, cost);
+                    reads[one.pid as usize] += 1;
+                }
+            }
+        }
+        reads
+    }
+
+    #[test]
+    fn within_the_budget_all_are_read_each_time() {
+        let costs = [10 * MICRO; 50];
+        assert_eq!(rounds(&costs, 500 * MICRO, 100), [100; 50]);
+    }
+
+    #[test]
+    fn beyond_the_budget_nothing_starves_and_little_is_lost_to_what_is_dear() {
+        // A thousand cheap ones, and ten that would each take half of the grant.
+        let costs = [[10 * MICRO; 1000].as_slice(), &[5000 * MICRO; 10]].concat();
+        let reads = rounds(&costs, 10_000 * MICRO, 1000);
+        let (cheap, dear) = reads.split_at(1000);
+        let least = |reads: &[u64]| reads.iter().copied().min().expect("some");
+        assert!(least(cheap) >= 250, "{}", least(cheap));
+        assert!(least(dear) >= 25, "{}", least(dear));
+    }
+
+    #[test]
+    fn one_that_costs_more_than_can_be_saved_is_read_and_paid_back() {
+        let reads = rounds(&[Duration::from_mins(10)], Duration::from_mins(1), 100);
+        assert_eq!(reads, [10]);
+    }
+}
