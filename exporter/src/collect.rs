@@ -8,7 +8,8 @@ use memgap_ledger::Machine;
 use memgap_ledger::sample::MachineSample;
 use tokio::sync::watch;
 
-use crate::gc::Counters;
+use crate::gc;
+use crate::gc_totals::Totals;
 use crate::limit::{Limiter, Limits, Shed};
 use crate::select::{Grouping, Scopes};
 use crate::snapshot::Snapshot;
@@ -22,7 +23,8 @@ pub type Published = Option<Arc<Snapshot>>;
 #[derive(Debug)]
 pub struct Pipeline {
     grouping: Grouping,
-    counters: Counters,
+    gc: gc::Last,
+    gc_totals: Totals,
     limiter: Limiter,
     telemetry: Telemetry,
     sheds: Vec<Shed>,
@@ -33,7 +35,8 @@ impl Pipeline {
     pub fn new(limits: Limits, grouping: Grouping, telemetry: Telemetry) -> Self {
         Self {
             grouping,
-            counters: Counters::default(),
+            gc: gc::Last::default(),
+            gc_totals: Totals::default(),
             limiter: Limiter::new(limits),
             telemetry,
             sheds: Vec::new(),
@@ -47,9 +50,9 @@ impl Pipeline {
         let clock = Clock::start();
         let machine = Machine::of(&sample);
         drop(sample);
-        let increments = self.counters.increments(&machine.processes);
+        let increments = self.gc.increments(&machine.processes);
         let mut scopes = Scopes::of(&machine, &increments, self.grouping);
-        self.counters.add_up(&mut scopes);
+        self.gc_totals.add_up(&mut scopes);
         drop(machine);
         let sheds = self.limiter.apply(&mut scopes);
         telemetry::exported(&scopes, &sheds);

@@ -1,13 +1,9 @@
-//! What garbage collectors did, as counters of the scopes that their processes are
-//! in: they count from the exporter's start and never decrease while a member of a
-//! scope lives, whatever processes come and go in it.
+//! What garbage collectors did from one collection of samples to the next.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use memgap_ledger::{ProcessLedger, Runtime};
-
-use crate::select::Scopes;
 
 /// Collections of garbage; `None` is what a runtime does not tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,24 +21,16 @@ pub type Increments = BTreeMap<u32, Vec<Collections>>;
 /// By name and file of a runtime.
 type OfProcess = BTreeMap<(String, String), Collections>;
 
-/// By labels, then by runtime.
-type OfScope = BTreeMap<String, BTreeMap<String, Collections>>;
-
-/// The counters.
+/// What each process reported last; `None` before the first collection.
 #[derive(Debug, Default)]
-pub struct Counters {
-    /// What each process said last. `None` before the first collection.
-    last: Option<BTreeMap<u32, OfProcess>>,
-    /// By the name of a scope's table.
-    totals: BTreeMap<&'static str, OfScope>,
-}
+pub struct Last(Option<BTreeMap<u32, OfProcess>>);
 
-impl Counters {
+impl Last {
     /// What was done since the last time. All that a new process did counts; of one
     /// that was there before, what it did before it was read first does not.
     pub fn increments(&mut self, processes: &[ProcessLedger]) -> Increments {
-        let is_first = self.last.is_none();
-        let mut last = self.last.take().unwrap_or_default();
+        let is_first = self.0.is_none();
+        let mut last = self.0.take().unwrap_or_default();
         let mut increments = Increments::new();
         let mut now = BTreeMap::new();
         for process in processes {
@@ -54,28 +42,8 @@ impl Counters {
             increments.insert(process.pid, did.collect());
             now.insert(process.pid, said);
         }
-        self.last = Some(now);
+        self.0 = Some(now);
         increments
-    }
-
-    /// Makes totals of the increments that stand in the scopes' members. A member
-    /// that is gone is forgotten.
-    pub fn add_up(&mut self, scopes: &mut Scopes) {
-        for scope in scopes.all_mut() {
-            let before = self.totals.remove(scope.table.name).unwrap_or_default();
-            let totals = self.totals.entry(scope.table.name).or_default();
-            for (labels, member) in &mut scope.members {
-                let mut sums = before.get(labels).cloned().unwrap_or_default();
-                for (runtime, figures) in &mut member.runtimes {
-                    let sum = sums.entry(runtime.clone()).or_default();
-                    *sum = sum.plus(figures.gc);
-                    figures.gc = *sum;
-                }
-                if !sums.is_empty() {
-                    totals.insert(labels.clone(), sums);
-                }
-            }
-        }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod collect;
 pub mod encode;
 pub mod endpoints;
 pub mod gc;
+pub mod gc_totals;
 pub mod limit;
 mod negotiate;
 mod own;

@@ -6,9 +6,8 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::machine::{MIB, cgroup, container, golang, machine, process};
-use common::{Family, parse, samples, write};
+use common::{Counters, Family, parse, samples, write};
 use memgap_exporter::encode::Format;
-use memgap_exporter::gc::Counters;
 use memgap_exporter::limit::Limits;
 use memgap_exporter::select::Grouping;
 use memgap_ledger::runtime::Runtime;

@@ -1,4 +1,8 @@
-//! What each command does with the ledgers that it is given.
+//! One file a command: it reads, makes ledgers and hands them to a view.
 
+pub mod capture;
+pub mod demo;
+pub mod explain;
 pub mod generate;
+pub mod probes;
 pub mod ps;

@@ -8,9 +8,10 @@ use memgap_kernel::memory::{Space, u64_at};
 use memgap_kernel::source::maps::Mapping;
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
 use memgap_ledger::runtime::Runtime;
-use memgap_ledger::{Account, Fact, Missing, MissingKind, SecondSource};
+use memgap_ledger::{Account, Fact, Missing, SecondSource};
 
 use super::{Books, Detail, Layout, Mapped};
+use crate::probe::broken;
 
 /// Whose statistics they are, by the name that the probe has too.
 pub(super) const RUNTIME: &str = "jemalloc";
@@ -144,10 +145,6 @@ fn claims(allocated: u64, free: u64, metadata: u64) -> Vec<Claim> {
         claim(Priority::Object, &[(Account::HeapInUse, allocated)]),
         claim(Priority::Malloc, &kept),
     ]
-}
-
-fn broken(rule: impl Into<String>) -> Missing {
-    Missing::new(MissingKind::Malformed, rule.into())
 }
 
 #[cfg(test)]

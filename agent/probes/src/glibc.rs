@@ -20,7 +20,7 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use memgap_kernel::memory::Space;
-use memgap_ledger::{Fact, Missing, MissingKind};
+use memgap_ledger::Fact;
 
 use super::{Books, Detail, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
@@ -110,11 +110,16 @@ impl Layout for InProcess {
 const ADDRESSES: u64 = 1 << 56;
 /// `MALLOC_ALIGNMENT`.
 const ALIGN: u64 = 16;
+/// Arenas of a process: 8 for each processor, or as many as it was told.
+const MAX_ARENAS: usize = 4096;
+
 /// Sizes that the kernel gave are multiples of this on every machine.
 const SMALLEST_PAGE: u64 = 4096;
 
-fn broken(rule: impl Into<Arc<str>>) -> Missing {
-    Missing::new(MissingKind::Malformed, rule)
+/// `amount * part / whole`, 0 of nothing.
+fn scale(amount: u64, part: u64, whole: u64) -> u64 {
+    let scaled = u128::from(amount) * u128::from(part) / u128::from(whole.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
 }
 
 fn is_chunk(address: u64) -> bool {

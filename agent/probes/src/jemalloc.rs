@@ -11,6 +11,7 @@ mod size;
 #[cfg(test)]
 mod tests;
 mod text;
+mod total;
 
 use std::fs::File;
 use std::sync::Arc;
@@ -22,6 +23,12 @@ use super::{Books, Detail, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
 use shape::Shape;
 use size::Quantum;
+
+/// Readings of what a running program changes meanwhile.
+const TRIES: usize = 4;
+
+/// The most arenas (`MALLOCX_ARENA_LIMIT`).
+const MAX_ARENAS: u32 = 4095;
 
 /// The probe.
 #[derive(Debug)]

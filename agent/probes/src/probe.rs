@@ -8,7 +8,7 @@ use std::time::Duration;
 use memgap_kernel::memory::Space;
 use memgap_ledger::claim::Claim;
 use memgap_ledger::sample::ProcessSample;
-use memgap_ledger::{Fact, Missing, Runtime, SecondSource, Told};
+use memgap_ledger::{Fact, Missing, MissingKind, Runtime, SecondSource, Told};
 
 use crate::elf::Elf;
 use crate::image::{Image, Mapped};
@@ -91,4 +91,9 @@ pub struct Books {
     pub runtime: Runtime,
     /// What they say about addresses.
     pub claims: Vec<Claim>,
+}
+
+/// What is said of statistics in which a rule of the runtime does not hold.
+pub(crate) fn broken(rule: impl Into<Arc<str>>) -> Missing {
+    Missing::new(MissingKind::Malformed, rule)
 }

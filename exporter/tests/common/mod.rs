@@ -7,7 +7,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use memgap_exporter::encode::{Encoder, Format};
-use memgap_exporter::gc::Counters;
+use memgap_exporter::gc;
+use memgap_exporter::gc_totals::Totals;
 use memgap_exporter::limit::{Limiter, Limits};
 use memgap_exporter::select::{Grouping, Scopes};
 use memgap_exporter::snapshot;
@@ -16,6 +17,13 @@ use memgap_ledger::sample::MachineSample;
 
 pub mod daemon;
 pub mod machine;
+
+/// Counters of garbage collection, as the exporter keeps them.
+#[derive(Default)]
+pub struct Counters {
+    gc: gc::Last,
+    totals: Totals,
+}
 
 /// One family as it was read.
 #[derive(Debug)]
@@ -107,9 +115,9 @@ pub fn write(
     format: Format,
 ) -> String {
     let machine = Machine::of(sample);
-    let increments = counters.increments(&machine.processes);
+    let increments = counters.gc.increments(&machine.processes);
     let mut scopes = Scopes::of(&machine, &increments, grouping);
-    counters.add_up(&mut scopes);
+    counters.totals.add_up(&mut scopes);
     Limiter::new(limits).apply(&mut scopes);
     let mut out = Encoder::new(format, 0);
     snapshot::write(&scopes, &mut out);

@@ -6,6 +6,8 @@ use anyhow::Context;
 use clap::CommandFactory;
 
 use crate::args::Args;
+use crate::output::{Answer, Output};
+use crate::view::json;
 
 /// The completion script of a shell.
 pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<String> {
@@ -34,4 +36,9 @@ pub fn man_pages(directory: &Path) -> anyhow::Result<Vec<String>> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// A generated text, as it is or within a document.
+pub fn answer(text: String, output: &Output) -> anyhow::Result<Answer> {
+    output.text(|| json::Output::Text(text.clone()), |_| text.clone()).map(Answer::whole)
 }

@@ -1,13 +1,77 @@
-//! Which processes and cgroups `memgap ps` lists, and in which order.
+//! `memgap ps`: which processes and cgroups are listed, and in which order.
 
-use memgap_ledger::sample::ProcessKind;
-use memgap_ledger::{CgroupLedger, Figure, Identity, ProcessLedger};
+use memgap_ledger::finding::Subject;
+use memgap_ledger::sample::{CgroupSample, ProcessKind};
+use memgap_ledger::{
+    CgroupLedger, Coverage, Figure, Identity, Missing, MissingKind, ProcessLedger, cgroup,
+    coverage, process,
+};
+use memgap_reader::{Depth, Reader};
 
+use super::explain::read_cgroup;
 use crate::args::Ps;
+use crate::output::{Answer, Output};
+use crate::view::{self, json, reason, table};
+
+/// Lists what was asked for.
+pub fn run(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> {
+    if ps.coverage {
+        cover_processes(reader, ps, output)
+    } else if ps.cgroups {
+        list_cgroups(reader, ps, output)
+    } else {
+        list_processes(reader, ps, output)
+    }
+}
+
+fn list_processes(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> {
+    let samples = reader.machine(Depth::Runtimes)?.processes;
+    let ledgers = samples.iter().map(process::ledger).collect();
+    let listed = processes(ledgers, ps);
+    let in_part = listed.iter().any(|p| p.headline.rss.point().is_none() && p.is_denied());
+    let document = || json::processes(&listed);
+    let text = output.text(document, |style| table::processes(&listed, style))?;
+    Ok(Answer::of(text, in_part))
+}
+
+/// How much of the anonymous memory of processes is explained.
+fn cover_processes(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> {
+    let samples = reader.machine(Depth::Books)?.processes;
+    let all = Ps { top: None, name: ps.name.clone(), cgroup: ps.cgroup.clone(), ..Ps::default() };
+    let listed = processes(samples.iter().map(process::ledger).collect(), &all);
+    let in_part = listed.iter().any(ProcessLedger::is_denied);
+    let whole = Coverage::of(&listed);
+    let mut programs = coverage::by_program(&listed);
+    programs.truncate(ps.top.unwrap_or(usize::MAX));
+    let document = || json::coverage(&whole, &programs);
+    let text = output.text(document, |style| view::coverage::table(&whole, &programs, style))?;
+    Ok(Answer::of(text, in_part))
+}
+
+/// Memory on the file lists beyond the page cache that is worth a walk.
+const SHOWS: i64 = 4 << 20;
+
+fn list_cgroups(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> {
+    let unread = Missing::new(MissingKind::Refused, "a list of cgroups reads no process");
+    let samples = reader.cgroups()?;
+    let ledger = |sample: &CgroupSample| {
+        let made = cgroup::ledger(sample, Err(&unread));
+        // Only a walk tells what is hidden from what is lazy: worth it where
+        // either would show.
+        let shows = made.lru_lazy.point().is_some_and(|bytes| bytes >= SHOWS);
+        if shows { read_cgroup(reader, &sample.path, Depth::Walk).unwrap_or(made) } else { made }
+    };
+    let ledgers = samples.iter().map(ledger).collect();
+    let listed = cgroups(ledgers, ps);
+    let in_part = listed.iter().any(|c| reason::is_denied(Subject::Cgroup(c)));
+    let document = || json::cgroups(&listed);
+    let text = output.text(document, |style| table::cgroups(&listed, style))?;
+    Ok(Answer::of(text, in_part))
+}
 
 /// By RSS less in use, the widest gap first; where the use is not known by RSS.
 /// Kernel threads and zombies hold no memory and are left out.
-pub fn processes(mut processes: Vec<ProcessLedger>, ps: &Ps) -> Vec<ProcessLedger> {
+fn processes(mut processes: Vec<ProcessLedger>, ps: &Ps) -> Vec<ProcessLedger> {
     processes.retain(|p| {
         let path = p.cgroup.as_deref().unwrap_or_default();
         p.kind == ProcessKind::User && named(ps, &[&p.name, path]) && within(ps, path)
@@ -22,7 +86,7 @@ pub fn processes(mut processes: Vec<ProcessLedger>, ps: &Ps) -> Vec<ProcessLedge
 
 /// By required less working set, the widest gap first; where the working set
 /// counts more than is required, by usage.
-pub fn cgroups(mut cgroups: Vec<CgroupLedger>, ps: &Ps) -> Vec<CgroupLedger> {
+fn cgroups(mut cgroups: Vec<CgroupLedger>, ps: &Ps) -> Vec<CgroupLedger> {
     cgroups.retain(|c| {
         let names = match &c.identity {
             Identity::Container(container) => container.names.as_ref(),

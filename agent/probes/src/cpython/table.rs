@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use memgap_kernel::memory::{Area, Space, WINDOW, u32_at, u64_at};
-use memgap_ledger::{Fact, Missing, MissingKind};
+use memgap_ledger::{Fact, Missing};
 
 use crate::Image;
+use crate::probe::broken;
 
 /// `struct arena_object`: address, where the next pool is carved, free pools, all
 /// pools, and its neighbours in the lists of unused and of usable arenas.
@@ -204,8 +205,4 @@ fn arena(entry: &[u8], Sizes { arena, pool }: Sizes) -> Fact<Option<Arena>> {
         return Err(broken("the pools of an arena do not add up"));
     }
     Ok(Some(Arena { start, end, pools, carved, used: all - free }))
-}
-
-fn broken(rule: &str) -> Missing {
-    Missing::new(MissingKind::Malformed, rule)
 }

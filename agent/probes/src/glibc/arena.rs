@@ -4,12 +4,11 @@ use memgap_kernel::memory::{Space, u64_at};
 use memgap_ledger::{Fact, MissingKind};
 
 use super::locate::NEXT;
-use super::{ADDRESSES, ALIGN, SMALLEST_PAGE, Shape, broken, is_chunk};
+use super::{ADDRESSES, ALIGN, MAX_ARENAS, SMALLEST_PAGE, Shape, is_chunk};
+use crate::probe::broken;
 
 /// Readings of an arena that grows meanwhile.
 const TRIES: usize = 8;
-/// Arenas of a process: 8 for each processor, or as many as it was told.
-pub(super) const MAX_ARENAS: usize = 4096;
 /// Heaps of all arenas that are not the main one, of 64 MiB each.
 const MAX_HEAPS: usize = 1 << 16;
 /// Pairs of links, of bins 1 to 127.

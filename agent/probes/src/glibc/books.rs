@@ -8,7 +8,8 @@ use memgap_ledger::{Fact, MissingKind};
 use super::arena::{self, Arena};
 use super::free::{self, Free};
 use super::locate::MMAP_MAX;
-use super::{ADDRESSES, Malloc, SMALLEST_PAGE, broken, claims, mapped};
+use super::{ADDRESSES, Malloc, SMALLEST_PAGE, claims, mapped};
+use crate::probe::broken;
 use crate::{Books, Detail};
 
 /// Readings of books that a running program changes meanwhile.
@@ -193,7 +194,7 @@ pub(super) fn read(
         evidence: evidence(&read, sums.len(), located.len(), detail),
         ..Runtime::named("glibc")
     };
-    let claims = claims::of(&read, &located);
+    let claims = claims::of(&read.arenas, &read.free, read.parameters.mapped, &located);
     if detail == Detail::Counters {
         *kept = Kept(read.is_final().then_some((read.arenas, read.free)));
     }

@@ -7,7 +7,8 @@ use memgap_kernel::source::pagemap::Ranges;
 use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::arena::{Arena, BINS, FAST_BINS, FLAGS};
-use super::{ALIGN, broken, is_chunk};
+use super::{ALIGN, is_chunk};
+use crate::probe::broken;
 
 /// What is read at once of the target's pages; no page is smaller.
 pub(super) const BLOCK: u64 = 4096;

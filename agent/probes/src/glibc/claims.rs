@@ -5,20 +5,19 @@ use memgap_ledger::Account;
 use memgap_ledger::claim::{Claim, Extent, Priority};
 
 use super::arena::Arena;
-use super::books::Read;
-use super::free::FreeIn;
+use super::free::{Free, FreeIn};
 
 /// Each arena by address: what is in use, whole free pages where they are known,
 /// and the chunk at its end. Mapped chunks by address where they were found, else
 /// by amount.
-pub(super) fn of(read: &Read, located: &[(u64, u64)]) -> Vec<Claim> {
+pub(super) fn of(arenas: &[Arena], free: &Free, mapped: u64, located: &[(u64, u64)]) -> Vec<Claim> {
     let mut claims = Vec::new();
-    for (arena, free) in read.free.zip(&read.arenas) {
+    for (arena, free) in free.zip(arenas) {
         of_arena(arena, free, &mut claims);
     }
     let found = size(located);
     claims.push(claim(Extent::Ranges(located.to_vec()), &[(Account::HeapInUse, found)]));
-    let rest = read.parameters.mapped.saturating_sub(found);
+    let rest = mapped.saturating_sub(found);
     claims.push(claim(Extent::Anywhere, &[(Account::HeapInUse, rest)]));
     claims.retain(|claim| !claim.parts.is_empty());
     claims

@@ -6,7 +6,7 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::arena::Arena;
 use super::chase::{self, BLOCK, Blocks, Budget, Chase};
-use super::{sample, walk};
+use super::{sample, scale, walk};
 
 /// Chunks that are followed on every collection, and pages that are looked at for lists
 /// in any program: 256 KiB.
@@ -221,10 +221,4 @@ fn resident(arena: &Arena, space: &Space<'_>) -> Fact<Ranges> {
         all.extend(space.resident(*start, *end)?);
     }
     Ok(all)
-}
-
-/// `amount * part / whole`, 0 of nothing.
-pub(super) fn scale(amount: u64, part: u64, whole: u64) -> u64 {
-    let scaled = u128::from(amount) * u128::from(part) / u128::from(whole.max(1));
-    u64::try_from(scaled).unwrap_or(u64::MAX)
 }

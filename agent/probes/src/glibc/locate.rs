@@ -3,7 +3,7 @@
 use memgap_kernel::memory::{Space, u32_at, u64_at};
 use memgap_ledger::{Fact, Missing};
 
-use super::arena::MAX_ARENAS;
+use super::MAX_ARENAS;
 use super::{ADDRESSES, Malloc, Parameters, SMALLEST_PAGE, Shape, is_chunk};
 use crate::Image;
 

@@ -9,7 +9,7 @@ use memgap_kernel::memory::{Space, u64_at};
 use super::ALIGN;
 use super::arena::{Arena, FLAGS, PREVIOUS_IN_USE};
 use super::chase::{BLOCK, SMALLEST};
-use super::free::scale;
+use super::scale;
 
 /// What a page has of a chunk that ends behind it is left out up to so many bytes; for
 /// more, what follows the chunk is asked for its state.

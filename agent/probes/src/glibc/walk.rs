@@ -5,9 +5,10 @@ use memgap_kernel::memory::{Space, WINDOW, u64_at};
 use memgap_kernel::source::pagemap::Ranges;
 use memgap_ledger::{Fact, Missing, MissingKind};
 
+use super::ALIGN;
 use super::arena::{Arena, FLAGS, PREVIOUS_IN_USE};
 use super::tcache;
-use super::{ALIGN, broken};
+use crate::probe::broken;
 
 /// Readings of a window that a running program changes meanwhile.
 const TRIES: usize = 32;

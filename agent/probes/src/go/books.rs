@@ -6,7 +6,7 @@ use memgap_kernel::memory::{Space, u32_at, u64_at};
 use memgap_kernel::source::pagemap::size;
 use memgap_ledger::claim::{Claim, Extent, Priority};
 use memgap_ledger::runtime::{Gc, Runtime};
-use memgap_ledger::{Account, Fact, Missing, MissingKind};
+use memgap_ledger::{Account, Fact};
 
 use super::Variables;
 use super::pages::{self, Pages};
@@ -15,6 +15,7 @@ use super::shape::{
     IN_STACKS, IN_WORK_BUFS, MCACHE_SYS, MEMORY_LIMIT, MSPAN_SYS, NUM_GC, OTHER_SYS, PAUSE_TOTAL,
     RANGES, RELEASED, STACKS_SYS,
 };
+use crate::probe::broken;
 use crate::{Books, Detail};
 
 /// The runtime's page, whatever the machine's.
@@ -298,8 +299,4 @@ fn claims(read: &Read, pages: Option<Pages>) -> Vec<Claim> {
 
 pub(super) fn claim(extent: Extent, parts: &[(Account, u64)]) -> Claim {
     Claim::new(Priority::Runtime, "go", extent, parts)
-}
-
-pub(super) fn broken(rule: &str) -> Missing {
-    Missing::new(MissingKind::Malformed, rule)
 }

@@ -10,7 +10,8 @@ use memgap_ledger::claim::Extent;
 use memgap_ledger::runtime::{Gc, Runtime};
 use memgap_ledger::{Account, Fact, Missing};
 
-use super::books::{ADDRESSES, PAGE, TRIES, broken, claim};
+use super::books::{ADDRESSES, PAGE, TRIES, claim};
+use crate::probe::broken;
 use crate::{Books, Detail, Image, Layout, Mapped};
 
 /// Where the amounts stand in `memstats`, in bytes.
@@ -74,7 +75,7 @@ pub(super) fn resolve(image: &Image<'_>, version: &str, minor: u32) -> Fact<Arc<
         _ => return Err(Missing::absent(format!("Go {version} is older than 1.12"))),
     };
     let found = image.elf.symbols(&image.file, ".symtab", ["runtime.memstats"]);
-    let [symbol] = found.map_err(|e| broken(&format!("its symbols can not be read: {e}")))?;
+    let [symbol] = found.map_err(|e| broken(format!("its symbols can not be read: {e}")))?;
     let symbol = symbol.ok_or_else(|| {
         let why = "shows its books by symbol only, and this file has none: build without `-ldflags -s`, or with Go 1.19 or later";
         Missing::absent(format!("Go {version} {why}"))

@@ -3,9 +3,9 @@
 use memgap_kernel::memory::Space;
 use memgap_ledger::Fact;
 
-use super::books::broken;
 use super::shape::CHUNKS;
 use super::{Machine, Variables};
+use crate::probe::broken;
 
 /// A chunk is what one entry of the bitmaps describes: 512 pages of 8 KiB.
 const CHUNK: u64 = 4 << 20;

@@ -4,9 +4,9 @@
 use memgap_kernel::source::pagemap::Ranges;
 use memgap_ledger::Fact;
 
-use super::heap::broken;
 use super::pages::{Pages, Path};
 use super::vmstructs::VmStructs;
+use crate::probe::broken;
 
 /// Code heaps; HotSpot has three.
 const MAX_HEAPS: u32 = 16;

@@ -3,10 +3,11 @@
 use memgap_kernel::memory::{Space, WINDOW, u64_at};
 use memgap_ledger::Fact;
 
-use super::heap::{Heap, broken, push};
+use super::heap::{Heap, push};
 use super::pages::{Pages, Path};
 use super::vmstructs::VmStructs;
 use crate::Detail;
+use crate::probe::broken;
 
 /// Regions of a heap: 2 TiB in regions of 32 MiB.
 const MAX_REGIONS: u64 = 65_536;

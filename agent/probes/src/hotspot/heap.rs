@@ -3,10 +3,11 @@
 //! have four spaces; the other collectors are in files of their own.
 
 use memgap_kernel::source::pagemap::Ranges;
-use memgap_ledger::{Fact, Missing, MissingKind};
+use memgap_ledger::Fact;
 
 use super::pages::{Pages, Path};
 use super::vmstructs::VmStructs;
+use crate::probe::broken;
 
 /// A heap in the words of its collector, in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -178,10 +179,6 @@ fn young_spaces(vm: &VmStructs, owner: &str) -> Fact<[u64; 3]> {
 /// A path that goes on from another.
 fn then(path: &Path, offsets: &[u64]) -> Path {
     [path, offsets].concat()
-}
-
-pub(super) fn broken(rule: String) -> Missing {
-    Missing::new(MissingKind::Malformed, rule)
 }
 
 #[cfg(test)]

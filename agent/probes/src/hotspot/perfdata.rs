@@ -7,9 +7,9 @@ use memgap_kernel::memory::{Space, u64_at};
 use memgap_kernel::text;
 use memgap_ledger::{Fact, Missing, MissingKind};
 
-use super::heap::broken;
 use super::pages::Pages;
 use super::vmstructs::VmStructs;
+use crate::probe::broken;
 
 /// Bytes of the counters; 32 KiB unless a flag says otherwise.
 pub(super) const MAX_SIZE: u64 = 1 << 20;

@@ -1,8 +1,9 @@
 //! ZGC: it counts its pages as it hands them out (zPageAllocator.hpp).
 
+use crate::probe::broken;
 use memgap_ledger::Fact;
 
-use super::heap::{Heap, broken};
+use super::heap::Heap;
 use super::pages::{Pages, Path};
 use super::vmstructs::VmStructs;
 

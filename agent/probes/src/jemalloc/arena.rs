@@ -1,11 +1,12 @@
 //! The counters of one arena.
 
 use memgap_kernel::memory::{Space, u32_at, u64_at};
-use memgap_ledger::{Fact, Missing, MissingKind};
+use memgap_ledger::{Fact, MissingKind};
 
 use super::shape::{ACTIVE_BYTES, Bins, IND, STATES};
 use super::size::{self, LARGE, PAGE};
 use super::{Shape, Variables};
+use crate::probe::broken;
 
 /// Blocks of memory that an arena mapped for its own use: each is larger than the one before.
 const MAX_BLOCKS: usize = 64;
@@ -239,8 +240,4 @@ fn amount(count: u64, size: u64) -> Fact<u64> {
 
 fn sum(a: u64, b: u64) -> Fact<u64> {
     a.checked_add(b).ok_or_else(|| broken("more is counted than fits an address space"))
-}
-
-pub(super) fn broken(rule: &str) -> Missing {
-    Missing::new(MissingKind::Malformed, rule)
 }

@@ -5,15 +5,14 @@ use memgap_kernel::source::pagemap;
 use memgap_ledger::Fact;
 use memgap_ledger::runtime::Runtime;
 
-use super::arena::{self, Arena, BinInfo, broken};
+use super::arena::{self, Arena, BinInfo};
 use super::claims;
 use super::extents::{self, Extents};
-use super::locate::MAX_ARENAS;
-use super::{NAME, Variables};
+use super::total::Total;
+use super::{MAX_ARENAS, NAME, TRIES, Variables};
+use crate::probe::broken;
 use crate::{Books, Detail};
 
-/// Readings of what a running program changes meanwhile.
-const TRIES: usize = 4;
 /// What may be off where the program changed it in every reading: a hundredth.
 const TORN: u64 = 100;
 /// What extents may be off without another reading of them: a thousandth.
@@ -24,21 +23,6 @@ struct Read {
     arenas: Vec<(u32, Arena)>,
     infos: Vec<BinInfo>,
     total: Total,
-}
-
-/// The sums over all arenas, in bytes.
-#[derive(Debug, Default)]
-pub(super) struct Total {
-    /// Given out, where statistics tell it.
-    pub allocated: Option<u64>,
-    torn: u64,
-    pub active: u64,
-    pub dirty: u64,
-    muzzy: u64,
-    retained: u64,
-    metadata: u64,
-    /// Of that, taken from the blocks that the arenas mapped for their own use.
-    pub base: u64,
 }
 
 /// Reads the books of a process.
@@ -173,47 +157,6 @@ fn resident(ranges: &[(u64, u64)], space: &Space<'_>) -> Fact<u64> {
     ranges.iter().try_fold(0u64, |sum, &(start, end)| {
         Ok(sum.saturating_add(pagemap::size(&space.resident(start, end)?)))
     })
-}
-
-impl Total {
-    fn of(arenas: &[(u32, Arena)]) -> Self {
-        let sum = |field: fn(&Arena) -> u64| {
-            arenas.iter().fold(0u64, |sum, (_, arena)| sum.saturating_add(field(arena)))
-        };
-        let counts = arenas.iter().any(|(_, arena)| arena.counts);
-        Self {
-            allocated: counts.then(|| sum(|a| a.allocated)),
-            torn: sum(|a| a.torn),
-            active: sum(|a| a.active),
-            dirty: sum(|a| a.dirty),
-            muzzy: sum(|a| a.muzzy),
-            retained: sum(|a| a.retained),
-            metadata: sum(|a| a.base.saturating_add(a.internal)),
-            base: sum(|a| a.base),
-        }
-    }
-
-    fn evidence(&self, allocated: Option<u64>) -> Vec<String> {
-        let Self { active, dirty, muzzy, retained, metadata, .. } = self;
-        let allocated = allocated.map_or(format!("at most {active}"), |bytes| bytes.to_string());
-        let metadata = match self.allocated {
-            Some(_) => format!("{metadata} bytes"),
-            None => "not counted".to_owned(),
-        };
-        let rule = match (self.allocated, self.torn) {
-            (None, _) => "it was built without statistics".to_owned(),
-            (_, 0) => "every bin has the regions that were given out and not returned".to_owned(),
-            (_, torn) => format!(
-                "the program changed its bins in each of {TRIES} readings: {torn} bytes may be off"
-            ),
-        };
-        vec![
-            format!(
-                "allocated {allocated}, active {active}, dirty {dirty}, muzzy {muzzy}, retained {retained}, metadata {metadata}"
-            ),
-            rule,
-        ]
-    }
 }
 
 impl Extents {

@@ -5,8 +5,8 @@ use memgap_ledger::Account;
 use memgap_ledger::claim::{Claim, Extent, Priority};
 
 use super::NAME;
-use super::books::Total;
 use super::extents::Extents;
+use super::total::Total;
 
 /// What jemalloc mapped for its own use has addresses; what it gives out has where its
 /// extents were read, else it is an amount. What it gave back lazily is the kernel's to

@@ -6,8 +6,10 @@ use memgap_kernel::source::pagemap::Ranges;
 use memgap_ledger::Fact;
 
 use super::Variables;
-use super::arena::{Arena, BinInfo, broken};
+use super::arena::{Arena, BinInfo};
+use super::shape::Bits;
 use super::size::{self, LARGE, PAGE};
+use crate::probe::broken;
 
 /// Bytes of an `edata_t` (5.2: `extent_t`).
 const SIZE: usize = 128;
@@ -24,16 +26,6 @@ const MAX_EXTENTS: usize = 1 << 22;
 const ACTIVE: u64 = 0;
 const DIRTY: u64 = 1;
 const MUZZY: u64 = 2;
-
-/// What of an `edata_t` differs by version: its alignment, and where in `e_bits` state,
-/// class and free regions stand: first bit, and how many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bits {
-    pub aligned: usize,
-    pub state: (u32, u64),
-    pub class: (u32, u64),
-    pub free: (u32, u64),
-}
 
 /// The extents of all arenas, in address order.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -6,13 +6,12 @@ use std::collections::BTreeMap;
 use memgap_kernel::memory::{Area, Space, WINDOW, u64_at};
 use memgap_ledger::{Fact, Missing};
 
-use super::arena::{self, broken};
+use super::arena;
 use super::size::Quantum;
-use super::{Shape, Variables, books};
+use super::{MAX_ARENAS, Shape, Variables, books};
 use crate::Image;
+use crate::probe::broken;
 
-/// The most arenas (`MALLOCX_ARENA_LIMIT`).
-pub(super) const MAX_ARENAS: u32 = 4095;
 /// Pointers that may lead to an arena; a program that shows more is made to.
 const MAX_PLACES: usize = 8192;
 /// Arenas are aligned as lines of the cache are.

@@ -3,8 +3,17 @@
 
 use memgap_ledger::{Fact, Missing};
 
-use super::extents::Bits;
 use super::size::Quantum;
+
+/// What of an `edata_t` differs by version: its alignment, and where in `e_bits` state,
+/// class and free regions stand: first bit, and how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bits {
+    pub aligned: usize,
+    pub state: (u32, u64),
+    pub class: (u32, u64),
+    pub free: (u32, u64),
+}
 
 /// Offsets in bytes; those of `arena_t` where nothing else is said.
 #[derive(Debug, PartialEq, Eq)]

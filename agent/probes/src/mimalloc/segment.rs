@@ -3,9 +3,10 @@
 use std::iter;
 
 use memgap_kernel::memory::{Area, Space, u16_at, u32_at, u64_at};
-use memgap_ledger::{Fact, Missing, MissingKind};
+use memgap_ledger::Fact;
 
 use super::shape::{Field, Shape};
+use crate::probe::broken;
 
 /// Segments begin at its multiples, and most are so long (`MI_SEGMENT_SIZE`).
 pub(super) const ALIGNED: u64 = 32 << 20;
@@ -163,8 +164,4 @@ fn number(bytes: &[u8], field: Field) -> Option<u64> {
         Field::Four(at) => u32_at(bytes, at).map(u64::from),
         Field::Eight(at) => u64_at(bytes, at),
     }
-}
-
-fn broken(rule: &str) -> Missing {
-    Missing::new(MissingKind::Malformed, rule)
 }

@@ -8,6 +8,7 @@ use memgap_ledger::{Account, Fact, Missing, MissingKind, Runtime};
 
 use super::HEAD;
 use crate::Books;
+use crate::probe::broken;
 
 /// The page of mallocng on x86-64: `struct meta_area` fills one.
 pub(super) const PAGE: u64 = BYTES as u64;
@@ -175,8 +176,4 @@ fn group(meta: &[u8]) -> Fact<Group> {
 
 fn claim(ranges: Vec<(u64, u64)>, parts: &[(Account, u64)]) -> Claim {
     Claim::new(Priority::Malloc, "musl", Extent::Ranges(ranges), parts)
-}
-
-fn broken(rule: &str) -> Missing {
-    Missing::new(MissingKind::Malformed, rule)
 }

@@ -8,6 +8,7 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 use super::Heap;
 use super::chunk::{self, ALIGNED};
 use super::shape::{Kind, SHAPES, Shape};
+use crate::probe::broken;
 
 /// Words at the beginning of a heap among which the pointers to its spaces are.
 const OF_HEAP: usize = 128;
@@ -219,8 +220,4 @@ fn halves_of(words: &[u64; OF_SPACE]) -> Fact<(u64, u64)> {
         }
         _ => Err(broken("new space has no halves")),
     }
-}
-
-fn broken(rule: &str) -> Missing {
-    Missing::new(MissingKind::Malformed, rule)
 }

@@ -1,0 +1,75 @@
+//! `memgap TARGET`: the ledger of one process, cgroup or the host.
+
+use anyhow::anyhow;
+use memgap_ledger::finding::Subject;
+use memgap_ledger::{CgroupLedger, Missing, ProcessLedger, cgroup, host, process};
+use memgap_reader::{Depth, Endpoint, Error, Found, Limits, Reader, Target, find, read_endpoint};
+
+use crate::args::Look;
+use crate::output::{Answer, Output};
+use crate::own;
+use crate::view::{json, page, reason};
+
+/// Explains what a user names.
+pub fn run(reader: &Reader, target: &str, look: &Look, output: &Output) -> anyhow::Result<Answer> {
+    let depth = if look.deep { Depth::Pages } else { Depth::Books };
+    let endpoint = look.endpoint.as_deref().map(str::parse).transpose()?;
+    explain(reader, target, depth, endpoint.as_ref(), output)
+}
+
+/// A cgroup with the ledgers of its processes.
+pub fn read_cgroup(reader: &Reader, path: &str, depth: Depth) -> Result<CgroupLedger, Missing> {
+    let sample = reader.cgroup(path)?;
+    let members = reader.members(path, depth);
+    let ledgers: Result<Vec<ProcessLedger>, &Missing> =
+        members.as_ref().map(|samples| samples.iter().map(process::ledger).collect());
+    let refs: Result<Vec<&ProcessLedger>, &Missing> =
+        ledgers.as_ref().map(|ledgers| ledgers.iter().collect()).map_err(|missing| *missing);
+    Ok(cgroup::ledger(&sample, refs.as_deref().map_err(|missing| *missing)))
+}
+
+fn explain(
+    reader: &Reader,
+    target: &str,
+    depth: Depth,
+    endpoint: Option<&Endpoint>,
+    output: &Output,
+) -> anyhow::Result<Answer> {
+    let target: Target = target.parse()?;
+    let show = |subject: Subject<'_>, others: &[u32]| {
+        let document = || json::explanation(subject, others);
+        let text = output.text(document, |style| {
+            let deeper =
+                if depth == Depth::Books { page::deeper(subject, style) } else { String::new() };
+            page::page(subject, others, style) + &deeper
+        })?;
+        Ok(Answer::of(text, reason::is_denied(subject)))
+    };
+    match find(reader, &target)? {
+        Found::Process { pid, others } => {
+            let mut sample = reader.process(pid, depth)?;
+            if target == Target::Own {
+                let told = own::told();
+                sample.hear(Ok(told.map_err(|e| anyhow!("jemalloc tells no statistics: {e}"))?));
+            }
+            if let Some(endpoint) = endpoint {
+                let answer = read_endpoint(endpoint, &Limits::default());
+                sample.hear(answer.map(|answer| answer.told(endpoint)));
+            }
+            show(Subject::Process(&process::ledger(&sample)), &others)
+        }
+        // Whose word an endpoint's is can be told of a process only.
+        _ if let Some(endpoint) = endpoint => Err(Error::Endpoint {
+            word: endpoint.to_string(),
+            remedy: "name the process that it is of, not a cgroup or the host",
+        }
+        .into()),
+        Found::Cgroup { path } => show(Subject::Cgroup(&read_cgroup(reader, &path, depth)?), &[]),
+        Found::Host => {
+            let sample = reader.host();
+            // Nothing at all is known of a host without it.
+            sample.meminfo.as_ref().map_err(Missing::clone)?;
+            show(Subject::Host(&host::ledger(&sample)), &[])
+        }
+    }
+}

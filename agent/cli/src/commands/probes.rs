@@ -1,0 +1,37 @@
+//! `memgap probes`: what is read, and what of it in the processes of a target.
+
+use memgap_ledger::{Coverage, ProcessLedger, process};
+use memgap_reader::{Depth, Found, PROBES, Reader, find};
+
+use crate::output::{Answer, Output};
+use crate::view::{json, table};
+
+/// Every probe, and what it reads.
+pub fn list(output: &Output) -> anyhow::Result<Answer> {
+    list_probes(&[], None, output)
+}
+
+/// What the probes read in the processes of a target.
+pub fn of_target(reader: &Reader, target: &str, output: &Output) -> anyhow::Result<Answer> {
+    let samples = match find(reader, &target.parse()?)? {
+        Found::Process { pid, .. } => vec![reader.process(pid, Depth::Books)?],
+        Found::Cgroup { path } => reader.members(&path, Depth::Books)?,
+        Found::Host => reader.machine(Depth::Books)?.processes,
+    };
+    let mut found: Vec<ProcessLedger> = samples.iter().map(process::ledger).collect();
+    let coverage = Coverage::of(&found);
+    found.retain(|p| !p.runtimes.is_empty() || p.absent.iter().any(|a| a.what == "runtime"));
+    list_probes(&found, Some(&coverage), output)
+}
+
+fn list_probes(
+    found: &[ProcessLedger],
+    coverage: Option<&Coverage>,
+    output: &Output,
+) -> anyhow::Result<Answer> {
+    let probes: Vec<(&str, &str)> = PROBES.iter().map(|p| (p.name(), p.about())).collect();
+    let in_part = found.iter().any(ProcessLedger::is_denied);
+    let document = || json::probes(&probes, found, coverage);
+    let text = output.text(document, |style| table::probes(&probes, found, coverage, style))?;
+    Ok(Answer::of(text, in_part))
+}
