@@ -71,8 +71,8 @@ pub struct Args {
     #[arg(long = "walk.min-bytes", value_name = "BYTES", default_value_t = 16 << 20)]
     pub walk_min_bytes: u64,
 
-    /// Share of one CPU that reading the books of runtimes and allocators may take;
-    /// 0 reads none. Past it books are shown again until their turn comes.
+    /// Share of one CPU that reading the heap statistics of runtimes and allocators may take;
+    /// 0 reads none. Past it heap statistics are shown again until their turn comes.
     #[arg(long = "probe.budget", value_name = "SHARE", default_value = "0.005", value_parser = share)]
     pub probe_budget: f64,
 

@@ -1,21 +1,21 @@
 //! Endpoints of programs: each is asked by a thread of its own, on its own clock, and
-//! a collection adds what was told last. No collection and no scrape waits for one.
+//! a collection adds what was reported last. No collection and no scrape waits for one.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use memgap_ledger::sample::MachineSample;
-use memgap_ledger::{Fact, Missing, MissingKind, Told};
+use memgap_ledger::{Fact, Missing, MissingKind, Report};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use tokio::sync::watch;
 
-use crate::telemetry::books;
+use crate::telemetry::probes;
 
 /// Endpoints that may be named: each has a thread.
 pub const MAX_ENDPOINTS: usize = 64;
 
-/// What an endpoint told, and when.
-type Answer = Option<(Instant, Fact<Told>)>;
+/// What an endpoint reported, and when.
+type Answer = Option<(Instant, Fact<Report>)>;
 
 /// Finds the pid of the process that an endpoint is of.
 type Pick = Box<dyn Fn(&MachineSample) -> Option<u32> + Send>;
@@ -32,7 +32,7 @@ impl Endpoint {
     pub fn start(
         name: String,
         pick: Pick,
-        ask: impl Fn() -> Fact<Told> + Send + 'static,
+        ask: impl Fn() -> Fact<Report> + Send + 'static,
         interval: Duration,
     ) -> std::io::Result<Self> {
         let (tell, last) = watch::channel(None);
@@ -44,39 +44,44 @@ impl Endpoint {
         Ok(Self { name, pick, last })
     }
 
-    /// Adds what was told last to the process that it is of.
+    /// Adds what was reported last to the process that it is of.
     pub fn add_to(&self, sample: &mut MachineSample) {
-        let Some((at, told)) = self.last.borrow().clone() else { return };
+        let Some((at, reported)) = self.last.borrow().clone() else { return };
         let pid = (self.pick)(sample);
         let Some(process) = sample.processes.iter_mut().find(|p| Some(p.pid) == pid) else {
-            books::endpoint_unmatched(&self.name);
+            probes::endpoint_unmatched(&self.name);
             return;
         };
         let age = at.elapsed();
-        process.hear(told.map(|mut told| {
-            for (runtime, _) in &mut told.books {
+        process.add_report(reported.map(|mut reported| {
+            for (runtime, _) in &mut reported.statistics {
                 runtime.age = age;
             }
-            told
+            reported
         }));
     }
 }
 
 /// Asks until nobody listens any more. Questions start an interval apart.
-fn run(name: &str, ask: impl Fn() -> Fact<Told>, interval: Duration, tell: &watch::Sender<Answer>) {
+fn run(
+    name: &str,
+    ask: impl Fn() -> Fact<Report>,
+    interval: Duration,
+    tell: &watch::Sender<Answer>,
+) {
     let mut known = None;
     let mut next = Instant::now();
     while !tell.is_closed() {
-        let told = ask();
-        let outcome = told.as_ref().map_or_else(|lack| lack.kind.name(), |_| "ok");
-        books::endpoint_asked(name, outcome);
+        let reported = ask();
+        let outcome = reported.as_ref().map_or_else(|lack| lack.kind.name(), |_| "ok");
+        probes::endpoint_asked(name, outcome);
         if known.replace(outcome) != Some(outcome) {
-            match &told {
-                Ok(told) => tracing::info!(endpoint = name, "{} answers", told.source),
+            match &reported {
+                Ok(reported) => tracing::info!(endpoint = name, "{} answers", reported.source),
                 Err(lack) => tracing::warn!(endpoint = name, "{lack}"),
             }
         }
-        tell.send_replace(Some((Instant::now(), told)));
+        tell.send_replace(Some((Instant::now(), reported)));
         next = (next + interval).max(Instant::now());
         thread::sleep(next.saturating_duration_since(Instant::now()));
     }

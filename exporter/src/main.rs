@@ -15,7 +15,7 @@ use memgap_exporter::pods::{Named, Pods};
 use memgap_exporter::routes::{self, Answers};
 use memgap_exporter::server;
 use memgap_exporter::stage::Stage;
-use memgap_exporter::telemetry::{self, Telemetry, books};
+use memgap_exporter::telemetry::{self, Telemetry, probes};
 use memgap_ledger::sample::MachineSample;
 use memgap_reader::{CollectionStats, Collector, PodEndpoint, Reader, Roots, Target, WalkPolicy};
 use tokio::signal::unix::{SignalKind, signal};
@@ -83,7 +83,7 @@ fn walk_policy(args: &Args) -> WalkPolicy {
     }
 }
 
-/// Whom else the machine is told by.
+/// Whom else the machine is recognised by.
 struct Sources {
     named: Vec<Endpoint>,
     pods: Option<Pods>,
@@ -132,7 +132,7 @@ fn ask(
 ) -> std::io::Result<Endpoint> {
     let ask = move || {
         let answer = memgap_reader::read_endpoint(&url, &memgap_reader::Limits::default());
-        answer.map(|answer| answer.told(&url))
+        answer.map(|answer| answer.reported(&url))
     };
     Endpoint::start(
         name,
@@ -192,7 +192,7 @@ fn record(stats: &CollectionStats) {
         (Stage::Tier0, stats.tier0),
         (Stage::Cgroups, stats.cgroups),
         (Stage::Walk, stats.tier1),
-        (Stage::Books, stats.tier2),
+        (Stage::HeapStatistics, stats.tier2),
     ] {
         stage.took(spent.wall, spent.cpu);
     }
@@ -200,14 +200,14 @@ fn record(stats: &CollectionStats) {
     telemetry::walks_left_out("over_cap", stats.refused);
     telemetry::walks_left_out("over_budget", stats.skipped);
     telemetry::walks_dropped(stats.dropped);
-    books::skipped(stats.taps_skipped);
-    books::reopened(stats.reopened);
-    books::files(true, stats.files.hits);
-    books::files(false, stats.files.misses);
-    books::resolved(stats.files.resolved);
-    books::oldest(stats.oldest_books);
+    probes::skipped(stats.probes_skipped);
+    probes::reopened(stats.reopened);
+    probes::files(true, stats.files.hits);
+    probes::files(false, stats.files.misses);
+    probes::resolved(stats.files.resolved);
+    probes::oldest(stats.oldest_statistics);
     for ((probe, kind), count) in &stats.probe_errors {
-        books::refused(probe, *kind, *count);
+        probes::refused(probe, *kind, *count);
     }
     for ((source, kind), count) in &stats.errors {
         telemetry::errors(source, *kind, *count);

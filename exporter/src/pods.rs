@@ -10,7 +10,7 @@ use memgap_ledger::sample::MachineSample;
 use tokio::sync::watch;
 
 use crate::endpoints::{Endpoint, MAX_ENDPOINTS, give_up_capabilities};
-use crate::telemetry::books;
+use crate::telemetry::probes;
 
 /// The name of the list in metrics and in the log.
 const NAME: &str = "pods";
@@ -48,7 +48,7 @@ impl Pods {
         Ok(Self { listed, running: BTreeMap::new(), start, room })
     }
 
-    /// Adds what was told last to the processes that it is of.
+    /// Adds what was reported last to the processes that it is of.
     pub fn add_to(&mut self, sample: &mut MachineSample) {
         if self.listed.has_changed().unwrap_or(false) {
             self.follow();
@@ -91,7 +91,7 @@ fn run(
         let next = Instant::now() + interval;
         let listed = list();
         let outcome = listed.as_ref().map_or_else(|lack| lack.kind.name(), |_| "ok");
-        books::endpoint_asked(NAME, outcome);
+        probes::endpoint_asked(NAME, outcome);
         let mut lacks = Vec::new();
         match listed {
             Ok(pods) => {

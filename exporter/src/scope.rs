@@ -63,7 +63,7 @@ pub struct Member {
     pub ledger: Vec<Option<i64>>,
     /// Values of the table's gauges, in its order.
     pub gauges: Vec<Option<i64>>,
-    /// Share of the anonymous memory whose books were read, 0 to 1.
+    /// Share of the anonymous memory whose heap statistics were read, 0 to 1.
     pub coverage: Option<f64>,
     /// Label sets of the info family, rendered.
     pub infos: BTreeSet<String>,
@@ -85,7 +85,7 @@ pub struct Scope {
 /// The most finding series that one member can have: each with each severity.
 const FINDINGS: usize = finding::ALL.len() * 3;
 
-const COVERAGE_HELP: &str = "Share of the anonymous memory whose allocators' and runtimes' books were read: what in_use_bytes speaks for.";
+const COVERAGE_HELP: &str = "Share of the anonymous memory whose allocators' and runtimes' heap statistics were read: what in_use_bytes speaks for.";
 
 impl Member {
     /// The points of a ledger's accounts.

@@ -160,7 +160,7 @@ impl Scopes {
             scope.add(home.labels.clone(), Member { runtimes, ..Member::default() });
         }
         // A group that is really called "other" is part of what is folded: it could
-        // not be told from it, and no counter lives there.
+        // not be distinguished from it, and no counter lives there.
         let is_other = process.name == OTHER;
         let home = home.filter(|_| !is_other);
         let [namespace, pod, name] = home.map_or(["", "", ""], Home::names);

@@ -17,8 +17,8 @@ pub enum Stage {
     Cgroups,
     /// Walks over processes' mappings.
     Walk,
-    /// The books of runtimes and allocators.
-    Books,
+    /// The heap statistics of runtimes and allocators.
+    HeapStatistics,
     /// Making ledgers of what was read.
     Ledger,
     /// Writing them as text.
@@ -45,7 +45,7 @@ static CPU: [AtomicU64; Stage::ALL.len()] = [const { AtomicU64::new(0) }; Stage:
 impl Stage {
     /// Every stage, in the order in which a collection goes through them.
     pub const ALL: [Self; 6] =
-        [Self::Tier0, Self::Cgroups, Self::Walk, Self::Books, Self::Ledger, Self::Encode];
+        [Self::Tier0, Self::Cgroups, Self::Walk, Self::HeapStatistics, Self::Ledger, Self::Encode];
 
     /// The stable word for labels.
     pub const fn name(self) -> &'static str {
@@ -53,7 +53,7 @@ impl Stage {
             Self::Tier0 => "tier0",
             Self::Cgroups => "cgroups",
             Self::Walk => "walk",
-            Self::Books => "books",
+            Self::HeapStatistics => "heap_statistics",
             Self::Ledger => "ledger",
             Self::Encode => "encode",
         }

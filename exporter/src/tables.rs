@@ -111,7 +111,7 @@ const WORKING_SET_HIDDEN: Gauge = gauge(
 
 const IN_USE: Gauge = gauge(
     "in_use_bytes",
-    "In use by the books of allocators and runtimes; in_use_coverage_ratio tells of how much they speak.",
+    "In use by the heap statistics of allocators and runtimes; in_use_coverage_ratio tells of how much they speak.",
     Sum::Known,
 );
 
@@ -127,7 +127,7 @@ const PROCESS_GAUGES: &[Gauge] = &[
     gauge("vsz_bytes", "Address space of the processes.", Sum::All),
     gauge(
         "in_use_bytes",
-        "In use by the books of the processes' allocators and runtimes.",
+        "In use by the heap statistics of the processes' allocators and runtimes.",
         Sum::Known,
     ),
     gauge("processes", "How many processes the group holds.", Sum::All),
@@ -156,7 +156,7 @@ const PROCESS_RUNTIME_GAUGES: &[RuntimeGauge] = &[
     },
     RuntimeGauge {
         name: "endpoint_difference_bytes",
-        help: "In use by the word of its endpoint or beacon less that of its books.",
+        help: "In use by the word of its endpoint or beacon less that of its heap statistics.",
         of: endpoint_difference,
     },
 ];

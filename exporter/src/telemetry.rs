@@ -4,7 +4,7 @@
 //! life of the process. Its text is the format 0.0.4 with families in no order;
 //! [`Own::write`] sorts them and turns them into OpenMetrics where that is asked.
 
-pub mod books;
+pub mod probes;
 
 use std::time::Duration;
 
@@ -143,7 +143,7 @@ pub fn accept_failed() {
 
 fn describe() {
     Stage::describe();
-    books::describe();
+    probes::describe();
     describe_histogram!(WALK_SECONDS, "Time a walk over a process's mappings took.");
     describe_counter!(
         "memgap_exporter_walks_left_out_total",
@@ -178,7 +178,7 @@ fn describe() {
     );
 }
 
-/// Reads the allocator's books. Where the binary has another allocator they are
+/// Reads the allocator's heap statistics. Where the binary has another allocator they are
 /// those of an empty one.
 fn jemalloc() {
     use tikv_jemalloc_ctl::stats;

@@ -90,10 +90,10 @@ fn each_collection_tells_of_the_one_before() {
 }
 
 #[test]
-fn walks_that_are_made_refused_and_skipped_are_told() {
+fn walks_that_are_made_refused_and_skipped_are_reported() {
     // Large enough that a walk over it is expected to take more than a millisecond.
     let large = vec![1u8; 128 << 20];
-    let told = |args: &[&str]| {
+    let reported = |args: &[&str]| {
         let every = ["--interval", "100ms", "--walk.min-bytes", "0", "--walk.cap", "1ms"];
         let daemon = Daemon::ready(&[&every, args].concat());
         // The figures of a collection are in the answers of the next.
@@ -112,16 +112,16 @@ fn walks_that_are_made_refused_and_skipped_are_told() {
         assert!(walking > 0.0 && cpu.iter().all(|s| s.value >= 0.0));
         (made, of("over_cap"), of("over_budget"))
     };
-    let (made, refused, _) = told(&["--walk.budget", "1"]);
+    let (made, refused, _) = reported(&["--walk.budget", "1"]);
     assert!(made > Some(0.0) && refused > Some(0.0), "{made:?} made, {refused:?} refused");
-    let (made, _, skipped) = told(&["--walk.budget", "0"]);
+    let (made, _, skipped) = reported(&["--walk.budget", "0"]);
     assert!(made.is_none() && skipped > Some(0.0), "{made:?} made, {skipped:?} skipped");
     assert_eq!(large.last(), Some(&1));
 }
 
 #[test]
-fn books_are_read_as_far_as_their_budget_goes() {
-    let told = |budget: &str| {
+fn statistics_are_read_as_far_as_their_budget_goes() {
+    let reported = |budget: &str| {
         let daemon = Daemon::ready(&["--interval", "100ms", "--probe.budget", budget]);
         let mut answers = std::iter::repeat_with(|| daemon.families());
         let of = |families: &[Family], name: &str| {
@@ -137,8 +137,8 @@ fn books_are_read_as_far_as_their_budget_goes() {
         let found = found.expect("it goes on");
         (of(&found, in_use), of(&found, skipped))
     };
-    assert!(told("1").0 > 0.0);
-    let (in_use, skipped) = told("0");
+    assert!(reported("1").0 > 0.0);
+    let (in_use, skipped) = reported("0");
     assert!(in_use == 0.0 && skipped > 0.0, "{in_use} in use, {skipped} skipped");
 }
 

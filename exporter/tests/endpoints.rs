@@ -47,11 +47,11 @@ fn what_an_endpoint_tells_is_in_use_of_its_process() {
     let url = serve(123 << 20);
     let named = format!("{}={url}", std::process::id());
     let daemon = Daemon::ready(&["--interval", "100ms", "--endpoint", &named]);
-    let told = |families: &Vec<Family>| {
+    let reported = |families: &Vec<Family>| {
         let in_use = samples(families, "memgap_process_group_runtime_in_use_bytes");
         in_use.iter().any(|s| s.label("runtime") == "go" && s.value == f64::from(123 << 20))
     };
-    let found = answers(&daemon).find(|f| told(f) && asked(f, "ok") > 0.0).expect("it goes on");
+    let found = answers(&daemon).find(|f| reported(f) && asked(f, "ok") > 0.0).expect("it goes on");
     assert!(samples(&found, "memgap_exporter_endpoint_unmatched_total").is_empty());
     for status in daemon.threads("endpoint") {
         assert!(status.contains("CapEff:\t0000000000000000\nCapBnd"), "{status}");
@@ -83,7 +83,7 @@ fn both_sources_are_compared() {
     let other = Daemon::ready(&["--interval", "60m"]);
     let text = other.families();
     let stats = samples(&text, "memgap_exporter_jemalloc_bytes");
-    let told = stats.iter().find(|s| s.label("stat") == "allocated").expect("told").value;
+    let reported = stats.iter().find(|s| s.label("stat") == "allocated").expect("told").value;
     let named = format!("{}=http://{}/metrics", other.pid(), other.address);
     let daemon = Daemon::ready(&["--interval", "100ms", "--endpoint", &named]);
     let of = |families: &[Family], name: &str| {
@@ -95,7 +95,7 @@ fn both_sources_are_compared() {
         .find(|families| of(families, "endpoint_difference").is_some())
         .expect("it goes on");
     let difference = of(&found, "endpoint_difference").expect("found");
-    assert!(difference.abs() < told, "{difference} of {told}");
+    assert!(difference.abs() < reported, "{difference} of {reported}");
 }
 
 #[test]

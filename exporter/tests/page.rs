@@ -16,7 +16,7 @@ use memgap_exporter::select::{Grouping, Scopes};
 use memgap_exporter::server::MAX_CONNECTIONS;
 use memgap_exporter::stage::Stage;
 use memgap_exporter::tables::{CONTAINER, MACHINE, PLAIN, POD, PROCESS_GROUP, UNIT};
-use memgap_exporter::telemetry::{self, Telemetry, books};
+use memgap_exporter::telemetry::{self, Telemetry, probes};
 use memgap_ledger::sample::MachineSample;
 use memgap_ledger::{Machine, MissingKind, SecondSource};
 
@@ -40,7 +40,7 @@ All amounts are bytes, all times seconds. Accounts and classes: [accounts.md](ac
   the working set leaves out: alert on `required_bytes{bound=\"high\"}` against `limit_bytes`.
 
 - `memgap_container_runtime_in_use_bytes` sums over `runtime` to `memgap_container_in_use_bytes`; so do those of units, cgroups and
-  process groups. What a runtime keeps free is told for process groups only: `released` is part of `free`, `lazily_freed` of `released`,
+  process groups. What a runtime keeps free is reported for process groups only: `released` is part of `free`, `lazily_freed` of `released`,
   `trimmable` of the rest of `free`.
 
 ## Counters of garbage collection
@@ -52,7 +52,7 @@ group is gone for a whole collection does its counter begin anew. `other` has no
 ## What is not known has no sample
 
 A figure that could not be read is absent, never 0: use `or`, `absent()` or `unless` where that matters. An unlimited container has no
-`limit_bytes`. `in_use_bytes` exists where the books of an allocator or runtime were read; `in_use_coverage_ratio` tells of how much
+`limit_bytes`. `in_use_bytes` exists where the statistics of an allocator or runtime were read; `in_use_coverage_ratio` tells of how much
 they speak. A process or container that ended is gone from the next collection.
 
 ## Labels
@@ -64,11 +64,11 @@ they speak. A process or container that ended is gone from the next collection.
   `other` is part of it.
 - `pid`: with `--process-pids` single processes stand in place of groups. Their families are called `memgap_process_...` instead of
   `memgap_process_group_...`, and are otherwise the same.
-- `runtime`: who keeps the books: `go`, `hotspot`, `glibc` and so on, as `memgap probes` lists them. In `memgap_container_info` it is
+- `runtime`: who keeps the statistics: `go`, `hotspot`, `glibc` and so on, as `memgap probes` lists them. In `memgap_container_info` it is
   what runs the container.
 - `class`, `account`: see [accounts.md](accounts.md). `finding`: see [findings](findings/); `severity` is `info`, `warning` or `critical`.
 - `stage` is a part of a collection: `tier0` reads every process's counters, `cgroups` every cgroup and the host, `walk` makes walks over
-  mappings, `books` reads the books of runtimes and allocators, `ledger` sorts bytes onto accounts, `encode` writes them.
+  mappings, `statistics` reads the statistics of runtimes and allocators, `ledger` sorts bytes onto accounts, `encode` writes them.
 
 ## Limits
 
@@ -78,7 +78,7 @@ they speak. A process or container that ended is gone from the next collection.
 | process groups | `--process-groups`, 20 |
 | one walk | `--walk.cap`, 20 ms of CPU expected, and 16,384 mappings; else `memgap_exporter_walks_left_out_total{reason=\"over_cap\"}` |
 | all walks | `--walk.budget`, 0.5 % of one CPU; else `memgap_exporter_walks_left_out_total{reason=\"over_budget\"}` |
-| all probes | `--probe.budget`, 0.5 % of one CPU; past it books are shown again and counted in `memgap_exporter_probes_skipped_total` |
+| all probes | `--probe.budget`, 0.5 % of one CPU; past it statistics are shown again and counted in `memgap_exporter_probes_skipped_total` |
 | walks kept | 131,072 mappings in all, which take 12 MiB; the oldest are dropped and counted in `memgap_exporter_walks_dropped_total` |
 | HTTP | 64 connections at a time, of at most 5 minutes; 30 s and 16 KiB for the head of a request |
 
@@ -126,7 +126,7 @@ fn assert_whole(page: &str) {
     }
 }
 
-/// A machine of which every family has a sample: allocators' books were read too.
+/// A machine of which every family has a sample: allocators' heap statistics were read too.
 fn everything() -> MachineSample {
     let mut sample = one_of_each();
     for process in &mut sample.processes {
@@ -158,14 +158,14 @@ fn own() -> String {
     telemetry::walks(&[Duration::ZERO]);
     telemetry::walks_left_out("over_cap", 1);
     telemetry::walks_dropped(1);
-    books::skipped(1);
-    books::reopened(1);
-    books::files(true, 1);
-    books::resolved(1);
-    books::endpoint_asked("api", "ok");
-    books::endpoint_unmatched("api");
-    books::oldest(Duration::ZERO);
-    books::refused("go", MissingKind::Malformed, 1);
+    probes::skipped(1);
+    probes::reopened(1);
+    probes::files(true, 1);
+    probes::resolved(1);
+    probes::endpoint_asked("api", "ok");
+    probes::endpoint_unmatched("api");
+    probes::oldest(Duration::ZERO);
+    probes::refused("go", MissingKind::Malformed, 1);
     telemetry::errors("smaps", MissingKind::Denied, 1);
     telemetry::encoded(1);
     telemetry::scrape(200);

@@ -53,7 +53,7 @@ fn in_use_by_runtime_sums_to_in_use() {
     let mut claim = both.claims[0].clone();
     claim.owner = "glibc".to_owned();
     both.claims.push(claim);
-    // Its own word counts what the ledger books as metadata.
+    // Its own word counts what the ledger heap statistics as metadata.
     both.runtimes.push(Ok(Runtime { in_use: Some(11 * MIB), ..Runtime::named("glibc") }));
     let processes = vec![
         both,

@@ -1,4 +1,4 @@
-//! CPU time that it takes to read the books of a live program: once its variables are
+//! CPU time that it takes to read the heap statistics of a live program: once its variables are
 //! found, and to find them. A target runs only where one of its rows is asked for.
 
 use std::cell::LazyCell;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use memgap_kernel::memory::{Bounds, Live, Space};
 use memgap_kernel::{Buf, Process};
-use memgap_probes::{Attached, Books, Detail, Probes};
+use memgap_probes::{Attached, Detail, HeapStatistics, Probes};
 use memgap_reader::{Collector, Reader, Roots, WalkPolicy};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -100,7 +100,7 @@ fn musl(c: &mut Criterion) {
 enum Row {
     /// Finding what runtimes it has, and the variables of each.
     Find,
-    /// A reading of its books, of which nothing is known yet but where they are.
+    /// A reading of its heap statistics, of which nothing is known yet but where they are.
     First,
     /// Another reading, where the first may have left something to start from.
     Again,
@@ -181,7 +181,7 @@ impl Probed {
         found.find(|one| one.probe() == self.probe)
     }
 
-    fn read(&self, attached: &Attached, detail: Detail) -> Books {
+    fn read(&self, attached: &Attached, detail: Detail) -> HeapStatistics {
         let bounds = match detail {
             Detail::Counters => Bounds::COUNTERS,
             Detail::Pages => Bounds::PAGES,
@@ -193,7 +193,7 @@ impl Probed {
 }
 
 /// A thousand processes with the C library alone, whose files are known: to look at all
-/// of them, and a collection, which looks at those that are due and reads all books.
+/// of them, and a collection, which looks at those that are due and reads all heap statistics.
 fn nothing(c: &mut Criterion) {
     let sleepers = LazyCell::new(|| Sleepers::start(1000));
     let open = || Reader::open(Roots::default()).expect("procfs is mounted");
@@ -211,7 +211,7 @@ fn nothing(c: &mut Criterion) {
         };
         b.iter_custom(|times| (0..times).map(|_| look()).sum());
     });
-    for (name, share) in [("a collection's looks", 0.0), ("a collection's books", 1.0)] {
+    for (name, share) in [("a collection's looks", 0.0), ("a collection's heap statistics", 1.0)] {
         group.bench_function(name, |b| {
             LazyCell::force(&sleepers);
             let policy = WalkPolicy { budget_share: 0.0, ..WalkPolicy::default() };

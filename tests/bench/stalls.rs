@@ -17,7 +17,7 @@ use memgap_tests::target::{Target, compiled, compiled_with, directory};
 const ROUNDS: u32 = 40;
 const SLICE: Duration = Duration::from_millis(50);
 
-/// A program whose books a probe reads, with 1 GiB in its heap or beside it.
+/// A program whose heap statistics a probe reads, with 1 GiB in its heap or beside it.
 struct Program {
     name: &'static str,
     path: PathBuf,

@@ -11,7 +11,7 @@ use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::target::Target;
 
 fn explain(target: &Target) -> Result<ProcessLedger> {
-    let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Books)?;
+    let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Full)?;
     let made = process::ledger(&sample);
     assert_eq!(Some(made.ledger.sum(account::RSS)), made.headline.rss.point());
     Ok(made)
@@ -41,10 +41,10 @@ fn a_beacon_is_a_second_source_beside_the_probe() -> Result<()> {
         let runtime = jemalloc(&made)?;
         let second = runtime.second_source.as_ref().context("the beacon is read")?;
         assert_eq!((&*second.name, second.in_use), ("memgap-beacon", target.holds("allocated")?));
-        // Buffers that the program made since it told.
+        // Buffers that the program made since it reported.
         assert!(second.differs_by.abs() < 1 << 20, "{second:?}");
         assert!(has_gauge(&runtime.evidence, &target)?, "{:?}", runtime.evidence);
-        // Its books are claimed once.
+        // Its heap statistics are claimed once.
         let all: u64 = made.runtimes.iter().filter_map(|runtime| runtime.in_use).sum();
         assert!(made.in_use.is_some_and(|in_use| in_use.total == all));
     }
@@ -52,7 +52,7 @@ fn a_beacon_is_a_second_source_beside_the_probe() -> Result<()> {
 }
 
 #[test]
-fn a_beacon_stands_for_the_books_of_a_version_that_is_not_known() -> Result<()> {
+fn a_beacon_stands_for_the_statistics_of_a_version_that_is_not_known() -> Result<()> {
     let program = Unknown::of(Path::new(env!("CARGO_BIN_EXE_beacon")))?;
     let target = Target::run(&program.0, &[])?;
     let made = explain(&target)?;

@@ -140,7 +140,7 @@ How much of the memory of ten programs is explained. The residual is what stands
 `heap_unprobed`, `unexplained` and `unreadable`, |`skew`|, and what claims had to cut. Made by
 `UPDATE_DOCS=1 cargo test -p memgap-tests --test live-coverage`, which starts the programs and runs
 `memgap ps --coverage`; the test holds the sums to 10 % of anonymous memory and 5 % of RSS. What is
-left of mariadbd are caches and a log buffer that it maps itself: no allocator keeps books of them.
+left of mariadbd are caches and a log buffer that it maps itself: no allocator keeps statistics of them.
 
 | program | it holds | RSS, MiB | anonymous (PSS), MiB | residual, MiB | of anonymous | explained by |
 | --- | --- | ---: | ---: | ---: | ---: | --- |

@@ -29,7 +29,7 @@ fn python(version: &str) -> Result<Python> {
 /// The figures that both tell, and how far apart they may be: the interpreter
 /// allocates a few blocks itself while it speaks.
 fn assert_near(what: &str, ours: Option<u64>, said: u64, allowed: u64) -> Result<()> {
-    let ours = ours.with_context(|| format!("{what} is not told"))?;
+    let ours = ours.with_context(|| format!("{what} is not reported"))?;
     println!("{what}: {ours}, said {said}");
     assert!(ours.abs_diff(said) <= allowed, "{what}: {ours}, said {said}, allowed {allowed}");
     Ok(())
@@ -69,7 +69,7 @@ fn a_scheduled_reading_estimates_how_full_pools_are() -> Result<()> {
             if step != "full" {
                 target.step()?;
             }
-            let made = explain(&target, Depth::Books)?;
+            let made = explain(&target, Depth::Full)?;
             let runtime = cpython(&made)?;
             let (blocks, available) = (target.holds("blocks")?, target.holds("available")?);
             // As exact as a sample of a hundred pools and more; the sum of both is by the
@@ -91,7 +91,7 @@ fn a_scheduled_reading_estimates_how_full_pools_are() -> Result<()> {
 #[test]
 fn another_allocator_is_refused_by_name() -> Result<()> {
     let target = python("3.11")?.run(&[("PYTHONMALLOC", "malloc")])?;
-    let made = explain(&target, Depth::Books)?;
+    let made = explain(&target, Depth::Full)?;
     assert!(cpython(&made).is_err());
     let why = made.absent.iter().find(|a| a.missing.why.contains("ython")).context("no reason")?;
     assert!(why.missing.why.contains("PYTHONMALLOC"), "{why:?}");

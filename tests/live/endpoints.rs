@@ -67,13 +67,13 @@ fn expvar_and_pprof_tell_what_the_program_knows() {
 fn probe_and_endpoint_agree() {
     let target = Target::run(&go_program("endpoint.go"), &[]).expect("it starts");
     let reader = Reader::open(Roots::default()).expect("procfs is mounted");
-    let mut sample = reader.process(target.pid(), Depth::Books).expect("it is ours");
+    let mut sample = reader.process(target.pid(), Depth::Full).expect("it is ours");
     let port = target.holds("port").expect("said");
     let endpoint = format!("http://127.0.0.1:{port}/debug/vars").parse().expect("valid");
     let answer = read_endpoint(&endpoint, &Limits::default());
-    sample.hear(answer.map(|answer| answer.told(&endpoint)));
+    sample.add_report(answer.map(|answer| answer.reported(&endpoint)));
     let made = process::ledger(&sample);
-    let go = made.runtimes.iter().find(|r| r.name == "go").expect("its books");
+    let go = made.runtimes.iter().find(|r| r.name == "go").expect("its heap statistics");
     let second = go.second_source.as_ref().expect("both answered");
     // What answering takes, which nothing collects.
     assert!((0..4 << 20).contains(&second.differs_by), "{second:?}");

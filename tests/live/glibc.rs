@@ -33,7 +33,7 @@ fn glibc(made: &ProcessLedger) -> Result<&Runtime> {
     found.with_context(|| format!("{:?}; {:?}", made.runtimes, made.absent))
 }
 
-/// What is left that no books explain: the target's own `.bss` of 8 MiB may be.
+/// What is left that no heap statistics explain: the target's own `.bss` of 8 MiB may be.
 fn assert_explained(made: &ProcessLedger, what: &str) {
     assert_eq!(made.ledger.booked(Account::HeapUnprobed), 0, "{what}");
     let left = made.ledger.booked(Account::Unexplained);
@@ -57,20 +57,20 @@ fn in_use_is_what_every_library_says() -> Result<()> {
             let runtime = glibc(&made).context(what.clone())?;
             let read = (runtime.in_use, runtime.in_use_bounds, runtime.free);
             assert_eq!(read, (Some(said.0), None, Some(said.1)), "{what}");
-            assert_eq!(runtime.version.as_deref(), library.told_version(), "{what}");
+            assert_eq!(runtime.version.as_deref(), library.reported_version(), "{what}");
             assert_explained(&made, &what);
 
             // On every collection: the same, or where lists are long within bounds.
-            let made = explain(target.pid(), Depth::Books)?;
+            let made = explain(target.pid(), Depth::Full)?;
             let runtime = glibc(&made).context(what.clone())?;
             match runtime.in_use_bounds {
                 None => assert_eq!(runtime.in_use, Some(said.0), "{what}"),
                 Some((low, high)) => {
                     assert!(["fragmented", "threads", "many"].contains(&steps), "{what}");
                     assert!((low..=high).contains(&said.0), "{what}: {low} {high} {said:?}");
-                    let (told, all) = (runtime.in_use.context("none")?, said.0 + said.1);
-                    println!("{what}: {told} of {all} in use by a sample, {}", said.0);
-                    assert!(told.abs_diff(said.0) <= all / 10, "{what}: {told} {said:?}");
+                    let (reported, all) = (runtime.in_use.context("none")?, said.0 + said.1);
+                    println!("{what}: {reported} of {all} in use by a sample, {}", said.0);
+                    assert!(reported.abs_diff(said.0) <= all / 10, "{what}: {reported} {said:?}");
                 }
             }
             assert_explained(&made, &what);
@@ -97,7 +97,7 @@ fn what_threads_keep_is_free() -> Result<()> {
 }
 
 #[test]
-fn what_trimming_gives_back_is_told_before() -> Result<()> {
+fn what_trimming_gives_back_is_reported_before() -> Result<()> {
     for library in libraries()? {
         for steps in ["fragmented trim", "last trim"] {
             let first = steps.split(' ').count() - 1;
@@ -107,21 +107,24 @@ fn what_trimming_gives_back_is_told_before() -> Result<()> {
             }
             let frozen = Frozen::stop(target.pid())?;
             let made = explain(target.pid(), Depth::Pages)?;
-            let told = glibc(&made)?.trimmable.context("nothing told")?;
+            let reported = glibc(&made)?.trimmable.context("nothing reported")?;
             drop(frozen);
             let before = target.holds("rss")?;
             target.step()?;
             // It may give nothing back.
             let fell = before.saturating_sub(target.holds("rss")?);
-            println!("{library:?} {steps}: told {told}, fell by {fell}");
-            assert!(told.abs_diff(fell) <= fell / 50 + (64 << 10), "{library:?}: {told} {fell}");
+            println!("{library:?} {steps}: reported {reported}, fell by {fell}");
+            assert!(
+                reported.abs_diff(fell) <= fell / 50 + (64 << 10),
+                "{library:?}: {reported} {fell}"
+            );
         }
     }
     Ok(())
 }
 
 #[test]
-fn a_program_that_never_rests_is_told_within_two_percent() -> Result<()> {
+fn a_program_that_never_rests_is_reported_within_two_percent() -> Result<()> {
     let library = Library::Own;
     let target = Target::spawn(library.malloc()?.env("STEPS", "churn"))?;
     let in_use = |depth| -> Result<_> {
@@ -132,7 +135,7 @@ fn a_program_that_never_rests_is_told_within_two_percent() -> Result<()> {
         Ok((runtime.in_use.context("none")?, runtime.in_use_bounds))
     };
     for _ in 0..5 {
-        let ((running, _), (counted, bounds)) = (in_use(Depth::Pages)?, in_use(Depth::Books)?);
+        let ((running, _), (counted, bounds)) = (in_use(Depth::Pages)?, in_use(Depth::Full)?);
         let frozen = Frozen::stop(target.pid())?;
         let (truth, exact) = in_use(Depth::Pages)?;
         drop(frozen);

@@ -29,7 +29,7 @@ const BATCHES: u64 = 256 << 10;
 /// The pages of files that a program of Go maps may be charged to others.
 const FILES: u64 = 8 << 20;
 
-/// Toolchains whose books are read without symbols.
+/// Toolchains whose heap statistics are read without symbols.
 fn without_symbols() -> Result<Vec<Toolchain>> {
     Ok(toolchains()?.into_iter().filter(|t| t.minor() >= 19).collect())
 }
@@ -108,7 +108,7 @@ const SCENARIOS: [(&str, &str, i64); 8] = [
     ("drop free", "", 0),
     ("drop free", "madvdontneed=0", 0),
     ("steady mmap", "", 50 << 20),
-    // The C library has its own books.
+    // The C library has its own statistics.
     ("steady cgo", "", 0),
 ];
 
@@ -138,7 +138,8 @@ fn every_page_is_explained_in_every_scenario() -> Result<()> {
                 assert!(off.abs() + cut <= allowed, "{what}: {off} of {rss} bytes off, {cut} cut");
                 if steps.ends_with("cgo") {
                     let glibc = made.runtimes.iter().find(|r| r.name == "glibc");
-                    let in_use = glibc.and_then(|r| r.in_use).context("no books of glibc")?;
+                    let in_use =
+                        glibc.and_then(|r| r.in_use).context("no heap statistics of glibc")?;
                     assert!((50 << 20..51 << 20).contains(&in_use), "{what}: {in_use}");
                 }
             }
@@ -199,7 +200,7 @@ fn of_go_1_15_rss_stays_after_a_free_and_the_working_set_drops_by_what_is_lazily
 }
 
 #[test]
-fn no_setting_of_the_collector_hides_the_books() -> Result<()> {
+fn no_setting_of_the_collector_hides_the_statistics() -> Result<()> {
     let toolchain = without_symbols()?.pop().context("no toolchain")?;
     let program = toolchain.build(Build::Stripped)?;
     for (percent, limit) in [("off", ""), ("0", ""), ("1", ""), ("1000", "1GiB"), ("", "64MiB")] {
@@ -257,9 +258,9 @@ fn two_hundred_processes_of_one_program_are_resolved_once() -> Result<()> {
     let (probes, mut buf) = (Probes::default(), Buf::default());
     for target in &targets {
         let process = reader.open_process(target.pid())?;
-        let books = probes.books(&process, Detail::Counters, &mut buf);
-        let [Ok(books)] = &books[..] else { bail!("{books:?}") };
-        assert!(books.runtime.in_use.is_some_and(|in_use| in_use > 0));
+        let statistics = probes.statistics(&process, Detail::Counters, &mut buf);
+        let [Ok(statistics)] = &statistics[..] else { bail!("{statistics:?}") };
+        assert!(statistics.runtime.in_use.is_some_and(|in_use| in_use > 0));
     }
     assert_eq!(probes.take_use(), CacheUse { hits: 199, misses: 1, resolved: 1 });
     Ok(())
@@ -275,14 +276,14 @@ fn counters_are_read_in_four_kilobytes() -> Result<()> {
         let found = Probes::default().attach(&process, &mut Buf::default())?;
         let [Ok(attached)] = &found[..] else { bail!("{found:?}") };
         let memory = Live::open(&process)?;
-        let books = attached.read(&Space::new(&memory, FOUR), Detail::Counters)?;
-        assert_eq!(books.runtime.in_use, Some(target.holds("heap_in_use")?));
+        let statistics = attached.read(&Space::new(&memory, FOUR), Detail::Counters)?;
+        assert_eq!(statistics.runtime.in_use, Some(target.holds("heap_in_use")?));
     }
     Ok(())
 }
 
 #[test]
-fn collections_carry_the_books_until_the_process_ends() -> Result<()> {
+fn collections_carry_the_statistics_until_the_process_ends() -> Result<()> {
     let toolchain = without_symbols()?.pop().context("no toolchain")?;
     let program = toolchain.build(Build::Stripped)?;
     let run = || Target::run(&program, &[("STEPS", "steady free")]);
@@ -325,7 +326,7 @@ fn collections_tell_what_the_garbage_collector_did_between_them() -> Result<()> 
     let is_churn = |made: &ProcessLedger| {
         findings(Subject::Process(made)).iter().any(|finding| finding.id == "gc-churn")
     };
-    // Once to read the books at all, once more for what was done since.
+    // Once to read the heap statistics at all, once more for what was done since.
     assert_eq!(recent(&explain()?), None);
     let idle = explain()?;
     assert_eq!((recent(&idle), is_churn(&idle)), (Some(0), false));
@@ -339,7 +340,7 @@ fn collections_tell_what_the_garbage_collector_did_between_them() -> Result<()> 
 }
 
 #[test]
-fn with_a_tiny_budget_the_books_of_every_process_come_round() -> Result<()> {
+fn with_a_tiny_budget_the_statistics_of_every_process_come_round() -> Result<()> {
     let toolchain = without_symbols()?.pop().context("no toolchain")?;
     let program = toolchain.build(Build::Stripped)?;
     let targets = [(); 3].map(|()| Target::run(&program, &[("STEPS", "steady free")]));
@@ -350,7 +351,7 @@ fn with_a_tiny_budget_the_books_of_every_process_come_round() -> Result<()> {
     // What a minute grants, saved up at the start, is used up after some collections.
     let mut collector = Collector::new(Reader::open(roots)?, policy).with_probe_share(5e-3);
     let end = Instant::now() + Duration::from_mins(3);
-    while collector.collect()?.1.taps_skipped == 0 {
+    while collector.collect()?.1.probes_skipped == 0 {
         ensure!(Instant::now() < end, "the budget covers all");
     }
     // From now on every process is late again and again, and none for ever.
@@ -362,18 +363,24 @@ fn with_a_tiny_budget_the_books_of_every_process_come_round() -> Result<()> {
         let mut oldest = Duration::ZERO;
         for process in &machine.processes {
             let runtime = process.runtimes.first().context("nothing is said of it")?;
-            // It may wait for its first look, and has books from then on.
+            // It may wait for its first look, and has heap statistics from then on.
             let Ok(runtime) = runtime else {
-                ensure!(!last.contains_key(&process.pid), "its books are lost: {runtime:?}");
+                ensure!(
+                    !last.contains_key(&process.pid),
+                    "its heap statistics are lost: {runtime:?}"
+                );
                 continue;
             };
-            ensure!(runtime.in_use.is_some() && !process.claims.is_empty(), "books are kept");
+            ensure!(
+                runtime.in_use.is_some() && !process.claims.is_empty(),
+                "heap statistics are kept"
+            );
             oldest = oldest.max(runtime.age);
             if last.insert(process.pid, runtime.age).is_some_and(|before| before > runtime.age) {
                 *renewed.entry(process.pid).or_insert(0) += 1;
             }
         }
-        assert_eq!(stats.oldest_books, oldest);
+        assert_eq!(stats.oldest_statistics, oldest);
     }
     Ok(())
 }
@@ -399,7 +406,10 @@ fn a_stripped_go_1_15_is_refused_by_name() -> Result<()> {
     let (_target, _frozen, made) = explain(toolchain, Build::Stripped, "steady", "")?;
     assert!(made.runtimes.is_empty());
     let why = made.absent.iter().find(|a| a.what == "runtime").context("no reason")?;
-    assert!(why.missing.why.contains("Go 1.15.15 shows its books by symbol only"), "{why:?}");
+    assert!(
+        why.missing.why.contains("Go 1.15.15 shows its heap statistics by symbol only"),
+        "{why:?}"
+    );
     Ok(())
 }
 
@@ -411,7 +421,7 @@ fn a_library_of_go_is_read_beside_the_python_that_loaded_it() -> Result<()> {
     let target = Target::spawn(Command::new("python3").args(["-c", LOAD]).arg(&library))?;
     let started = Instant::now();
     loop {
-        let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Books)?;
+        let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Full)?;
         let made = process::ledger(&sample);
         let names: Vec<_> = made.runtimes.iter().map(|runtime| runtime.name.as_str()).collect();
         if names == ["cpython", "glibc", "go"] {
@@ -428,7 +438,7 @@ fn a_library_of_go_is_read_beside_the_python_that_loaded_it() -> Result<()> {
 fn a_ballast_is_in_use_and_not_resident() -> Result<()> {
     for toolchain in without_symbols()? {
         let (_target, _frozen, made) = explain(&toolchain, Build::Plain, "ballast", "")?;
-        let in_use = made.in_use.context("no books")?;
+        let in_use = made.in_use.context("no heap statistics")?;
         assert!(in_use.total > 1 << 30);
         let (low, high) = in_use.resident.bounds().context("known")?;
         assert!(low >= 0 && high < 32 << 20, "{in_use:?}");
@@ -436,8 +446,8 @@ fn a_ballast_is_in_use_and_not_resident() -> Result<()> {
     Ok(())
 }
 
-/// What is told of Go in a program that only looks like it, beside the C library's
-/// honest books.
+/// What is reported Go in a program that only looks like it, beside the C library's
+/// honest heap statistics.
 fn of_a_liar(reader: &Reader, target: &Target, depth: Depth) -> Result<Fact<Runtime>> {
     let sample = reader.process(target.pid(), depth)?;
     let is_honest = |one: &Fact<Runtime>| one.as_ref().is_ok_and(|r| r.name == "glibc");
@@ -446,7 +456,7 @@ fn of_a_liar(reader: &Reader, target: &Target, depth: Depth) -> Result<Fact<Runt
 }
 
 #[test]
-fn books_that_can_not_be_are_refused_by_the_rule_they_break() -> Result<()> {
+fn statistics_that_can_not_be_are_refused_by_the_rule_they_break() -> Result<()> {
     let program = target::compiled("fakego")?;
     for (lie, why) in [
         ("huge", "a part of the heap is larger than its ranges"),
@@ -457,8 +467,8 @@ fn books_that_can_not_be_are_refused_by_the_rule_they_break() -> Result<()> {
         ("many", "a probe's bound of readings is reached"),
     ] {
         let target = Target::spawn(Command::new(&program).arg(lie))?;
-        let told = of_a_liar(&Reader::open(Roots::default())?, &target, Depth::Pages)?;
-        ensure!(told.as_ref().is_err_and(|lack| lack.why.contains(why)), "{lie}: {told:?}");
+        let reported = of_a_liar(&Reader::open(Roots::default())?, &target, Depth::Pages)?;
+        ensure!(reported.as_ref().is_err_and(|lack| lack.why.contains(why)), "{lie}: {reported:?}");
     }
     Ok(())
 }

@@ -112,7 +112,7 @@ fn assert_in_use(runtime: &Runtime, said: u64, machine: &Machine, collector: &Co
 }
 
 #[test]
-fn books_are_as_the_virtual_machine_says() -> Result<()> {
+fn statistics_are_as_the_virtual_machine_says() -> Result<()> {
     // What is given back to the kernel meanwhile is nobody's.
     let flags = ["-Xms1g", "-Xmn256m", "-XX:NativeMemoryTracking=summary"];
     for machine in machines()? {
@@ -130,7 +130,7 @@ fn books_are_as_the_virtual_machine_says() -> Result<()> {
     Ok(())
 }
 
-/// Reads the books as a collector does, which keeps from one step to the next what
+/// Reads the heap statistics as a collector does, which keeps from one step to the next what
 /// never changes: once to know it, and once by what is known.
 fn read_again(target: &Target, kept: &mut Option<(Live, Attached)>) -> Result<Runtime> {
     if kept.is_none() {
@@ -146,7 +146,7 @@ fn read_again(target: &Target, kept: &mut Option<(Live, Attached)>) -> Result<Ru
     Ok(second.runtime)
 }
 
-/// What the books say, against the virtual machine's beans.
+/// What the heap statistics say, against the virtual machine's beans.
 fn figures(
     target: &Target,
     sample: &ProcessSample,
@@ -155,7 +155,7 @@ fn figures(
     collector: &Collector,
 ) -> Result<()> {
     let said = in_use(target, collector)?;
-    let counted = Reader::open(Roots::default())?.process(target.pid(), Depth::Books)?;
+    let counted = Reader::open(Roots::default())?.process(target.pid(), Depth::Full)?;
     assert_in_use(hotspot(&counted)?, said, machine, collector);
     let runtime = hotspot(sample)?;
     assert_in_use(runtime, said, machine, collector);
@@ -271,9 +271,9 @@ fn machine(release: u32) -> Result<Machine> {
     machines()?.into_iter().find(|m| m.release() == release).context("not fetched")
 }
 
-/// Why no books are read.
+/// Why no heap statistics are read.
 fn refusal(pid: u32) -> Result<String> {
-    let sample = Reader::open(Roots::default())?.process(pid, Depth::Books)?;
+    let sample = Reader::open(Roots::default())?.process(pid, Depth::Full)?;
     let mut refused = sample.runtimes.iter().filter_map(|runtime| runtime.as_ref().err());
     match (refused.next(), refused.next()) {
         (Some(lack), None) => Ok(lack.to_string()),
@@ -327,14 +327,14 @@ fn liar(lie: &str) -> Result<Target> {
     Ok(target)
 }
 
-/// What was read of it, without the C library's honest books.
+/// What was read of it, without the C library's honest heap statistics.
 fn liars(sample: &ProcessSample) -> Vec<&Fact<Runtime>> {
     let is_honest = |one: &Fact<Runtime>| one.as_ref().is_ok_and(|r| r.name == "glibc");
     sample.runtimes.iter().filter(|one| !is_honest(one)).collect()
 }
 
 #[test]
-fn books_that_can_not_be_are_refused_by_the_rule_they_break() -> Result<()> {
+fn statistics_that_can_not_be_are_refused_by_the_rule_they_break() -> Result<()> {
     let lies = [
         ("endless", "vmStructs do not end"),
         ("no-stride", "entries of 0 bytes"),
@@ -350,7 +350,7 @@ fn books_that_can_not_be_are_refused_by_the_rule_they_break() -> Result<()> {
     ];
     for (lie, why) in lies {
         let target = liar(lie)?;
-        let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Books)?;
+        let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Full)?;
         match liars(&sample)[..] {
             [Err(lack)] if lack.why.contains(why) => {}
             ref other => bail!("{lie}: {other:?}"),
@@ -414,7 +414,7 @@ fn the_published_file_is_not_opened_where_memory_tells() -> Result<()> {
 #[test]
 fn the_published_file_answers_where_memory_does_not() -> Result<()> {
     let (target, pid) = apart(&machine(17)?, &["-XX:+UseShenandoahGC"], BLOCKS)?;
-    let sample = Reader::open(Roots::default())?.process(pid, Depth::Books)?;
+    let sample = Reader::open(Roots::default())?.process(pid, Depth::Full)?;
     let runtime = hotspot(&sample)?;
     let (read, said) = (runtime.in_use.context("no heap")?, target.holds("used")?);
     assert!(read.abs_diff(said) <= said / 4, "{read} {said}");

@@ -30,7 +30,7 @@ fn jemalloc(made: &ProcessLedger) -> Result<&Runtime> {
 
 /// Bytes in pages in use: what is in use, and what is free in them.
 fn active(runtime: &Runtime) -> Result<u64> {
-    let of = |figure: Option<u64>| figure.context("an amount is not told");
+    let of = |figure: Option<u64>| figure.context("an amount is not reported");
     let free = of(runtime.free)? - of(runtime.released)? - of(runtime.trimmable)?;
     Ok(of(runtime.in_use)? + free)
 }
@@ -102,7 +102,7 @@ fn an_idle_redis_holds_what_it_says() -> Result<()> {
     client.ask("DEBUG POPULATE 20000 big 5000")?;
     let info = client.settled()?;
     let _frozen = Frozen::stop(redis.pid())?;
-    let made = explain(redis.pid(), Depth::Books)?;
+    let made = explain(redis.pid(), Depth::Full)?;
     let runtime = jemalloc(&made)?;
     let said = |name| Client::memory(&info, name);
     let in_use = runtime.in_use.context("no amount")?;
@@ -180,7 +180,7 @@ const OPTIONS: &str =
     "narenas:1,background_thread:false,dirty_decay_ms:-1,muzzy_decay_ms:-1,abort_conf:true";
 
 /// Compares every figure that the target tells.
-fn assert_told(what: &str, target: &Target, made: &ProcessLedger) -> Result<()> {
+fn assert_reported(what: &str, target: &Target, made: &ProcessLedger) -> Result<()> {
     let runtime = jemalloc(made).context(what.to_owned())?;
     let said = |name| target.holds(name);
     assert_eq!(runtime.in_use, Some(said("allocated")?), "{what}");
@@ -201,10 +201,10 @@ fn every_version_holds_what_it_says() -> Result<()> {
             if step > 0 {
                 target.step()?;
             }
-            for depth in [Depth::Books, Depth::Pages] {
+            for depth in [Depth::Full, Depth::Pages] {
                 let made = explain(target.pid(), depth)?;
                 let what = format!("{one:?} step {step} {depth:?}");
-                assert_told(&what, &target, &made)?;
+                assert_reported(&what, &target, &made)?;
                 let off = made.ledger.booked(Account::Unexplained);
                 println!("{what}: unexplained {off}, cut {}", made.cut);
                 assert_eq!(jemalloc(&made)?.version.as_ref(), Some(&one.version));
@@ -247,7 +247,7 @@ fn muzzy_memory_is_resident_and_free_until_it_is_taken_again() -> Result<()> {
     for one in jemallocs()?.iter().filter(|one| one.is_library()) {
         let mut target = one.start(OPTIONS)?;
         for _ in 0..2 {
-            let made = explain(target.pid(), Depth::Books)?;
+            let made = explain(target.pid(), Depth::Full)?;
             assert_eq!(jemalloc(&made)?.lazily_freed_resident, None);
             target.step()?;
         }

@@ -116,7 +116,7 @@ fn a_private_mapping_of_a_file_is_split_where_it_was_written() -> Result<()> {
 }
 
 #[test]
-fn lazily_freed_memory_is_told_and_what_is_written_again_is_hidden() -> Result<()> {
+fn lazily_freed_memory_is_reported_and_what_is_written_again_is_hidden() -> Result<()> {
     let (group, mut target) = start_in_cgroup("lazyfree")?;
     for _ in 0..2 {
         target.step()?;

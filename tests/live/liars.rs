@@ -1,5 +1,5 @@
-//! Programs that lie in their own books: what can not be is refused, and nobody else's
-//! books suffer.
+//! Programs that lie in their own statistics: what can not be is refused, and nobody else's
+//! heap statistics suffer.
 
 use std::process::Command;
 
@@ -22,7 +22,7 @@ fn fake(name: &str, lie: Option<&str>) -> Result<Target> {
 }
 
 #[test]
-fn one_program_that_lies_of_a_library_spoils_the_books_of_no_other() -> Result<()> {
+fn one_program_that_lies_of_a_library_spoils_the_statistics_of_no_other() -> Result<()> {
     let liar = fake("glibc", Some("decoy"))?;
     let honest = || Target::spawn(Library::Own.malloc()?.envs([("STEPS", "steady"), NO_CACHES]));
     let honest = [honest()?, honest()?, honest()?];
@@ -30,9 +30,9 @@ fn one_program_that_lies_of_a_library_spoils_the_books_of_no_other() -> Result<(
     let (probes, mut buf) = (Probes::default(), Buf::default());
     let mut in_use = |target: &Target| -> Result<Option<u64>> {
         let process = reader.open_process(target.pid())?;
-        let books = probes.books(&process, Detail::Counters, &mut buf);
-        let [Ok(books)] = &books[..] else { bail!("{books:?}") };
-        Ok(books.runtime.in_use)
+        let statistics = probes.statistics(&process, Detail::Counters, &mut buf);
+        let [Ok(statistics)] = &statistics[..] else { bail!("{statistics:?}") };
+        Ok(statistics.runtime.in_use)
     };
     // The first to show its library, again and again.
     for _ in 0..3 {
@@ -46,7 +46,8 @@ fn one_program_that_lies_of_a_library_spoils_the_books_of_no_other() -> Result<(
 }
 
 #[test]
-fn one_program_that_shows_a_library_by_another_name_hides_the_books_of_no_other() -> Result<()> {
+fn one_program_that_shows_a_library_by_another_name_hides_the_statistics_of_no_other() -> Result<()>
+{
     const SCRIPT: &str = r#"mount --bind "$(realpath "$1")" "$2" && LD_PRELOAD=$2 exec "$3""#;
     let other = target::directory()?.join("no-libc.so");
     std::fs::write(&other, "")?;
@@ -59,38 +60,43 @@ fn one_program_that_shows_a_library_by_another_name_hides_the_books_of_no_other(
     let honest = Target::run(&program, &environment)?;
     let reader = Reader::open(Roots::default())?;
     assert_eq!(reader.process(liar.pid(), Depth::Runtimes)?.runtimes, []);
-    let told = told(&reader, &honest, "glibc", Depth::Books)?;
-    assert_eq!(told.map(|runtime| runtime.in_use), Ok(Some(honest.holds("in_use")?)));
+    let reported = reported(&reader, &honest, "glibc", Depth::Full)?;
+    assert_eq!(reported.map(|runtime| runtime.in_use), Ok(Some(honest.holds("in_use")?)));
     Ok(())
 }
 
 #[test]
 fn a_program_that_runs_code_of_thousands_of_files_is_not_looked_at() -> Result<()> {
     let target = fake("glibc", Some("files"))?;
-    let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Books)?;
+    let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Full)?;
     let [Err(lack)] = &sample.runtimes[..] else { bail!("{:?}", sample.runtimes) };
     assert_eq!(lack.kind, MissingKind::Refused);
     ensure!(lack.why.contains("it runs code of 300"), "{lack}");
     Ok(())
 }
 
-/// What is told of a runtime, whatever that is. On a busy machine a look may be out of
+/// What is reported a runtime, whatever that is. On a busy machine a look may be out of
 /// time.
-fn told(reader: &Reader, target: &Target, name: &str, depth: Depth) -> Result<Fact<Runtime>> {
-    let mut told = told_once(reader, target, name, depth);
+fn reported(reader: &Reader, target: &Target, name: &str, depth: Depth) -> Result<Fact<Runtime>> {
+    let mut reported = reported_once(reader, target, name, depth);
     for _ in 0..20 {
-        match &told {
+        match &reported {
             Ok(Err(lack)) if lack.why.contains("bound of time") => {
-                told = told_once(reader, target, name, depth);
+                reported = reported_once(reader, target, name, depth);
             }
             _ => break,
         }
     }
-    told
+    reported
 }
 
-/// The sums close, whatever is told.
-fn told_once(reader: &Reader, target: &Target, name: &str, depth: Depth) -> Result<Fact<Runtime>> {
+/// The sums close, whatever is reported.
+fn reported_once(
+    reader: &Reader,
+    target: &Target,
+    name: &str,
+    depth: Depth,
+) -> Result<Fact<Runtime>> {
     let sample = reader.process(target.pid(), depth)?;
     let made = process::ledger(&sample);
     assert_eq!(Some(made.ledger.sum(account::RSS)), made.headline.rss.point());
@@ -106,8 +112,8 @@ fn told_once(reader: &Reader, target: &Target, name: &str, depth: Depth) -> Resu
 fn reader(name: &str) -> Result<Reader> {
     let reader = Reader::open(Roots::default())?;
     let honest = fake(name, None)?;
-    let told = told(&reader, &honest, name, Depth::Books)?;
-    assert_eq!(told.map(|runtime| runtime.in_use), Ok(Some(honest.holds("in_use")?)));
+    let reported = reported(&reader, &honest, name, Depth::Full)?;
+    assert_eq!(reported.map(|runtime| runtime.in_use), Ok(Some(honest.holds("in_use")?)));
     Ok(reader)
 }
 
@@ -128,9 +134,12 @@ fn arenas_that_can_not_be_are_refused_by_the_rule_they_break() -> Result<()> {
         ("jemalloc", "one", "base is another one's"),
     ] {
         let (reader, target) = (reader(name)?, fake(name, Some(lie))?);
-        for depth in [Depth::Books, Depth::Pages] {
-            let told = told(&reader, &target, name, depth)?;
-            ensure!(told.as_ref().is_err_and(|lack| lack.why.contains(why)), "{lie}: {told:?}");
+        for depth in [Depth::Full, Depth::Pages] {
+            let reported = reported(&reader, &target, name, depth)?;
+            ensure!(
+                reported.as_ref().is_err_and(|lack| lack.why.contains(why)),
+                "{lie}: {reported:?}"
+            );
         }
     }
     Ok(())
@@ -140,8 +149,8 @@ fn arenas_that_can_not_be_are_refused_by_the_rule_they_break() -> Result<()> {
 fn more_arenas_than_can_be_are_not_read_to_their_end() -> Result<()> {
     for name in ["glibc", "jemalloc"] {
         let (reader, target) = (reader(name)?, fake(name, Some("many"))?);
-        let told = told(&reader, &target, name, Depth::Books)?;
-        let lack = told.err().context("they are believed")?;
+        let reported = reported(&reader, &target, name, Depth::Full)?;
+        let lack = reported.err().context("they are believed")?;
         // Which bound is met first depends on the machine.
         let is_bound = ["does not lead back", "a probe's bound of"];
         ensure!(is_bound.iter().any(|bound| lack.why.contains(bound)), "{lack}");
@@ -154,7 +163,7 @@ fn lists_that_can_not_be_leave_an_interval_that_holds_the_truth() -> Result<()> 
     let reader = reader("glibc")?;
     for lie in ["circle", "bins", "size"] {
         let target = fake("glibc", Some(lie))?;
-        let runtime = told(&reader, &target, "glibc", Depth::Books)?;
+        let runtime = reported(&reader, &target, "glibc", Depth::Full)?;
         let bounds = runtime.as_ref().ok().and_then(|runtime| runtime.in_use_bounds);
         let (low, high) = bounds.with_context(|| format!("{lie}: {runtime:?}"))?;
         let truth = target.holds("in_use")?;
@@ -167,14 +176,14 @@ fn lists_that_can_not_be_leave_an_interval_that_holds_the_truth() -> Result<()> 
 fn extents_that_can_not_be_leave_a_bound() -> Result<()> {
     let reader = reader("jemalloc")?;
     // Without statistics they alone tell what is in use.
-    for (lie, is_told) in [("quiet", true), ("overlap", false), ("elsewhere", false)] {
+    for (lie, is_reported) in [("quiet", true), ("overlap", false), ("elsewhere", false)] {
         let target = fake("jemalloc", Some(lie))?;
-        for depth in [Depth::Books, Depth::Pages] {
-            let runtime = told(&reader, &target, "jemalloc", depth)??;
-            let truth = Some(target.holds("in_use")?).filter(|_| is_told);
+        for depth in [Depth::Full, Depth::Pages] {
+            let runtime = reported(&reader, &target, "jemalloc", depth)??;
+            let truth = Some(target.holds("in_use")?).filter(|_| is_reported);
             assert_eq!(runtime.in_use, truth, "{lie}");
             let is_bound = |line: &String| line.contains("allocated at most 45056");
-            assert_eq!(runtime.evidence.iter().any(is_bound), !is_told, "{runtime:?}");
+            assert_eq!(runtime.evidence.iter().any(is_bound), !is_reported, "{runtime:?}");
         }
     }
     Ok(())
@@ -188,7 +197,7 @@ fn arenas_that_change_under_the_probe_are_true_or_not_exact() -> Result<()> {
         target.step()?;
         let (mut exact, mut refused) = (0, 0);
         for depth in [Depth::Runtimes, Depth::Pages].into_iter().cycle().take(200) {
-            match told(&reader, &target, name, depth)? {
+            match reported(&reader, &target, name, depth)? {
                 Ok(Runtime { in_use_bounds: Some((low, high)), .. }) => assert!(low < high),
                 Ok(Runtime { in_use, .. }) => {
                     assert_eq!(in_use, Some(truth), "{name}");

@@ -46,7 +46,7 @@ fn blocks_in_use_are_what_they_can_hold() -> Result<()> {
             if step != "full" {
                 target.step()?;
             }
-            for depth in [Depth::Books, Depth::Pages] {
+            for depth in [Depth::Full, Depth::Pages] {
                 let made = explain(&target, depth)?;
                 let runtime = made.runtimes.iter().find(|r| r.name == "mimalloc");
                 if !is_read(&version) {

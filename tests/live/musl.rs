@@ -32,7 +32,7 @@ fn run(name: &str, flags: &[&str]) -> Result<Target> {
 fn explain(target: &Target) -> Result<ProcessLedger> {
     let _frozen = Frozen::stop(target.pid())?;
     let reader = Reader::open(Roots::default())?;
-    let made = process::ledger(&reader.process(target.pid(), Depth::Books)?);
+    let made = process::ledger(&reader.process(target.pid(), Depth::Full)?);
     assert_eq!(Some(made.ledger.sum(account::RSS)), made.headline.rss.point());
     Ok(made)
 }

@@ -1,4 +1,4 @@
-//! Go programs that nobody here wrote: their books are found, keep their rules, and
+//! Go programs that nobody here wrote: their heap statistics are found, keep their rules, and
 //! say what the programs say of themselves.
 
 use anyhow::{Context, Result, ensure};
@@ -37,22 +37,22 @@ fn is_explained(program: &Program) -> Result<()> {
 /// What a program allocates for an answer, or a collection takes off it.
 const SLACK: u64 = 4 << 20;
 
-/// What its endpoint says, between two readings of its books.
+/// What its endpoint says, between two readings of its heap statistics.
 fn agrees_with_its_endpoint(program: &Program) -> Result<()> {
     let url = format!("http://127.0.0.1:{}/metrics", program.port());
     let before = read(program.pid(), Depth::Runtimes)?;
     let answer = read_endpoint(&url.parse()?, &Limits::default())?;
     let after = read(program.pid(), Depth::Runtimes)?;
-    let told = answer.figures.iter().find(|f| f.runtime == "go").context("no figures of Go")?;
+    let reported = answer.figures.iter().find(|f| f.runtime == "go").context("no figures of Go")?;
     let (before, after) = (go(&before)?, go(&after)?);
-    assert_eq!(before.version, told.version);
+    assert_eq!(before.version, reported.version);
     let cycles = |runtime: &Runtime| runtime.gc.as_ref().and_then(|gc| gc.cycles);
     let between = cycles(before)..=cycles(after);
-    assert!(between.contains(&told.cycles), "{:?} not in {between:?}", told.cycles);
+    assert!(between.contains(&reported.cycles), "{:?} not in {between:?}", reported.cycles);
     let in_use = |runtime: &Runtime| runtime.in_use.context("no figure");
     let (low, high) = (in_use(before)?.min(in_use(after)?), in_use(before)?.max(in_use(after)?));
-    println!("{url}: {} in {low}..{high}", told.in_use);
-    ensure!((low.saturating_sub(SLACK)..=high + SLACK).contains(&told.in_use));
+    println!("{url}: {} in {low}..{high}", reported.in_use);
+    ensure!((low.saturating_sub(SLACK)..=high + SLACK).contains(&reported.in_use));
     Ok(())
 }
 

@@ -17,7 +17,7 @@ fn read(frozen: &Frozen) -> (ProcessLedger, Kernel) {
     let reader = Reader::open(Roots::default()).expect("procfs is mounted");
     for _ in 0..TRIES {
         let before = frozen.kernel().expect("smaps_rollup and statm are readable");
-        let sample = reader.process(frozen.pid(), Depth::Books).expect("it is running");
+        let sample = reader.process(frozen.pid(), Depth::Full).expect("it is running");
         if frozen.kernel().expect("still readable") == before {
             return (process::ledger(&sample), before);
         }
@@ -44,7 +44,7 @@ fn explain(frozen: &Frozen) -> ProcessLedger {
     made
 }
 
-/// The C library's books are read, and hardly anything is left that none explain.
+/// The C library's heap statistics are read, and hardly anything is left that none explain.
 fn heap_is_explained(made: &ProcessLedger) {
     assert!(made.runtimes.iter().any(|r| r.name == "glibc"), "{:?}", made.absent);
     assert!(made.ledger.booked(Account::HeapInUse) > 0);

@@ -15,7 +15,7 @@ use memgap_tests::traces::of_a_thousand_looks;
 fn explain(target: &Target) -> Result<ProcessLedger> {
     let _frozen = Frozen::stop(target.pid())?;
     let reader = Reader::open(Roots::default())?;
-    let made = process::ledger(&reader.process(target.pid(), Depth::Books)?);
+    let made = process::ledger(&reader.process(target.pid(), Depth::Full)?);
     assert_eq!(Some(made.ledger.sum(account::RSS)), made.headline.rss.point());
     Ok(made)
 }

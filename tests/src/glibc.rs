@@ -34,7 +34,7 @@ pub fn libraries() -> Result<Vec<Library>> {
 
 impl Library {
     /// The version that its file tells; a static program tells none.
-    pub fn told_version(&self) -> Option<&str> {
+    pub fn reported_version(&self) -> Option<&str> {
         match self {
             Self::Own => Some("2.36"),
             Self::Static => None,

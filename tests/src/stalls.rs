@@ -15,7 +15,7 @@ use memgap_reader::{Depth, Reader, Roots};
 pub enum Look {
     /// Nothing.
     None,
-    /// A collection: finds the runtimes and reads the counters in their books.
+    /// A collection: finds the runtimes and reads the counters in their heap statistics.
     Runtimes,
     /// A collection's walk, of `smaps`.
     Walk,

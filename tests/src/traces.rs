@@ -10,7 +10,7 @@ use memgap_reader::{Depth, Reader, Roots};
 /// leave them they are dirty no more.
 const BATCHES: u64 = 256 << 10;
 
-/// Reads the books of a runtime in a process that stands still a thousand times, as
+/// Reads the heap statistics of a runtime in a process that stands still a thousand times, as
 /// collections do, and gives what was referenced by that and the RSS. All else that the
 /// kernel says is the same before and after, but for what leaves its batches, and pages of
 /// files that the kernel takes back for others.
@@ -24,7 +24,7 @@ pub fn of_a_thousand_looks(pid: u32, runtime: &str) -> Result<(u64, u64)> {
     let mut read = 0;
     for _ in 0..1000 {
         let sample = reader.process(pid, Depth::Runtimes)?;
-        let is_read = sample.runtimes.iter().flatten().any(|books| books.name == runtime);
+        let is_read = sample.runtimes.iter().flatten().any(|statistics| statistics.name == runtime);
         read += u32::from(is_read);
     }
     ensure!(read > 990, "{runtime} is read {read} times of 1000");
@@ -45,7 +45,7 @@ pub fn of_a_thousand_looks(pid: u32, runtime: &str) -> Result<(u64, u64)> {
 }
 
 /// What the kernel says of a process: RSS, page tables, swap, lazily freed memory,
-/// and what of its own memory was referenced since it was last told to forget that.
+/// and what of its own memory was referenced since it was last reported to forget that.
 /// Pages of files are left out: who reads or runs the file references them too.
 fn traces(pid: u32) -> Result<BTreeMap<String, u64>> {
     let mut traces = BTreeMap::new();

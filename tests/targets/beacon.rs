@@ -12,9 +12,9 @@ fn main() {
     for _ in 0..2 {
         cache.extend(vec![1u8; 16 << 20]);
         gauge.set(cache.len() as u64);
-        let told = beacon.refresh().expect("statistics are on");
-        let (held, bytes) = (told.allocated, cache.len());
-        println!("ready allocated={held} active={} cache={bytes}", told.active);
+        let reported = beacon.refresh().expect("statistics are on");
+        let (held, bytes) = (reported.allocated, cache.len());
+        println!("ready allocated={held} active={} cache={bytes}", reported.active);
         std::io::stdout().flush().expect("the test listens");
         if std::io::stdin().read_line(&mut String::new()).is_ok_and(|n| n == 0) {
             return;

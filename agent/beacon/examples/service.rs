@@ -15,10 +15,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         cache.push(vec![1; 64 << 10]);
     }
     gauge.set(cache.iter().map(|entry| entry.len() as u64).sum());
-    let told = beacon.refresh()?;
+    let reported = beacon.refresh()?;
 
     println!("memgap {}", std::process::id());
-    println!("allocated {} bytes, of which the cache has most", told.allocated);
+    println!("allocated {} bytes, of which the cache has most", reported.allocated);
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }

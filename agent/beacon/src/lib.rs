@@ -35,7 +35,7 @@ use page::{Figures, Page};
 pub use page::{MAX_GAUGES, MAX_NAME};
 pub use statistics::Statistics;
 
-/// Why figures are not told.
+/// Why figures are not reported.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The kernel gave no page to tell them on.
@@ -60,7 +60,7 @@ pub enum Error {
     Thread(#[source] io::Error),
 }
 
-/// A program's figures, told for as long as the value lives.
+/// A program's figures, reported for as long as the value lives.
 #[derive(Debug)]
 pub struct Beacon {
     shared: Arc<Shared>,
@@ -68,7 +68,7 @@ pub struct Beacon {
     _thread: Option<Sender<()>>,
 }
 
-/// A figure of the program's own. It is told from the next refresh on.
+/// A figure of the program's own. It is distinguished from the next refresh on.
 #[derive(Debug, Clone)]
 pub struct Gauge(Arc<AtomicU64>);
 
@@ -114,7 +114,7 @@ impl Beacon {
         let shared = Arc::clone(&self.shared);
         let refresh = move || {
             while ended.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
-                // The next figures may be told again.
+                // The next figures may be reported again.
                 let _ = shared.refresh();
             }
         };

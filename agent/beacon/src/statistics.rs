@@ -28,7 +28,7 @@ pub struct Statistics {
 impl Statistics {
     /// The statistics of this moment: jemalloc sums them up once an epoch.
     pub(crate) fn read() -> Result<Self, Error> {
-        epoch::advance().map_err(told)?;
+        epoch::advance().map_err(reported)?;
         let page = size(b"arenas.page\0")?;
         let pages = |name: &[u8]| size(name).map(|count| count.saturating_mul(page));
         Ok(Self {
@@ -45,12 +45,12 @@ impl Statistics {
     }
 }
 
-fn told(error: tikv_jemalloc_ctl::Error) -> Error {
+fn reported(error: tikv_jemalloc_ctl::Error) -> Error {
     Error::Statistics(error.to_string())
 }
 
 #[allow(unsafe_code, reason = "the crate has no safe name for all of these statistics")]
 fn size(name: &[u8]) -> Result<u64, Error> {
     // SAFETY: every name that is asked for is of type `size_t` (jemalloc(3)).
-    unsafe { raw::read::<usize>(name) }.map(|value| value as u64).map_err(told)
+    unsafe { raw::read::<usize>(name) }.map(|value| value as u64).map_err(reported)
 }

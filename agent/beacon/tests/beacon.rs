@@ -39,21 +39,21 @@ fn a_beacon_tells_what_jemalloc_says_until_it_is_dropped() {
     let beacon = memgap_beacon::publish().expect("statistics are on");
     let gauge = beacon.gauge("cache_bytes").expect("a name");
     gauge.set(7);
-    let told = beacon.refresh().expect("statistics are on");
+    let reported = beacon.refresh().expect("statistics are on");
     // Statistics stand still until the next epoch.
-    assert_eq!(stats::allocated::read().expect("on") as u64, told.allocated);
-    assert_eq!(stats::active::read().expect("on") as u64, told.active);
-    assert_eq!(stats::metadata::read().expect("on") as u64, told.metadata);
-    assert_eq!(stats::resident::read().expect("on") as u64, told.resident);
-    assert_eq!(stats::mapped::read().expect("on") as u64, told.mapped);
-    assert_eq!(stats::retained::read().expect("on") as u64, told.retained);
+    assert_eq!(stats::allocated::read().expect("on") as u64, reported.allocated);
+    assert_eq!(stats::active::read().expect("on") as u64, reported.active);
+    assert_eq!(stats::metadata::read().expect("on") as u64, reported.metadata);
+    assert_eq!(stats::resident::read().expect("on") as u64, reported.resident);
+    assert_eq!(stats::mapped::read().expect("on") as u64, reported.mapped);
+    assert_eq!(stats::retained::read().expect("on") as u64, reported.retained);
     let [page] = &pages()[..] else { panic!("one page") };
     assert_eq!(page[0].to_le_bytes(), *b"MEMGAP\0B");
     // Of version 1, written twice.
     assert_eq!(page[1..3], [1, 4]);
-    let words = [told.allocated, told.active, told.metadata, told.resident];
+    let words = [reported.allocated, reported.active, reported.metadata, reported.resident];
     assert_eq!(page[4..8], words);
-    assert_eq!(page[8..12], [told.mapped, told.retained, told.dirty, told.muzzy]);
+    assert_eq!(page[8..12], [reported.mapped, reported.retained, reported.dirty, reported.muzzy]);
     assert_eq!((page[12], page[20]), (1, 7));
 
     assert!(is_left_out_of_forks());

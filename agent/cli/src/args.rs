@@ -123,7 +123,7 @@ pub struct Ps {
     /// List cgroups, by required less working set, instead of processes, by RSS less in use
     #[arg(long)]
     pub cgroups: bool,
-    /// Say how much of their anonymous memory is explained, and by whose books, in sum and by
+    /// Say how much of their anonymous memory is explained, and by whose heap statistics, in sum and by
     /// program, the least explained first
     #[arg(long, conflicts_with = "cgroups")]
     pub coverage: bool,

@@ -7,12 +7,12 @@
 
 mod cgroup;
 mod child;
+mod outcome;
 mod pages;
 mod scenario;
 mod signals;
 mod story;
 mod target;
-mod told;
 
 use std::io;
 
@@ -20,10 +20,10 @@ use clap::builder::PossibleValuesParser;
 use memgap_ledger::{CgroupLedger, Fact, ProcessLedger};
 
 pub use cgroup::Own;
+pub use outcome::{Demo, Outcome};
 use scenario::{SCENARIOS, Scenario, Stage};
 use signals::Signals;
 pub use target::{Program, run as target};
-pub use told::{Demo, Told};
 
 /// What is to be shown.
 #[derive(Debug, clap::Args)]
@@ -69,11 +69,11 @@ pub enum End {
 }
 
 /// Plays the scenarios that were asked for and hands over each as it ends. A
-/// `told` that fails ends the demo too.
+/// `reported` that fails ends the demo too.
 pub fn run(
     args: &DemoArgs,
     explain: &Explain<'_>,
-    told: &mut dyn FnMut(&Told) -> io::Result<()>,
+    reported: &mut dyn FnMut(&Outcome) -> io::Result<()>,
 ) -> io::Result<End> {
     let stage = Stage::set(explain, Signals::catch()?);
     let mut result = End::Agreed;
@@ -82,11 +82,11 @@ pub fn run(
         if let Err(Stop::Signal(signal)) = end {
             return Ok(End::Signal(signal));
         }
-        let one = Told { scenario, end };
+        let one = Outcome { scenario, end };
         if !one.agrees() {
             result = End::Disagreed;
         }
-        told(&one)?;
+        reported(&one)?;
     }
     Ok(result)
 }

@@ -62,10 +62,10 @@ fn run(global: &Global, command: &Command) -> anyhow::Result<Answer> {
         }
         Command::Completions { shell } => {
             let script = commands::generate::completions(*shell)?;
-            commands::generate::answer(script, &output)
+            commands::generate::answer(&script, &output)
         }
         Command::Man { directory: None } => {
-            commands::generate::answer(commands::generate::man()?, &output)
+            commands::generate::answer(&commands::generate::man()?, &output)
         }
         Command::Man { directory: Some(directory) } => {
             let names = commands::generate::man_pages(directory)?;
@@ -122,7 +122,7 @@ fn is_broken_pipe(error: Option<&io::Error>) -> bool {
 
 fn failed(why: &str, code: u8) -> ExitCode {
     let why = Style::detect(view::terminal::Color::Never).safe(why);
-    // Nobody is left to be told where even this can not be written.
+    // Nobody is left to be reported where even this can not be written.
     let _ = writeln!(io::stderr(), "memgap: {why}");
     ExitCode::from(code)
 }

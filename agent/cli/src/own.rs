@@ -1,14 +1,14 @@
-//! What this program's own allocator says: the books behind `memgap self`.
+//! What this program's own allocator says: the heap statistics behind `memgap self`.
 
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
-use memgap_ledger::{Account, Runtime, Told};
+use memgap_ledger::{Account, Report, Runtime};
 use tikv_jemalloc_ctl::{Result, epoch, stats};
 
 /// What jemalloc tells of this process: amounts, not addresses.
 ///
 /// Objects are a claim of their own, which takes its part first: what is allocated is
 /// touched, while the metadata are tables of which most pages never are.
-pub fn told() -> Result<Told> {
+pub fn reported() -> Result<Report> {
     // Statistics are as old as the last epoch.
     epoch::advance()?;
     let allocated = stats::allocated::read()? as u64;
@@ -28,7 +28,7 @@ pub fn told() -> Result<Told> {
     let source = "mallctl in this process".to_owned();
     let evidence = vec![source.clone()];
     let own = Runtime { in_use: Some(allocated), evidence, ..Runtime::named("jemalloc") };
-    Ok(Told { source, resident: None, books: vec![(own, claims)] })
+    Ok(Report { source, resident: None, statistics: vec![(own, claims)] })
 }
 
 fn claim(priority: Priority, parts: &[(Account, u64)]) -> Claim {

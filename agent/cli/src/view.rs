@@ -1,7 +1,7 @@
 //! What people and programs see. Views know ledgers only: they read nothing.
 
+mod cgroup_chart;
 pub mod coverage;
-mod cuts;
 pub mod headline;
 pub mod json;
 pub mod page;

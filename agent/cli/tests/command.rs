@@ -58,7 +58,7 @@ fn sum(document: &Value, axis: &str) -> i64 {
 /// A runtime of a process, by its name.
 fn runtime<'d>(document: &'d Value, name: &str) -> &'d Value {
     let all = document["runtimes"].as_array().expect("array");
-    all.iter().find(|runtime| runtime["name"] == name).expect("its books were read")
+    all.iter().find(|runtime| runtime["name"] == name).expect("its heap statistics were read")
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_captured_container_is_explained() {
 }
 
 #[test]
-fn the_books_of_memgap_itself_close() {
+fn the_statistics_of_memgap_itself_close() {
     let document = json(memgap(&["self", "--json"]));
     let headline = &document["headline"];
     assert_eq!(sum(&document, "rss"), headline["rss"].as_i64().expect("known"));
@@ -268,8 +268,8 @@ fn an_endpoint_is_a_second_source() {
     let runtime = runtime(&document, "jemalloc");
     let second = &runtime["second_source"];
     assert_eq!((&second["name"], &second["in_use"]), (&Value::from(&*url), &Value::from(1 << 20)));
-    let books = runtime["in_use"].as_i64().expect("known");
-    assert_eq!(second["differs_by"], Value::from((1 << 20) - books));
+    let statistics = runtime["in_use"].as_i64().expect("known");
+    assert_eq!(second["differs_by"], Value::from((1 << 20) - statistics));
 
     let document = json(memgap(&args));
     // Then the second source is what it tells of itself.

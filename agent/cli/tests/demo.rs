@@ -63,10 +63,10 @@ fn every_scenario_agrees_with_the_truth_or_says_why_it_was_skipped() {
     let wrong: Vec<String> = schema.iter_errors(&document).map(|e| e.to_string()).collect();
     assert!(wrong.is_empty(), "{wrong:?}");
 
-    let told = document["demo"].as_array().expect("an array");
-    let names: Vec<&str> = told.iter().filter_map(|s| s["name"].as_str()).collect();
+    let reported = document["demo"].as_array().expect("an array");
+    let names: Vec<&str> = reported.iter().filter_map(|s| s["name"].as_str()).collect();
     assert_eq!(names, ["muzzy", "reuse", "ballast", "kept", "page-cache"]);
-    for scenario in told {
+    for scenario in reported {
         let agrees = scenario["agrees"] == true;
         assert!(agrees || scenario["skipped"].is_string(), "{scenario:#}");
         // These need no right and no cgroup.

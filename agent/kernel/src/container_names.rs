@@ -1,4 +1,4 @@
-//! What Kubernetes calls the containers of this node, told by the names of the
+//! What Kubernetes calls the containers of this node, reported by the names of the
 //! log links that the kubelet makes: `<pod>_<namespace>_<container>-<id>.log`.
 
 use std::collections::HashMap;
@@ -55,7 +55,7 @@ fn list(path: &Path) -> HashMap<String, ContainerNames> {
 }
 
 /// The container id and the names in a link's name. Kubernetes' names hold no
-/// underscore, so the parts are told apart.
+/// underscore, so the parts are distinguished.
 fn parse(link: &str) -> Option<(String, ContainerNames)> {
     let (names, id) = link.strip_suffix(".log")?.rsplit_once('-')?;
     let is_id = id.len() == ID_LEN && id.bytes().all(|b| b.is_ascii_hexdigit());

@@ -1,4 +1,4 @@
-//! What a mapping maps, told by its name, its device and its flags.
+//! What a mapping maps, reported by its name, its device and its flags.
 
 use memgap_ledger::sample::AreaKind;
 

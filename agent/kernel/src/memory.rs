@@ -223,7 +223,7 @@ impl Bounds {
         Self { bytes: 16 << 20, calls: 16_384, time: Duration::from_millis(200) };
     /// For finding a runtime's variables, once for each file.
     pub const RESOLVE: Self = Self { bytes: 64 << 20, calls: 16_384, time: Duration::from_secs(1) };
-    /// For a look at every page's place in the books, when a person asks.
+    /// For a look at every page's place in the heap statistics, when a person asks.
     pub const PAGES: Self = Self { bytes: 16 << 30, calls: 131_072, time: Duration::from_secs(10) };
 }
 

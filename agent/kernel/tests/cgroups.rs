@@ -120,7 +120,7 @@ impl Drop for Made {
     }
 }
 
-/// The residual of a sample, once the sum of its books was seen to be its usage.
+/// The residual of a sample, once the sum of its heap statistics was seen to be its usage.
 fn residual(sample: &CgroupSample) -> Option<i64> {
     let unread = Missing::absent("processes are not read here");
     let ledger = cgroup::ledger(sample, Err(&unread));
@@ -129,7 +129,7 @@ fn residual(sample: &CgroupSample) -> Option<i64> {
 }
 
 #[test]
-fn the_books_of_every_cgroup_close() {
+fn the_statistics_of_every_cgroup_close() {
     let cgroups = machine();
     let all = cgroups.all().unwrap();
     assert!(all.is_sorted_by(|a, b| a.path < b.path));

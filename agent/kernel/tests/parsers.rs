@@ -86,7 +86,7 @@ fn whole_texts_are_understood() {
 }
 
 #[test]
-fn the_kind_of_a_mapping_is_told_by_name_device_and_flags() {
+fn the_kind_of_a_mapping_is_reported_by_name_device_and_flags() {
     const TMPFS: Device = (0, 0x23);
     for (rest, flags, kind) in [
         ("rw-p 0 00:00 0", "", AreaKind::Anonymous),

@@ -49,7 +49,7 @@ pub enum Account {
 pub enum Class {
     /// What the program itself uses.
     Program,
-    /// What an allocator or runtime keeps for later, and its books.
+    /// What an allocator or runtime keeps for later, and its metadata.
     Allocator,
     /// What the kernel can take back without swapping.
     Reclaimable,
@@ -184,8 +184,8 @@ impl Account {
         matches!(self.class(), Class::Unknown)
     }
 
-    /// Whether only an allocator's or runtime's own books can tell the account.
-    pub const fn is_from_books(self) -> bool {
+    /// Whether only an allocator's or runtime's own statistics can tell the account.
+    pub const fn is_from_statistics(self) -> bool {
         matches!(
             self,
             A::HeapInUse
@@ -209,8 +209,8 @@ impl Account {
             A::GcTables => ("gc_tables", Allocator, "tables that a garbage collector needs: marks, cards, remembered sets"),
             A::Stack => ("stack", Program, "thread stacks; those other than the main thread's are recognised by their guard page"),
             A::ElfData => ("elf_data", Program, "written data of the program and its libraries: .data, .bss, relocations"),
-            A::HeapUnprobed => ("heap_unprobed", Unknown, "[heap] and anonymous mappings of which no allocator's books were read"),
-            A::Unexplained => ("unexplained", Unknown, "anonymous memory outside everything that the books which were read claim"),
+            A::HeapUnprobed => ("heap_unprobed", Unknown, "[heap] and anonymous mappings of which no allocator's heap statistics were read"),
+            A::Unexplained => ("unexplained", Unknown, "anonymous memory outside everything that the heap statistics which were read claim"),
             A::Unreadable => ("unreadable", Unknown, "memory of processes that we may not look into"),
             A::MovedCharges => ("moved_charges", Unknown, "anonymous memory charged here that no process of the cgroup holds (negative: held here, charged elsewhere)"),
             A::Anonymous => ("anonymous", Program, "anonymous memory of all processes, less what is lazily freed"),

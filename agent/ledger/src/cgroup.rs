@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::absence::{self, Absence};
 use crate::account::{ANONYMOUS, Account, Scope};
 use crate::busy_gc::BusyGc;
-use crate::cuts::{self, CgroupHeadline};
 use crate::fact::Missing;
 use crate::figure::{Figure, signed};
+use crate::headline::{self, CgroupHeadline};
 use crate::identity::Identity;
 use crate::ledger::Ledger;
 use crate::lru::{self, Lists};
@@ -35,7 +35,7 @@ pub struct CgroupLedger {
     pub ledger: Ledger,
     /// How many processes it holds, where they could be listed.
     pub processes: Option<usize>,
-    /// Names of the runtimes and allocators whose books were read in its processes.
+    /// Names of the runtimes and allocators whose heap statistics were read in its processes.
     pub runtimes: Vec<String>,
     /// Of its processes' garbage collectors the one that ran most often lately.
     pub busiest_gc: Option<BusyGc>,
@@ -55,7 +55,7 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
         book_lists(&mut ledger, stat);
         book_kernel(&mut ledger, stat, sample);
     }
-    let headline = cuts::headline(sample, &ledger, lru_lazy, members);
+    let headline = headline::of_cgroup(sample, &ledger, lru_lazy, members);
     if let Some(usage) = headline.usage.point() {
         let residual = usage.saturating_sub(ledger.total());
         ledger.book(
@@ -185,7 +185,8 @@ fn absences(sample: &CgroupSample, ledger: &Ledger, members: Members<'_>) -> Vec
     if let Some(denied) = members.ok().and_then(members::denied) {
         absent.push(Absence::new("walk", denied));
     }
-    let unread = Missing::absent("no allocator's or runtime's books were read for its processes");
+    let unread =
+        Missing::absent("no allocator's or runtime's heap statistics were read for its processes");
     if members.is_ok_and(|m| m.iter().all(|p| p.in_use.is_none())) || members.is_err() {
         absent.push(Absence::new("in_use", &unread));
     }
@@ -199,9 +200,9 @@ fn absences(sample: &CgroupSample, ledger: &Ledger, members: Members<'_>) -> Vec
             Some(sample.kmem.as_ref().err().unwrap_or(&silent))
         }
         Account::ChargeResidual => sample.usage.as_ref().err(),
-        _ if account.is_from_books() => Some(&unread),
+        _ if account.is_from_statistics() => Some(&unread),
         _ if ANONYMOUS.contains(&account) || account == Account::MovedCharges => {
-            members.map_or_else(Some, |m| members::untold(m, account))
+            members.map_or_else(Some, |m| members::unreported(m, account))
         }
         _ => Some(&silent),
     });

@@ -1,4 +1,4 @@
-//! Claims: what a runtime's or allocator's own books say about addresses.
+//! Claims: what a runtime's or allocator's own statistics say about addresses.
 //!
 //! A probe answers with claims. The ledger intersects their ranges with the
 //! mappings and with residency; no byte is claimed twice. Where two claims meet,
@@ -11,11 +11,11 @@ use crate::Account;
 pub struct Claim {
     /// Who wins where claims overlap: the most specific first.
     pub priority: Priority,
-    /// The runtime or allocator whose books these are, as in `runtimes`.
+    /// The runtime or allocator whose heap statistics these are, as in `runtimes`.
     pub owner: String,
     /// Where the memory lies.
     pub extent: Extent,
-    /// What the books say is there, in bytes of address space: in use, free,
+    /// What the heap statistics say is there, in bytes of address space: in use, free,
     /// metadata and the runtime's own accounts.
     pub parts: Vec<Part>,
 }
@@ -42,7 +42,7 @@ pub enum Extent {
     /// parts tell the heap's size, and a page that is mapped several times counts once
     /// (Pss); the rest of the mappings' Rss stays shared memory.
     Shared(Vec<(u64, u64)>),
-    /// Somewhere in private anonymous memory: the books tell amounts only.
+    /// Somewhere in private anonymous memory: the heap statistics say amounts only.
     Anywhere,
 }
 

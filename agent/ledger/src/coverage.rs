@@ -1,4 +1,4 @@
-//! Coverage: how much of the anonymous memory of processes is explained, and by whom.
+//! Coverage: how much of the anonymous memory of processes is explained, and by which allocators.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub struct Coverage {
     pub rss: i64,
     /// The sum of their anonymous memory.
     pub anonymous: i64,
-    /// What of it the books of each runtime or allocator explain.
+    /// What of it the heap statistics of each runtime or allocator explain.
     pub owners: BTreeMap<String, i64>,
     /// What of it is lazily freed, by the kernel's word.
     pub lazy_free: i64,

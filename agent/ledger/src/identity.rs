@@ -1,4 +1,4 @@
-//! What a cgroup is, told by its path.
+//! What a cgroup is, reported by its path.
 
 use crate::sample::ContainerNames;
 
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_units_and_the_rest_are_told_apart() {
+    fn pods_units_and_the_rest_are_reported_apart() {
         let of = |path: &str| Identity::of_path(path, None);
         assert_eq!(of(&format!("/kubepods/pod{UID}")), Identity::Pod { uid: UID.into() });
         assert_eq!(

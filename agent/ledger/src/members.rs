@@ -32,7 +32,7 @@ pub(crate) fn lazy_free(stat: &MemoryStat, lru_lazy: Figure, members: Members<'_
     Figure::interval(low, walked.saturating_add(unseen).min(anon), high)
 }
 
-/// Books the bracket of C1: anonymous memory less what is lazily freed, split by
+/// Heap statistics the bracket of C1: anonymous memory less what is lazily freed, split by
 /// the processes' ledgers; what no process holds are moved charges.
 pub(crate) fn book(ledger: &mut Ledger, stat: &MemoryStat, lazy: Figure, members: Members<'_>) {
     let lazy_point = lazy.point().unwrap_or(0);
@@ -66,7 +66,10 @@ pub(crate) fn locked_file(members: Members<'_>) -> Figure {
 }
 
 /// Why no member tells an account: one reason stands for all.
-pub(crate) fn untold<'a>(members: &[&'a ProcessLedger], account: Account) -> Option<&'a Missing> {
+pub(crate) fn unreported<'a>(
+    members: &[&'a ProcessLedger],
+    account: Account,
+) -> Option<&'a Missing> {
     let reasons = members.iter().flat_map(|m| &m.absent).filter(|a| a.what == account.name());
     reasons.map(|a| &a.missing).min_by_key(|m| (m.kind, &m.why))
 }
@@ -128,7 +131,7 @@ fn held_by(
     lumped: &mut i64,
 ) -> Figure {
     let mut sum = Figure::Absent;
-    let (mut told, mut count) = (0, 0);
+    let (mut reported, mut count) = (0, 0);
     for member in users(members) {
         count += 1;
         if let Some(charged) = charged(member, account) {
@@ -136,11 +139,13 @@ fn held_by(
             let lazy = if is_lump { (*lumped).min(charged).max(0) } else { 0 };
             *lumped -= lazy;
             sum = sum.plus(charge(member.ledger.figure(account), charged, lazy));
-            told += 1;
+            reported += 1;
         }
     }
-    match told {
-        0 if account.is_residual() || (count == 0 && !account.is_from_books()) => Figure::Exact(0),
+    match reported {
+        0 if account.is_residual() || (count == 0 && !account.is_from_statistics()) => {
+            Figure::Exact(0)
+        }
         0 => Figure::Absent,
         n if n == count => sum,
         _ => {

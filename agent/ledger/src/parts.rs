@@ -26,7 +26,7 @@ pub(crate) struct Split {
 /// Law P3: `in_use = resident + untouched + swapped + lazy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InUse {
-    /// What the books say.
+    /// What the heap statistics say.
     pub total: u64,
     /// In memory.
     pub resident: Figure,
@@ -34,13 +34,13 @@ pub struct InUse {
     pub untouched: Figure,
     /// In the swap area.
     pub swapped: Figure,
-    /// Lazily freed, though in use by the books.
+    /// Lazily freed, though in use by the heap statistics.
     pub lazy: Figure,
 }
 
 impl InUse {
-    /// Books and a walk of different times tell likely places only: what looks
-    /// untouched may be memory that the books had before it was given back.
+    /// Heap statistics and a walk of different times tell likely places only: what looks
+    /// untouched may be memory that the heap statistics had before it was given back.
     pub(crate) fn of_two_times(self) -> Self {
         let likely = |place: Figure| match place.point() {
             Some(point) => Figure::interval(0, point, signed(self.total)),
@@ -57,7 +57,7 @@ impl InUse {
 }
 
 impl Split {
-    /// Books an amount, of which `charged` bytes are charged to the cgroup.
+    /// Heap statistics an amount, of which `charged` bytes are charged to the cgroup.
     pub(crate) fn add(&mut self, account: Account, figure: Figure, charged: i64) {
         let entry = self.rss.entry(account).or_insert(Figure::Absent);
         *entry = entry.plus(figure);

@@ -29,22 +29,22 @@ pub struct ProcessLedger {
     pub headline: ProcessHeadline,
     /// The accounts: those of [`RSS`] sum to the RSS, all of them to the VSZ.
     pub ledger: Ledger,
-    /// Law P3, where a runtime's or allocator's books were read.
+    /// Law P3, where a runtime's or allocator's heap statistics were read.
     pub in_use: Option<InUse>,
     /// What is in use by the claims of each runtime or allocator; it sums to `in_use`.
     pub in_use_by: BTreeMap<String, u64>,
-    /// The runtimes and allocators whose books were read, sorted by name.
+    /// The runtimes and allocators whose heap statistics were read, sorted by name.
     pub runtimes: Vec<Runtime>,
     /// What claims said twice, or beyond the mappings.
     pub cut: u64,
     /// The anonymous accounts and lazily freed memory as a cgroup is charged for
     /// them: shared pages divided among their mappers.
     pub charged: Vec<(Account, i64)>,
-    /// What of it the books of each runtime or allocator explain, by their owner.
+    /// What of it the heap statistics of each runtime or allocator explain, by their owner.
     pub owners: Vec<(String, i64)>,
     /// How old the walk behind it is; `None` without one.
     pub walk_age: Option<Duration>,
-    /// Locked file and shared pages, where a walk told them.
+    /// Locked file and shared pages, where a walk reported them.
     pub locked_file: Figure,
     /// What could not be read, and why.
     pub absent: Vec<Absence>,
@@ -59,7 +59,7 @@ pub struct ProcessHeadline {
     pub rss: Figure,
     /// Sum of the mappings' `Pss`.
     pub pss: Figure,
-    /// In use by the program's allocators' and runtimes' own books.
+    /// In use by the program's allocators' and runtimes' own statistics.
     pub in_use: Figure,
 }
 
@@ -76,11 +76,11 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         (ProcessKind::User, Some(walk), _) => {
             split = split::of_walk(walk, &sample.claims, unclaimed(sample), counters);
             split.widen(below, above);
-            let books = books_age(sample);
-            if walk.age.abs_diff(books) > AT_ONCE {
+            let statistics = statistics_age(sample);
+            if walk.age.abs_diff(statistics) > AT_ONCE {
                 split.in_use = split.in_use.map(InUse::of_two_times);
             }
-            book_split(&mut ledger, &split, walk.age.max(books));
+            book_split(&mut ledger, &split, walk.age.max(statistics));
             book_address_space(&mut ledger, walk);
         }
         (ProcessKind::User, None, Some(counters)) => {
@@ -89,7 +89,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
             split =
                 split::of_counters(counters, &sample.claims, unclaimed(sample), lazily_freed, why);
             split.widen(below, above);
-            book_split(&mut ledger, &split, books_age(sample));
+            book_split(&mut ledger, &split, statistics_age(sample));
             book_swap(&mut ledger, counters);
         }
         (ProcessKind::User, None, None) => {}
@@ -160,14 +160,14 @@ fn in_use_by(claims: &[Claim]) -> BTreeMap<String, u64> {
 /// What is read of a process in one go takes less.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// What the books of a process say is the kernel's to take.
+/// What the heap statistics of a process say is the kernel's to take.
 fn lazily_freed(runtimes: &[Fact<Runtime>]) -> u64 {
-    let told = runtimes.iter().flatten().filter_map(|runtime| runtime.lazily_freed);
-    told.fold(0, u64::saturating_add)
+    let reported = runtimes.iter().flatten().filter_map(|runtime| runtime.lazily_freed);
+    reported.fold(0, u64::saturating_add)
 }
 
-/// Age of the oldest books of a process.
-fn books_age(sample: &ProcessSample) -> Duration {
+/// Age of the oldest heap statistics of a process.
+fn statistics_age(sample: &ProcessSample) -> Duration {
     sample.runtimes.iter().flatten().map(|runtime| runtime.age).max().unwrap_or_default()
 }
 
@@ -219,7 +219,7 @@ fn book_swap(ledger: &mut Ledger, counters: &Counters) {
     ledger.book(Account::Untouched, figure, counters.source, Duration::ZERO);
 }
 
-/// Books the signed accounts, so that the points sum to the headline.
+/// Heap statistics the signed accounts, so that the points sum to the headline.
 fn close(ledger: &mut Ledger, headline: &ProcessHeadline, source: &'static str) {
     let mut book = |account, figure: Figure, booked: fn(&Ledger) -> i64| {
         if let Some(total) = figure.point() {
@@ -252,7 +252,7 @@ fn headline(sample: &ProcessSample, split: &Split) -> ProcessHeadline {
     }
 }
 
-/// By how much in use may be below and above what all books together tell.
+/// By how much in use may be below and above what all heap statistics together tell.
 fn left_open(runtimes: &[Fact<Runtime>]) -> (i64, i64) {
     let open = |runtime: &Runtime| {
         let (in_use, (low, high)) = (runtime.in_use?, runtime.in_use_bounds?);
@@ -272,7 +272,7 @@ fn locked_file(areas: &[Area]) -> u64 {
         .fold(0, |sum, a| sum.saturating_add(a.locked.min(a.pss.saturating_sub(a.pss_anonymous()))))
 }
 
-/// The account of what no claim finds in a heap: where the books of an allocator that is
+/// The account of what no claim finds in a heap: where the heap statistics of an allocator that is
 /// there were not read, it may be its.
 fn unclaimed(sample: &ProcessSample) -> Account {
     let is_read = !sample.claims.is_empty() && sample.runtimes.iter().all(Result::is_ok);
@@ -294,12 +294,13 @@ fn absences(sample: &ProcessSample, ledger: &Ledger) -> Vec<Absence> {
     for refused in &sample.runtimes {
         absence::note(&mut absent, "runtime", refused);
     }
-    let unread = Missing::absent("no allocator's or runtime's books were read for this process");
-    let unnamed = Missing::absent("the books that were read name no such memory");
+    let unread =
+        Missing::absent("no allocator's or runtime's heap statistics were read for this process");
+    let unnamed = Missing::absent("the heap statistics that were read name no such memory");
     if sample.claims.is_empty() {
         absent.push(Absence::new("in_use", &unread));
     }
-    absence::of_accounts(&mut absent, ledger, |account| match account.is_from_books() {
+    absence::of_accounts(&mut absent, ledger, |account| match account.is_from_statistics() {
         true if sample.claims.is_empty() => Some(&unread),
         true => Some(&unnamed),
         false => sample.walk.as_ref().err(),

@@ -1,8 +1,8 @@
-//! Runtimes and allocators whose own books were read.
+//! Runtimes and allocators whose own statistics were read.
 
 use std::time::Duration;
 
-/// A runtime or allocator in a process, in the words of its own books.
+/// A runtime or allocator in a process, in the words of its own statistics.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Runtime {
     /// Stable lower-case name, the owner of its claims: `go`, `hotspot`, `glibc`.
@@ -11,12 +11,12 @@ pub struct Runtime {
     pub version: Option<String>,
     /// The file that holds it, made printable.
     pub file: String,
-    /// How long before the sample its books were read.
+    /// How long before the sample its heap statistics were read.
     pub age: Duration,
-    /// Heap memory in use, in bytes of address space; `None` where its books were
+    /// Heap memory in use, in bytes of address space; `None` where its heap statistics were
     /// found and tell no amount.
     pub in_use: Option<u64>,
-    /// The least and the most that it can be, where the books were read in part or
+    /// The least and the most that it can be, where the heap statistics were read in part or
     /// changed meanwhile.
     pub in_use_bounds: Option<(u64, u64)>,
     /// Of that, what objects take: the rest are the ends of their size classes.
@@ -34,7 +34,7 @@ pub struct Runtime {
     pub trimmable: Option<u64>,
     /// Stacks that it manages itself: of goroutines, of green threads.
     pub stacks: Option<u64>,
-    /// What the answer rests on: how the books were found, which rules they keep.
+    /// What the answer rests on: how the heap statistics were found, which rules they keep.
     pub evidence: Vec<String>,
     /// Its garbage collector, if it has one.
     pub gc: Option<Gc>,
@@ -68,7 +68,7 @@ pub struct Gc {
     pub goal: Option<u64>,
     /// Growth over the live heap that begins a collection, in percent (`GOGC`).
     pub percent: Option<u32>,
-    /// Bytes that it was told to stay below (`GOMEMLIMIT`, `-Xmx`).
+    /// Bytes that it was reported to stay below (`GOMEMLIMIT`, `-Xmx`).
     pub limit: Option<u64>,
     /// What it did lately, where it was read twice.
     pub recent: Option<RecentGc>,

@@ -24,9 +24,9 @@ pub struct ProcessSample {
     pub counters: Fact<Counters>,
     /// The walk over the mappings: `smaps`. Refused when over cost or budget.
     pub walk: Fact<Walk>,
-    /// What runtimes' and allocators' own books claim. Empty without a probe.
+    /// What runtimes' and allocators' own statistics claim. Empty without a probe.
     pub claims: Vec<Claim>,
-    /// The runtimes and allocators that were found, or why the books of one that is
+    /// The runtimes and allocators that were found, or why the heap statistics of one that is
     /// there were not read. Empty without a probe.
     pub runtimes: Vec<Fact<Runtime>>,
     /// Path of the cgroup that its memory is charged to.

@@ -10,7 +10,7 @@ use crate::pool::{Pages, Pool};
 use crate::sample::{Area, AreaKind, Counters, Walk};
 
 /// What a walk tells of itself, so that 0 is a measured 0.
-const TOLD: &[Account] = &[
+const MEASURED: &[Account] = &[
     Account::Stack,
     Account::ElfData,
     Account::HeapUnprobed,
@@ -39,7 +39,7 @@ pub(crate) fn of_walk(
     let pages = Pages(resident.unwrap_or_default());
     claims::book(claims, &mut pools, &pages, &mut split);
 
-    for account in TOLD {
+    for account in MEASURED {
         split.add(*account, Figure::Exact(0), 0);
     }
     for ((area, pool), role) in walk.areas.iter().zip(&pools).zip(roles) {
@@ -69,7 +69,7 @@ pub(crate) fn of_walk(
 
 /// Splits by the kernel's counters, for want of a walk: anonymous memory is one
 /// lump, in which claims find what they can. What is left is lazily freed as far as
-/// books say that so much is; to a cgroup, whose lists know better, it stays a lump.
+/// heap statistics say that so much is; to a cgroup, whose lists know better, it stays a lump.
 pub(crate) fn of_counters(
     counters: &Counters,
     claims: &[Claim],
@@ -117,7 +117,7 @@ fn without_addresses(claim: &Claim) -> Claim {
 }
 
 impl Split {
-    /// Books what the counters say came or went since the walk: heap, most likely.
+    /// Heap statistics what the counters say came or went since the walk: heap, most likely.
     /// What can not be taken off the heap stays skew.
     fn bring_forward(&mut self, heap: Account, change: i64) {
         let held = self.rss.get(&heap).and_then(|f| f.point()).unwrap_or(0);
@@ -127,7 +127,7 @@ impl Split {
         self.add(heap, Figure::interval(low, change, high), change.max(-charged));
     }
 
-    /// Widens what is in use, and with it what is free, by what books leave open:
+    /// Widens what is in use, and with it what is free, by what heap statistics leave open:
     /// `below` and `above` what they tell.
     pub(crate) fn widen(&mut self, below: i64, above: i64) {
         let spreads = [(Account::HeapInUse, below, above), (Account::AllocatorFree, above, below)];
@@ -174,7 +174,7 @@ const STACK: u64 = 64 << 20;
 /// right behind a library's data too, and merges it with the `.bss`.
 const BSS: u64 = 1 << 20;
 
-/// What the anonymous pages of each mapping are, told by the mapping's kind and
+/// What the anonymous pages of each mapping are, reported by the mapping's kind and
 /// by what stands directly below it.
 fn roles(areas: &[Area], threads: Option<u64>) -> Vec<Role> {
     let mut stacks = threads.map_or(u64::MAX, |n| n.saturating_sub(1));

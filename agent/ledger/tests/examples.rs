@@ -86,8 +86,8 @@ fn a_ballast_is_in_use_and_not_resident() {
 }
 
 #[test]
-fn kept_books_claim_no_more_than_a_newer_walk_found_and_are_dated() {
-    // The walk saw what was given back since the books were read.
+fn kept_statistics_claim_no_more_than_a_newer_walk_found_and_are_dated() {
+    // The walk saw what was given back since the heap statistics were read.
     let heap = area(0x10_0000, 40 * MIB, 40 * MIB);
     let then = (heap.start, heap.start + 100 * MIB);
     let claims = vec![claim(Priority::Runtime, &[then], &[(Account::HeapInUse, 100 * MIB)])];
@@ -165,7 +165,7 @@ fn the_more_specific_claim_keeps_the_bytes_and_the_rest_is_cut() {
 }
 
 #[test]
-fn what_no_claim_holds_is_unexplained_only_once_books_were_read() {
+fn what_no_claim_holds_is_unexplained_only_once_statistics_were_read() {
     let areas = || vec![area(0x10_0000, 8 * MIB, 8 * MIB), area(0x1000_0000, 4 * MIB, 4 * MIB)];
     let unread = explain(areas(), Vec::new());
     assert_eq!(unread.ledger.booked(Account::HeapUnprobed), mib(12));
@@ -178,7 +178,7 @@ fn what_no_claim_holds_is_unexplained_only_once_books_were_read() {
 }
 
 #[test]
-fn stacks_and_program_data_are_told_by_what_lies_below_them() {
+fn stacks_and_program_data_are_reported_by_what_lies_below_them() {
     let data = Area { kind: AreaKind::File, ..area(0x40_0000, MIB, MIB) };
     let bss = area(data.end, MIB, MIB);
     let guard = Area { accessible: false, writable: false, ..area(0x7000_0000, 4096, 0) };
@@ -192,7 +192,7 @@ fn stacks_and_program_data_are_told_by_what_lies_below_them() {
 }
 
 #[test]
-fn a_refused_walk_and_a_denied_one_are_told_apart() {
+fn a_refused_walk_and_a_denied_one_are_reported_apart() {
     let heap = || vec![area(0x10_0000, 8 * MIB, 8 * MIB)];
     for (kind, account) in
         [(MissingKind::Refused, Account::HeapUnprobed), (MissingKind::Denied, Account::Unreadable)]
@@ -281,7 +281,7 @@ fn without_a_walk_lazy_memory_counts_once() {
 
 /// Of 200 MiB 60 are in use, and 120 the allocator gave back lazily.
 #[test]
-fn without_a_walk_books_tell_what_is_lazily_freed() {
+fn without_a_walk_statistics_tell_what_is_lazily_freed() {
     let in_use = &[(Account::HeapInUse, 60 * MIB)];
     let claims = vec![Claim::new(Priority::Malloc, "example", Extent::Anywhere, in_use)];
     let mut unwalked = sample(vec![area(0x10_0000, 200 * MIB, 200 * MIB)], claims);

@@ -73,7 +73,7 @@ proptest! {
     }
 
     #[test]
-    fn what_books_explain_is_part_of_what_the_kernel_counts(sample in any::process(Scale::Real)) {
+    fn what_statistics_explain_is_part_of_what_the_kernel_counts(sample in any::process(Scale::Real)) {
         let made = process::ledger(&sample);
         let coverage = Coverage::of([&made]);
         prop_assert!(coverage.owners.values().all(|bytes| *bytes >= 0));

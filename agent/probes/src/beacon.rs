@@ -10,12 +10,12 @@ use memgap_ledger::claim::{Claim, Extent, Part, Priority};
 use memgap_ledger::runtime::Runtime;
 use memgap_ledger::{Account, Fact, Missing, SecondSource};
 
-use super::{Books, Detail, Layout, Mapped};
+use super::{Detail, HeapStatistics, Layout, Mapped};
 use crate::probe::broken;
 
 /// Whose statistics they are, by the name that the probe has too.
 pub(super) const RUNTIME: &str = "jemalloc";
-/// What they are told by.
+/// What they are recognised by.
 const SOURCE: &str = "memgap-beacon";
 
 const SIZE: usize = 4096;
@@ -53,7 +53,7 @@ pub(super) fn of(mappings: &[Mapping<'_>]) -> Option<Mapped> {
 }
 
 impl Layout for Beacon {
-    fn read(&self, mapped: &Mapped, space: &Space<'_>, _: Detail) -> Fact<Books> {
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, _: Detail) -> Fact<HeapStatistics> {
         let page = consistent(mapped.bias, space)?;
         decode(&page, SystemTime::now())
     }
@@ -72,7 +72,7 @@ fn consistent(at: u64, space: &Space<'_>) -> Fact<Vec<u8>> {
     Err(broken(format!("it was written in each of {TRIES} readings")))
 }
 
-fn decode(page: &[u8], now: SystemTime) -> Fact<Books> {
+fn decode(page: &[u8], now: SystemTime) -> Fact<HeapStatistics> {
     let word = |at: usize| u64_at(page, at).unwrap_or_default();
     if !page.starts_with(MAGIC) {
         return Err(broken("it does not begin as a beacon does"));
@@ -87,12 +87,12 @@ fn decode(page: &[u8], now: SystemTime) -> Fact<Books> {
     let holes = active.checked_sub(allocated);
     let holes = holes.ok_or_else(|| broken("it tells more allocated than active memory"))?;
     let given_back = muzzy.saturating_add(retained);
-    let told = UNIX_EPOCH.checked_add(Duration::from_nanos(word(AT_TIME)));
+    let reported = UNIX_EPOCH.checked_add(Duration::from_nanos(word(AT_TIME)));
     // Clocks are set now and then, but by less than this.
-    let age = told.and_then(|told| (now + CLOCK).duration_since(told).ok());
-    let age = age.ok_or_else(|| broken("it was told in the future"))?.saturating_sub(CLOCK);
+    let age = reported.and_then(|reported| (now + CLOCK).duration_since(reported).ok());
+    let age = age.ok_or_else(|| broken("it was reported in the future"))?.saturating_sub(CLOCK);
     let mut evidence =
-        vec![format!("{SOURCE}: told by the program itself {:.1} s before", age.as_secs_f64())];
+        vec![format!("{SOURCE}: reported by the program itself {:.1} s before", age.as_secs_f64())];
     evidence.extend(gauges(page, word(AT_COUNT))?);
     let free = holes.saturating_add(dirty);
     let runtime = Runtime {
@@ -110,7 +110,7 @@ fn decode(page: &[u8], now: SystemTime) -> Fact<Books> {
         }),
         ..Runtime::named(RUNTIME)
     };
-    Ok(Books { runtime, claims: claims(allocated, free, metadata) })
+    Ok(HeapStatistics { runtime, claims: claims(allocated, free, metadata) })
 }
 
 /// The gauges as sentences.
@@ -178,7 +178,7 @@ mod tests {
             (runtime.in_use, runtime.free, runtime.trimmable),
             (Some(40), Some(65), Some(5))
         );
-        let said = ["memgap-beacon: told by the program itself 3.0 s before"];
+        let said = ["memgap-beacon: reported by the program itself 3.0 s before"];
         assert_eq!(runtime.evidence[..1], said);
         assert_eq!(runtime.evidence[1..], ["memgap-beacon: cache is 7"]);
     }

@@ -16,7 +16,7 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 use super::beacon;
 use super::image::{self, FileId, Part, Stamp};
 use super::layouts::{Client, Layouts, Users};
-use super::{Books, Detail, Image, Layout, Mapped, PROBES, Probe};
+use super::{Detail, HeapStatistics, Image, Layout, Mapped, PROBES, Probe};
 use crate::elf::Elf;
 
 /// Files that are remembered; beyond it those that no process of this round maps
@@ -64,17 +64,17 @@ struct Candidate {
     layouts: Layouts,
 }
 
-/// A runtime in a process, whose books can be read again and again.
+/// A runtime in a process, whose heap statistics can be read again and again.
 #[derive(Debug, Clone)]
 pub struct Attached {
     name: &'static str,
     layout: Arc<dyn Layout>,
     mapped: Mapped,
-    /// What the program had mapped when books told of so much that it was asked for.
+    /// What the program had mapped when heap statistics reported so much that it was asked for.
     there: Arc<AtomicU64>,
 }
 
-/// A runtime that is in a process, whose books were not found.
+/// A runtime that is in a process, whose heap statistics were not found.
 #[derive(Debug, Clone)]
 pub struct Refused {
     /// The probe's name.
@@ -88,7 +88,7 @@ fn of(name: &str, path: &str, lack: &Missing) -> Missing {
     Missing::new(lack.kind, format!("{name} in {path}: {lack}"))
 }
 
-/// Reads books by a layout; those are refused that tell of more memory than there is.
+/// Reads heap statistics by a layout; those are refused that tell of more memory than there is.
 /// That costs a call of the kernel, so it is asked for only where they tell of more than
 /// was `there` before.
 fn read(
@@ -97,22 +97,23 @@ fn read(
     there: &AtomicU64,
     space: &Space<'_>,
     detail: Detail,
-) -> Fact<Books> {
-    let books = match layout.read(mapped, space, detail) {
+) -> Fact<HeapStatistics> {
+    let statistics = match layout.read(mapped, space, detail) {
         // A page that the kernel moves is in no memory for a moment.
         Err(lack) if lack.kind == MissingKind::Refused => layout.read(mapped, space, detail)?,
-        books => books?,
+        statistics => statistics?,
     };
-    let told = books.runtime.in_use.unwrap_or(0).saturating_add(books.runtime.free.unwrap_or(0));
-    if told > there.load(Ordering::Relaxed) {
+    let reported =
+        statistics.runtime.in_use.unwrap_or(0).saturating_add(statistics.runtime.free.unwrap_or(0));
+    if reported > there.load(Ordering::Relaxed) {
         let now = space.mapped()?;
-        if told > now {
-            let why = format!("they tell of {told} bytes, and the program has mapped {now}");
+        if reported > now {
+            let why = format!("they tell of {reported} bytes, and the program has mapped {now}");
             return Err(Missing::new(MissingKind::Malformed, why));
         }
         there.store(now, Ordering::Relaxed);
     }
-    Ok(books)
+    Ok(statistics)
 }
 
 impl Attached {
@@ -121,18 +122,18 @@ impl Attached {
         self.name
     }
 
-    /// Reads the books.
-    pub fn read(&self, space: &Space<'_>, detail: Detail) -> Fact<Books> {
-        let mut books = read(&*self.layout, &self.mapped, &self.there, space, detail)
+    /// Reads the heap statistics.
+    pub fn read(&self, space: &Space<'_>, detail: Detail) -> Fact<HeapStatistics> {
+        let mut statistics = read(&*self.layout, &self.mapped, &self.there, space, detail)
             .map_err(|lack| of(self.name, &self.mapped.path, &lack))?;
-        self.name.clone_into(&mut books.runtime.name);
-        self.mapped.path.clone_into(&mut books.runtime.file);
-        Ok(books)
+        self.name.clone_into(&mut statistics.runtime.name);
+        self.mapped.path.clone_into(&mut statistics.runtime.file);
+        Ok(statistics)
     }
 }
 
 impl Probes {
-    /// The runtimes in a process, those too whose books were not found.
+    /// The runtimes in a process, those too whose heap statistics were not found.
     pub fn attach(&self, process: &Process, buf: &mut Buf) -> Fact<Vec<Result<Attached, Refused>>> {
         let mut text = Buf::default();
         let mappings = maps::read(process, &mut text)?;
@@ -169,8 +170,13 @@ impl Probes {
         Ok(found)
     }
 
-    /// Finds the runtimes of a process and reads their books.
-    pub fn books(&self, process: &Process, detail: Detail, buf: &mut Buf) -> Vec<Fact<Books>> {
+    /// Finds the runtimes of a process and reads their heap statistics.
+    pub fn statistics(
+        &self,
+        process: &Process,
+        detail: Detail,
+        buf: &mut Buf,
+    ) -> Vec<Fact<HeapStatistics>> {
         let attached = match self.attach(process, buf) {
             Ok(attached) => attached,
             Err(lack) => return vec![Err(lack)],

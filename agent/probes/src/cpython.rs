@@ -2,8 +2,8 @@
 //! A table tells where they are and how many of their pools are free
 //! (Objects/obmalloc.c; since 3.12 Include/internal/pycore_obmalloc.h).
 
-mod books;
 mod pools;
+mod statistics;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use memgap_kernel::memory::Space;
 use memgap_ledger::{Fact, Missing};
 
-use super::{Books, Detail, Image, Layout, Mapped, Probe};
+use super::{Detail, HeapStatistics, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
 use table::{Place, Sizes};
 use version::Version;
@@ -66,7 +66,7 @@ struct Variables {
 }
 
 impl Layout for Variables {
-    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
-        books::read(self, mapped.bias, space, detail)
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<HeapStatistics> {
+        statistics::read(self, mapped.bias, space, detail)
     }
 }

@@ -80,7 +80,7 @@ const MAX_SECTIONS: usize = 4096;
 const MAX_NAMES: usize = 1 << 20;
 /// Of the entries in `.dynamic`: real files have tens.
 const MAX_DYNAMIC: usize = 16 << 10;
-/// Longest name of a section that is told apart.
+/// Longest name of a section that is distinguished.
 const NAME: usize = 64;
 /// Of symbols and of their names; those of large programs have 50 MiB.
 const MAX_SYMBOLS: u64 = 64 << 20;

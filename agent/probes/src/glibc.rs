@@ -3,7 +3,6 @@
 //! symbols nor a table of versions is needed.
 
 mod arena;
-mod books;
 mod chase;
 mod claims;
 mod file;
@@ -11,6 +10,7 @@ mod free;
 mod locate;
 mod mapped;
 mod sample;
+mod statistics;
 mod tcache;
 #[cfg(test)]
 mod tests;
@@ -22,9 +22,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use memgap_kernel::memory::Space;
 use memgap_ledger::Fact;
 
-use super::{Books, Detail, Image, Layout, Mapped, Probe};
+use super::{Detail, HeapStatistics, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
-use books::Kept;
+use statistics::Kept;
 
 /// The probe.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Probe for Glibc {
     }
 }
 
-/// Where `malloc` keeps its books in a file; addresses are before the bias.
+/// Where `malloc` keeps its heap statistics in a file; addresses are before the bias.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Malloc {
     /// `2.36`, where the file tells.
@@ -81,8 +81,8 @@ struct Parameters {
 }
 
 impl Layout for Malloc {
-    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
-        books::read(self, mapped.bias, space, detail, &mut Kept::default())
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<HeapStatistics> {
+        statistics::read(self, mapped.bias, space, detail, &mut Kept::default())
     }
 
     fn of_process(self: Arc<Self>) -> Option<Arc<dyn Layout>> {
@@ -90,7 +90,7 @@ impl Layout for Malloc {
     }
 }
 
-/// The `malloc` of one process. What its lists told is kept for as long as its arenas
+/// The `malloc` of one process. What its lists reported is kept for as long as its arenas
 /// stay as they are: an idle program's free chunks are not touched again and again.
 #[derive(Debug)]
 struct InProcess {
@@ -99,10 +99,10 @@ struct InProcess {
 }
 
 impl Layout for InProcess {
-    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<HeapStatistics> {
         // A panic in mid-reading left nothing there.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        books::read(&self.malloc, mapped.bias, space, detail, &mut kept)
+        statistics::read(&self.malloc, mapped.bias, space, detail, &mut kept)
     }
 }
 
@@ -110,7 +110,7 @@ impl Layout for InProcess {
 const ADDRESSES: u64 = 1 << 56;
 /// `MALLOC_ALIGNMENT`.
 const ALIGN: u64 = 16;
-/// Arenas of a process: 8 for each processor, or as many as it was told.
+/// Arenas of a process: 8 for each processor, or as many as it was reported.
 const MAX_ARENAS: usize = 4096;
 
 /// Sizes that the kernel gave are multiples of this on every machine.

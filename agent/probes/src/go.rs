@@ -2,12 +2,12 @@
 //! apart by the rules that they keep (runtime/mgcpacer.go,
 //! runtime/mstats.go, runtime/mheap.go, runtime/mpagealloc.go).
 
-mod books;
 mod calibrate;
 mod locate;
 mod old;
 mod pages;
 mod shape;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod version;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use memgap_kernel::memory::Space;
 use memgap_ledger::Fact;
 
-use super::{Books, Detail, Image, Layout, Mapped, Probe};
+use super::{Detail, HeapStatistics, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
 use shape::Shape;
 
@@ -75,7 +75,7 @@ enum Machine {
 }
 
 impl Layout for Variables {
-    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
-        books::read(self, mapped.bias, space, detail)
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<HeapStatistics> {
+        statistics::read(self, mapped.bias, space, detail)
     }
 }

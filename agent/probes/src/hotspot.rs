@@ -2,7 +2,6 @@
 //! debuggers (`vmStructs`), so that no version is known here but by what was renamed.
 
 mod beside;
-mod books;
 mod flags;
 mod g1;
 mod heap;
@@ -10,6 +9,7 @@ mod marks;
 mod pages;
 mod perfdata;
 mod published;
+mod statistics;
 mod strings;
 mod vmstructs;
 mod zgc;
@@ -20,16 +20,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use memgap_kernel::memory::Space;
 use memgap_ledger::{Fact, Missing};
 
-use super::{Books, Detail, Image, Layout, Mapped, Probe};
+use super::{Detail, HeapStatistics, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
 use beside::{CardTable, CodeCache};
-use books::Kept;
 use flags::Flags;
 use g1::Regions;
 use heap::Generations;
 use marks::Marks;
 use pages::Pages;
 use perfdata::PerfMemory;
+use statistics::Kept;
 use strings::Strings;
 use vmstructs::VmStructs;
 use zgc::Zgc;
@@ -106,8 +106,8 @@ struct Variables {
 }
 
 impl Layout for Variables {
-    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
-        books::read(self, mapped.bias, space, detail, &mut Kept::default())
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<HeapStatistics> {
+        statistics::read(self, mapped.bias, space, detail, &mut Kept::default())
     }
 
     fn of_process(self: Arc<Self>) -> Option<Arc<dyn Layout>> {
@@ -123,10 +123,10 @@ struct InProcess {
 }
 
 impl Layout for InProcess {
-    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<HeapStatistics> {
         // A panic in mid-reading left nothing there.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        books::read(&self.variables, mapped.bias, space, detail, &mut kept)
+        statistics::read(&self.variables, mapped.bias, space, detail, &mut kept)
             .or_else(|why| published::read(space, &why))
     }
 }
@@ -138,7 +138,7 @@ struct Published {
 }
 
 impl Layout for Published {
-    fn read(&self, _: &Mapped, space: &Space<'_>, _: Detail) -> Fact<Books> {
+    fn read(&self, _: &Mapped, space: &Space<'_>, _: Detail) -> Fact<HeapStatistics> {
         published::read(space, &self.why)
     }
 }

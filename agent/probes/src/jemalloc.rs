@@ -2,12 +2,12 @@
 //! (include/jemalloc/internal/{arena_structs,pa,pac,ecache,eset,base,bin}.h).
 
 mod arena;
-mod books;
 mod claims;
 mod extents;
 mod locate;
 mod shape;
 mod size;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use memgap_kernel::memory::Space;
 use memgap_ledger::{Fact, Missing};
 
-use super::{Books, Detail, Image, Layout, Mapped, Probe};
+use super::{Detail, HeapStatistics, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
 use shape::Shape;
 use size::Quantum;
@@ -90,7 +90,7 @@ struct Variables {
 }
 
 impl Layout for Variables {
-    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
-        books::read(self, mapped.bias, space, detail)
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<HeapStatistics> {
+        statistics::read(self, mapped.bias, space, detail)
     }
 }

@@ -1,4 +1,4 @@
-//! Where a runtime keeps its books in one file: found in the memory of one process,
+//! Where a runtime keeps its heap statistics in one file: found in the memory of one process,
 //! and used for others that map the file, as far as it serves them.
 
 use std::collections::HashMap;
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use memgap_ledger::{Fact, MissingKind};
 
-use super::{Books, Layout};
+use super::{HeapStatistics, Layout};
 
 /// Searches in vain that are made whenever one is asked for: a process that has just
-/// started may not have its books yet. Later ones are made more and more seldom.
+/// started may not have its heap statistics yet. Later ones are made more and more seldom.
 const MAX_TRIES: u32 = 16;
 /// Users whose layouts are remembered for one file; for others they are searched each
 /// time.
@@ -25,8 +25,8 @@ pub(super) struct Client<'a> {
     pub pid: u32,
     /// Searches its memory for the layout.
     pub find: &'a mut dyn FnMut() -> Fact<Arc<dyn Layout>>,
-    /// Reads its books by a layout: they are refused where that is not its own.
-    pub read: &'a dyn Fn(&dyn Layout) -> Fact<Books>,
+    /// Reads its heap statistics by a layout: they are refused where that is not its own.
+    pub read: &'a dyn Fn(&dyn Layout) -> Fact<HeapStatistics>,
 }
 
 /// The layouts of one runtime in one file of a mount namespace.
@@ -140,10 +140,10 @@ mod tests {
 
     /// A layout that serves the processes whose memory is of its kind.
     #[derive(Debug)]
-    struct Kind(#[expect(dead_code, reason = "told apart by how they are shown")] u32);
+    struct Kind(#[expect(dead_code, reason = "distinguished by how they are shown")] u32);
 
     impl Layout for Kind {
-        fn read(&self, _: &Mapped, _: &Space<'_>, _: Detail) -> Fact<Books> {
+        fn read(&self, _: &Mapped, _: &Space<'_>, _: Detail) -> Fact<HeapStatistics> {
             unreachable!("a test reads by its name");
         }
     }
@@ -173,8 +173,9 @@ mod tests {
                 layout.ok_or_else(lack)
             };
             let read = |layout: &dyn Layout| {
-                let books = Books { runtime: Runtime::named("test"), claims: Vec::new() };
-                is(own, layout).then_some(books).ok_or_else(lack)
+                let statistics =
+                    HeapStatistics { runtime: Runtime::named("test"), claims: Vec::new() };
+                is(own, layout).then_some(statistics).ok_or_else(lack)
             };
             let client = Client { pid, find: &mut find, read: &read };
             let layout = self.layouts.of(users, 0, client).ok()?;
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_lies_of_itself_spoils_the_books_of_no_other() {
+    fn one_that_lies_of_itself_spoils_the_statistics_of_no_other() {
         let machine = Machine::new();
         // Even where it is looked at again before the others are.
         for _ in 0..3 {

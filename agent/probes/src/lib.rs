@@ -23,7 +23,7 @@ mod v8;
 
 pub use cache::{Attached, CacheUse, Probes, Refused};
 pub use image::{Image, Mapped};
-pub use probe::{Books, Detail, Layout, Probe, add};
+pub use probe::{Detail, HeapStatistics, Layout, Probe, add};
 
 /// Every probe. Flags, help, docs and tests derive from this list.
 pub const PROBES: &[&dyn Probe] = &[

@@ -1,9 +1,9 @@
 //! mimalloc 2: its heap is made of segments that begin at multiples of 32 MiB, each with
 //! a table of what its slices of 64 KiB are (include/mimalloc/types.h).
 
-mod books;
 mod segment;
 mod shape;
+mod statistics;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +14,7 @@ use memgap_kernel::memory::{Space, u64_at};
 use memgap_kernel::text;
 use memgap_ledger::{Fact, Missing, MissingKind};
 
-use super::{Books, Detail, Image, Layout, Mapped, Probe};
+use super::{Detail, HeapStatistics, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
 use segment::Segment;
 use shape::{SHAPES, Shape};
@@ -54,7 +54,7 @@ impl Probe for Mimalloc {
         let found = find(image, space)?.ok_or_else(|| {
             let known = SHAPES.map(|shape| shape.versions).join(", ");
             let why = format!(
-                "the books of {named} are not read: no segment as of {known} has the cookie of its main heap"
+                "the heap statistics of {named} are not read: no segment as of {known} has the cookie of its main heap"
             );
             Missing::new(MissingKind::Absent, why)
         })?;
@@ -71,8 +71,8 @@ struct Variables {
 }
 
 impl Layout for Variables {
-    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
-        books::read(*self, mapped.bias, space, detail)
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<HeapStatistics> {
+        statistics::read(*self, mapped.bias, space, detail)
     }
 }
 

@@ -1,8 +1,8 @@
-//! musl's mallocng (since 1.2.1): its books stand apart from what it hands out, in
+//! musl's mallocng (since 1.2.1): its heap statistics stand apart from what it hands out, in
 //! pages that begin with a secret which its variables know too
 //! (src/malloc/mallocng/meta.h).
 
-mod books;
+mod statistics;
 #[cfg(test)]
 mod tests;
 
@@ -12,14 +12,14 @@ use std::sync::Arc;
 use memgap_kernel::memory::{Area, Space, u64_at};
 use memgap_ledger::{Fact, Missing};
 
-use super::{Books, Detail, Image, Layout, Mapped, Probe};
+use super::{Detail, HeapStatistics, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
 
 /// The probe.
 #[derive(Debug)]
 pub(super) struct Musl;
 
-/// In `struct malloc_context`: the list of pages with books.
+/// In `struct malloc_context`: the list of pages with heap statistics.
 const HEAD: usize = 56;
 const EM_X86_64: u16 = 62;
 
@@ -44,7 +44,8 @@ impl Probe for Musl {
         let has_symbols = elf.section(".symtab").is_some();
         // A stripped program keeps its constants.
         let has_classes = || {
-            let classes: Vec<u8> = books::CLASSES.iter().flat_map(|c| c.to_le_bytes()).collect();
+            let classes: Vec<u8> =
+                statistics::CLASSES.iter().flat_map(|c| c.to_le_bytes()).collect();
             elf.find(file, &classes, 0).is_some()
         };
         elf.is_static
@@ -67,8 +68,8 @@ struct Context {
 }
 
 impl Layout for Context {
-    fn read(&self, mapped: &Mapped, space: &Space<'_>, _: Detail) -> Fact<Books> {
-        books::read(self.context.wrapping_add(mapped.bias), space)
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, _: Detail) -> Fact<HeapStatistics> {
+        statistics::read(self.context.wrapping_add(mapped.bias), space)
     }
 }
 
@@ -77,11 +78,11 @@ fn find(image: &Image<'_>, space: &Space<'_>) -> Fact<u64> {
     let (bias, areas) = (image.mapped.bias, space.areas()?);
     let found = image.find_variable(HEAD + 8, space, |address, bytes| {
         let context = address.wrapping_add(bias);
-        is_context(bytes, &areas) && books::read(context, space).is_ok()
+        is_context(bytes, &areas) && statistics::read(context, space).is_ok()
     })?;
     found.ok_or_else(|| {
         Missing::absent(
-            "no books of mallocng: nothing is allocated yet, or musl has another allocator (before 1.2.1, or mimalloc)",
+            "no heap statistics of mallocng: nothing is allocated yet, or musl has another allocator (before 1.2.1, or mimalloc)",
         )
     })
 }
@@ -91,5 +92,5 @@ fn is_context(bytes: &[u8], areas: &[Area]) -> bool {
     let (Some(secret), Some(head)) = (u64_at(bytes, 0), u64_at(bytes, HEAD)) else { return false };
     let behind = areas.partition_point(|area| area.end <= head);
     let is_heap = |area: &Area| area.start <= head && area.is_writable && area.is_anonymous;
-    secret != 0 && head.is_multiple_of(books::PAGE) && areas.get(behind).is_some_and(is_heap)
+    secret != 0 && head.is_multiple_of(statistics::PAGE) && areas.get(behind).is_some_and(is_heap)
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 use memgap_kernel::memory::Space;
 use memgap_ledger::claim::Claim;
 use memgap_ledger::sample::ProcessSample;
-use memgap_ledger::{Fact, Missing, MissingKind, Runtime, SecondSource, Told};
+use memgap_ledger::{Fact, Missing, MissingKind, Report, Runtime, SecondSource};
 
 use crate::elf::Elf;
 use crate::image::{Image, Mapped};
 
-/// Reads the books of one runtime or allocator.
+/// Reads the heap statistics of one runtime or allocator.
 pub trait Probe: Sync + Debug {
     /// Stable lower-case name: the owner of its claims.
     fn name(&self) -> &'static str;
@@ -36,11 +36,11 @@ pub trait Probe: Sync + Debug {
     }
 }
 
-/// Where a runtime of one file keeps its books.
+/// Where a runtime of one file keeps its heap statistics.
 pub trait Layout: Send + Sync + Debug {
-    /// Reads the books of one process. They are refused, with the name of the rule,
+    /// Reads the heap statistics of one process. They are refused, with the name of the rule,
     /// where a rule of the runtime does not hold in them.
-    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books>;
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<HeapStatistics>;
 
     /// The layout of one process alone, which remembers from one reading to the next
     /// what stays as it is there. Nothing where there is nothing to remember.
@@ -49,20 +49,20 @@ pub trait Layout: Send + Sync + Debug {
     }
 }
 
-/// How much of the books is read.
+/// How much of the heap statistics is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
     /// Counters, which cost next to nothing.
     Counters,
-    /// The place of every page: claims have ranges as narrow as the books tell.
+    /// The place of every page: claims have ranges as narrow as the heap statistics say.
     Pages,
 }
 
 /// Adds what was read of a process's runtimes, `age` before the sample, to it.
-pub fn add(sample: &mut ProcessSample, books: &[Fact<Books>], age: Duration) {
-    for one in books {
-        let Books { runtime, claims } = match one {
-            Ok(books) => books.clone(),
+pub fn add(sample: &mut ProcessSample, statistics: &[Fact<HeapStatistics>], age: Duration) {
+    for one in statistics {
+        let HeapStatistics { runtime, claims } = match one {
+            Ok(statistics) => statistics.clone(),
             Err(lack) => {
                 sample.runtimes.push(Err(lack.clone()));
                 continue;
@@ -76,8 +76,8 @@ pub fn add(sample: &mut ProcessSample, books: &[Fact<Books>], age: Duration) {
                 sample.runtimes.push(Ok(runtime));
             }
             Some(SecondSource { name: source, .. }) => {
-                let books = vec![(runtime, claims)];
-                sample.hear(Ok(Told { source, resident: None, books }));
+                let statistics = vec![(runtime, claims)];
+                sample.add_report(Ok(Report { source, resident: None, statistics }));
             }
         }
     }
@@ -85,9 +85,9 @@ pub fn add(sample: &mut ProcessSample, books: &[Fact<Books>], age: Duration) {
 
 /// What a probe answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Books {
+pub struct HeapStatistics {
     /// Who keeps them, and what else they tell. [`Probes`] fills in name and file. It
-    /// names a second source where that told the books, and no probe read them.
+    /// names a second source where that reported the heap statistics, and no probe read them.
     pub runtime: Runtime,
     /// What they say about addresses.
     pub claims: Vec<Claim>,

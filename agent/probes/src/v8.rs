@@ -2,10 +2,10 @@
 //! header that leads to the heap it is of (src/heap/memory-chunk.h and its
 //! successors), which counts them space by space (src/heap/spaces.h).
 
-mod books;
 mod chunk;
 mod shape;
 mod spaces;
+mod statistics;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use memgap_kernel::memory::Space;
 use memgap_ledger::{Fact, Missing};
 
-use super::{Books, Detail, Image, Layout, Mapped, Probe};
+use super::{Detail, HeapStatistics, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
 use shape::Shape;
 
@@ -59,7 +59,7 @@ struct Heap {
 }
 
 impl Layout for Heap {
-    fn read(&self, _: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<Books> {
-        books::read(*self, space, detail)
+    fn read(&self, _: &Mapped, space: &Space<'_>, detail: Detail) -> Fact<HeapStatistics> {
+        statistics::read(*self, space, detail)
     }
 }

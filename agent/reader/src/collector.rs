@@ -59,7 +59,7 @@ pub struct CollectionStats {
     pub cgroups: Spent,
     /// Tier 1: the walks.
     pub tier1: Spent,
-    /// Tier 2: the books of runtimes and allocators.
+    /// Tier 2: the heap statistics of runtimes and allocators.
     pub tier2: Spent,
     /// How what is known of mapped files served the search for runtimes.
     pub files: CacheUse,
@@ -71,16 +71,16 @@ pub struct CollectionStats {
     pub skipped: u64,
     /// Walks that were kept until now, dropped to make room for newer ones.
     pub dropped: u64,
-    /// Processes whose books, or a look for them, were due and not covered by the
-    /// budget of probes. Those that have books keep them.
-    pub taps_skipped: u64,
-    /// Processes whose memory was opened anew for their books, for want of handles.
+    /// Processes whose heap statistics, or a look for them, were due and not covered by the
+    /// budget of probes. Those that have heap statistics keep them.
+    pub probes_skipped: u64,
+    /// Processes whose memory was opened anew for their heap statistics, for want of handles.
     pub reopened: u64,
-    /// Age of the oldest books in the sample.
-    pub oldest_books: Duration,
+    /// Age of the oldest heap statistics in the sample.
+    pub oldest_statistics: Duration,
     /// Readings that failed, by file and kind.
     pub errors: BTreeMap<(&'static str, MissingKind), u64>,
-    /// Books that could not be read, by probe and kind.
+    /// Heap statistics that could not be read, by probe and kind.
     pub probe_errors: BTreeMap<(&'static str, MissingKind), u64>,
 }
 
@@ -121,7 +121,7 @@ impl Collector {
         }
     }
 
-    /// Lets reading the books of runtimes and allocators take that share of one CPU,
+    /// Lets reading the heap statistics of runtimes and allocators take that share of one CPU,
     /// 0 to 1, instead of [`PROBE_SHARE`].
     #[must_use]
     pub fn with_probe_share(self, share: f64) -> Self {
@@ -158,13 +158,13 @@ impl Collector {
         stats.tier1 = clock.spent();
 
         let clock = Clock::start();
-        self.tap(&mut stats);
+        self.probes(&mut stats);
         stats.tier2 = clock.spent();
 
         let now = Instant::now();
         let processes: Vec<_> = self.tracked.values().map(|tracked| tracked.sample(now)).collect();
-        let books = processes.iter().flat_map(|process| process.runtimes.iter().flatten());
-        stats.oldest_books = books.map(|runtime| runtime.age).max().unwrap_or_default();
+        let statistics = processes.iter().flat_map(|process| process.runtimes.iter().flatten());
+        stats.oldest_statistics = statistics.map(|runtime| runtime.age).max().unwrap_or_default();
         stats.processes = processes.len();
         stats.handles = self.handles();
         Ok((MachineSample { host, cgroups, processes }, stats))
@@ -225,7 +225,7 @@ impl Collector {
 fn raise_open_files() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // No limit at all is told as none.
+    // No limit at all is reported as none.
     let now = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
     now.current.unwrap_or(u64::MAX)
 }
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_limit_of_open_files_books_are_read_all_the_same() {
+    fn beyond_the_limit_of_open_files_statistics_are_read_all_the_same() {
         let kid = Kid(Command::new("sleep").arg("600").spawn().expect("it starts"));
         let reader = Reader::open(Roots::default()).expect("procfs is mounted");
         let mut collector = Collector::new(reader, WalkPolicy::default()).with_probe_share(1.0);
@@ -295,7 +295,7 @@ mod tests {
                 return;
             }
         }
-        panic!("the books of its malloc were never read");
+        panic!("the heap statistics of its malloc were never read");
     }
 
     #[test]
@@ -310,7 +310,7 @@ mod tests {
         let limit = first.processes + 2 * Live::HANDLES + 1;
         collector.max_handles = limit;
         for tracked in collector.tracked.values_mut() {
-            tracked.tap = probe_state::Tap::new(0);
+            tracked.probes = probe_state::ProbeState::new(0);
         }
         for _ in 0..100 {
             let (_, stats) = collector.collect().expect("procfs is readable");

@@ -19,17 +19,17 @@ use std::io::{self, BufRead, BufReader};
 
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
 use memgap_ledger::runtime::{Gc, Runtime};
-use memgap_ledger::{Account, Fact, Told};
+use memgap_ledger::{Account, Fact, Report};
 
 use http::{Endpoint, Limits, Response, malformed};
 use series::{Row, Values};
 
-/// What one endpoint told.
+/// What one endpoint reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The form that it told it in: `exposition`, `expvar` or `pprof`.
+    /// The form that it reported it in: `exposition`, `expvar` or `pprof`.
     pub form: &'static str,
-    /// The runtimes and allocators that it told of, at least one.
+    /// The runtimes and allocators that it reported, at least one.
     pub figures: Vec<Figures>,
     /// What it holds of its own process's resident memory, in bytes.
     pub resident: Option<u64>,
@@ -40,11 +40,11 @@ pub struct Answer {
 pub struct Figures {
     /// Stable lower-case name, as a probe's: `go`, `hotspot`, `jemalloc`.
     pub runtime: &'static str,
-    /// Its version, where it is told.
+    /// Its version, where it is reported.
     pub version: Option<String>,
     /// Bytes in use, resident or not.
     pub in_use: u64,
-    /// Bytes that were freed and are kept, less `released`; `None` where it is not told.
+    /// Bytes that were freed and are kept, less `released`; `None` where it is not reported.
     pub free: Option<u64>,
     /// Bytes of the heap's addresses that were given back to the kernel.
     pub released: Option<u64>,
@@ -103,14 +103,14 @@ fn of_series(values: &Values) -> io::Result<(Vec<Figures>, Option<u64>)> {
 }
 
 impl Answer {
-    /// The answer as the ledger hears it.
-    pub fn told(&self, endpoint: &Endpoint) -> Told {
-        let evidence = vec![format!("told by {endpoint} ({})", self.form)];
-        let books = |figures: &Figures| (figures.runtime(evidence.clone()), figures.claims());
-        Told {
+    /// The answer as the ledger takes it.
+    pub fn reported(&self, endpoint: &Endpoint) -> Report {
+        let evidence = vec![format!("reported by {endpoint} ({})", self.form)];
+        let statistics = |figures: &Figures| (figures.runtime(evidence.clone()), figures.claims());
+        Report {
             source: endpoint.to_string(),
             resident: self.resident,
-            books: self.figures.iter().map(books).collect(),
+            statistics: self.figures.iter().map(statistics).collect(),
         }
     }
 }
@@ -130,7 +130,7 @@ impl Figures {
         }
     }
 
-    /// The figures as claims: amounts, whose addresses are not told.
+    /// The figures as claims: amounts, whose addresses are not reported.
     pub fn claims(&self) -> Vec<Claim> {
         let heap = Part { account: Account::HeapInUse, bytes: self.in_use };
         let free = self.free.map(|bytes| Part { account: Account::AllocatorFree, bytes });
@@ -151,14 +151,14 @@ impl Figures {
     }
 }
 
-/// The difference of two figures of one answer, where both are told. The smaller
+/// The difference of two figures of one answer, where both are reported. The smaller
 /// must not be the larger one: then they are not of one program, or not of one time.
 fn rest(whole: Option<u64>, part: Option<u64>, what: &str) -> io::Result<Option<u64>> {
     let (Some(whole), Some(part)) = (whole, part) else { return Ok(None) };
     whole.checked_sub(part).map(Some).ok_or_else(|| malformed(format!("it tells {what}")))
 }
 
-/// The amounts that are told.
+/// The amounts that are reported.
 fn parts(amounts: &[(Account, Option<u64>)]) -> Vec<Part> {
     let part = |&(account, bytes): &(_, Option<u64>)| Some(Part { account, bytes: bytes? });
     amounts.iter().filter_map(part).collect()

@@ -15,26 +15,26 @@ use memgap_probes::{Detail, Probes};
 pub enum Depth {
     /// The kernel's counters only: free of cost to the process.
     Counters,
-    /// Also the counters in the books of its runtimes and allocators.
+    /// Also the counters in the heap statistics of its runtimes and allocators.
     Runtimes,
     /// The kernel's counters, and a walk over its mappings, which holds its `mmap_lock` for reading.
     Walk,
     /// All of these.
-    Books,
-    /// Also what books and kernel say of every page.
+    Full,
+    /// Also what heap statistics and kernel say of every page.
     Pages,
 }
 
 impl Depth {
     fn walks(self) -> bool {
-        matches!(self, Self::Walk | Self::Books | Self::Pages)
+        matches!(self, Self::Walk | Self::Full | Self::Pages)
     }
 
-    /// How much is read of books, if any.
+    /// How much is read of heap statistics, if any.
     fn detail(self) -> Option<Detail> {
         match self {
             Self::Counters | Self::Walk => None,
-            Self::Runtimes | Self::Books => Some(Detail::Counters),
+            Self::Runtimes | Self::Full => Some(Detail::Counters),
             Self::Pages => Some(Detail::Pages),
         }
     }
@@ -73,8 +73,8 @@ pub fn sample(
     if let Err(Missing { kind: MissingKind::Gone, .. }) = &walk {
         return Err(process.gone());
     }
-    let books = match depth.detail() {
-        Some(detail) if kind == ProcessKind::User => probes.books(memory, detail, buf),
+    let statistics = match depth.detail() {
+        Some(detail) if kind == ProcessKind::User => probes.statistics(memory, detail, buf),
         _ => Vec::new(),
     };
     let mut sample = ProcessSample {
@@ -87,7 +87,7 @@ pub fn sample(
         runtimes: Vec::new(),
         cgroup,
     };
-    memgap_probes::add(&mut sample, &books, Duration::ZERO);
+    memgap_probes::add(&mut sample, &statistics, Duration::ZERO);
     Ok(sample)
 }
 

@@ -62,13 +62,13 @@ fn ask(limits: &Limits, answer: impl FnOnce(&mut dyn Peer) + Send) -> Fact<Answe
 }
 
 /// The answer to a text that is sent as it is.
-fn told(text: impl AsRef<[u8]> + Send) -> Fact<Answer> {
+fn reported(text: impl AsRef<[u8]> + Send) -> Fact<Answer> {
     // The client may close before all is sent.
     ask(&LIMITS, move |peer| drop(peer.write_all(text.as_ref())))
 }
 
 fn ok(head: &str, body: &str) -> Fact<Answer> {
-    told(format!("HTTP/1.1 200 OK\r\n{head}\r\n{body}"))
+    reported(format!("HTTP/1.1 200 OK\r\n{head}\r\n{body}"))
 }
 
 #[track_caller]
@@ -103,7 +103,7 @@ fn every_framing_gives_the_same_text() {
         ok(chunked, &chunks(GO, 1)),
         ok(chunked, &chunks(GO, 7)),
         ok(chunked, &chunks(GO, 4096)),
-        told(format!("HTTP/1.0 200\n\n{GO}")),
+        reported(format!("HTTP/1.0 200\n\n{GO}")),
     ] {
         assert_eq!(in_use(&answer), [("go", 1 << 30)]);
     }
@@ -221,17 +221,21 @@ fn redirects_errors_and_odd_heads_are_named() {
     let both = "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n";
     for status in ["301", "302", "303", "307", "308", "300"] {
         let head = format!("HTTP/1.1 {status} Go\r\nLocation: http://10.0.0.1/\x1b[2J\r\n\r\n");
-        refused(&told(head), Refused, "redirects to `http://10.0.0.1/\u{fffd}[2J`, which is not");
+        refused(
+            &reported(head),
+            Refused,
+            "redirects to `http://10.0.0.1/\u{fffd}[2J`, which is not",
+        );
     }
-    refused(&told("HTTP/1.1 401 No\r\n\r\n"), Denied, "credentials");
-    refused(&told("HTTP/1.1 404 No\r\n\r\n"), Absent, "no such path");
+    refused(&reported("HTTP/1.1 401 No\r\n\r\n"), Denied, "credentials");
+    refused(&reported("HTTP/1.1 404 No\r\n\r\n"), Absent, "no such path");
     for status in ["100 Continue", "101 x", "204 x", "206 x", "500 x", "999"] {
-        refused(&told(format!("HTTP/1.1 {status}\r\n\r\n{GO}")), Refused, "status");
+        refused(&reported(format!("HTTP/1.1 {status}\r\n\r\n{GO}")), Refused, "status");
     }
     for garbage in
         ["", "\r\n", "HTTP/2 200\r\n\r\n", "HTTP/1.1 20 x\r\n\r\n", "SSH-2.0-x\r\n", "\0\n"]
     {
-        refused(&told(garbage), Malformed, "");
+        refused(&reported(garbage), Malformed, "");
     }
     refused(&ok("no colon\r\n", GO), Malformed, "no colon");
     refused(&ok("Content-Length: -1\r\n", GO), Malformed, "no number");
@@ -312,7 +316,7 @@ fn each_runtime_is_understood() {
 
     // The ledger's runtime counts free memory that was given back, too; its claim does not.
     let endpoint = "http://127.0.0.1:1/".parse().expect("an address");
-    let (runtime, claims) = answer.told(&endpoint).books.remove(0);
+    let (runtime, claims) = answer.reported(&endpoint).statistics.remove(0);
     assert_eq!((runtime.free, runtime.released), (Some(1000), Some(900)));
     let claimed: Vec<_> = claims[0].parts.iter().map(|p| (p.account, p.bytes)).collect();
     assert_eq!(claimed, [(Account::AllocatorFree, 100), (Account::HeapInUse, 8192)]);

@@ -11,7 +11,7 @@ fn reader() -> Reader {
 }
 
 #[test]
-fn our_own_books_close() {
+fn our_own_statistics_close() {
     let sample = reader().process(std::process::id(), Depth::Walk).unwrap();
     assert_eq!(sample.kind, ProcessKind::User);
     let made = memgap_ledger::process::ledger(&sample);

@@ -1,4 +1,4 @@
-//! What is exported by runtime: gauges from their books, counters of their collectors.
+//! What is exported by runtime: gauges from their heap statistics, counters of their collectors.
 
 use memgap_ledger::Runtime;
 use memgap_ledger::figure::signed;
@@ -14,14 +14,14 @@ pub struct RuntimeGauge {
     pub name: &'static str,
     /// One line on what it is.
     pub help: &'static str,
-    /// Takes it from what a runtime's books say.
+    /// Takes it from what a runtime's heap statistics say.
     pub of: fn(&Runtime) -> Option<i64>,
 }
 
 /// What runtimes or allocators of one name say.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OfRuntime {
-    /// What is in use by their books.
+    /// What is in use by their heap statistics.
     pub in_use: Option<i64>,
     /// Values of the table's runtime gauges, in its order; unknown parts add nothing.
     pub gauges: Vec<Option<i64>>,
@@ -29,8 +29,7 @@ pub struct OfRuntime {
     pub gc: Collections,
 }
 
-const IN_USE_HELP: &str =
-    "In use by the books of runtimes or allocators of one name; they sum to in_use_bytes.";
+const IN_USE_HELP: &str = "In use by the heap statistics of runtimes or allocators of one name; they sum to in_use_bytes.";
 
 const CYCLES_HELP: &str = "Garbage collections since the exporter started.";
 
@@ -38,7 +37,7 @@ const PAUSE_HELP: &str =
     "Time that garbage collections stopped the programs for since the exporter started.";
 
 impl OfRuntime {
-    /// What a runtime's books say, and what it did since the last time.
+    /// What a runtime's heap statistics say, and what it did since the last time.
     pub fn new(table: &Table, runtime: &Runtime, gc: Collections) -> Self {
         let gauges = table.runtime_gauges.iter().map(|gauge| (gauge.of)(runtime)).collect();
         Self { in_use: None, gauges, gc }
@@ -61,8 +60,8 @@ impl OfRuntime {
 
     pub(super) fn series(&self) -> usize {
         let others = [self.in_use.is_some(), self.gc.cycles.is_some(), self.gc.paused.is_some()];
-        let told = self.gauges.iter().map(Option::is_some).chain(others);
-        told.filter(|is_told| *is_told).count()
+        let reported = self.gauges.iter().map(Option::is_some).chain(others);
+        reported.filter(|is_reported| *is_reported).count()
     }
 }
 

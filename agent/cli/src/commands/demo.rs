@@ -11,7 +11,7 @@ use crate::view::json;
 /// The exit code where a scenario disagrees with the truth.
 const DISAGREED: u8 = 1;
 
-/// Plays the demo; each scenario is printed as soon as it is told.
+/// Plays the demo; each scenario is printed as soon as it is reported.
 pub fn run(reader: &Reader, args: &DemoArgs, output: &Output) -> anyhow::Result<Answer> {
     if let Some(list) = args.list() {
         return output
@@ -24,12 +24,12 @@ pub fn run(reader: &Reader, args: &DemoArgs, output: &Output) -> anyhow::Result<
         own: own_cgroup(reader),
     };
     let mut document = demo::Demo::default();
-    let end = demo::run(args, &explain, &mut |told| {
+    let end = demo::run(args, &explain, &mut |reported| {
         if output.json {
-            document.demo.push(told.json());
+            document.demo.push(reported.json());
             return Ok(());
         }
-        crate::output::print(&format!("{}\n", told.text(&output.style)))
+        crate::output::print(&format!("{}\n", reported.text(&output.style)))
     })?;
     let code = match end {
         End::Agreed => 0,

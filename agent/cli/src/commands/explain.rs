@@ -12,7 +12,7 @@ use crate::view::{json, page, reason};
 
 /// Explains what a user names.
 pub fn run(reader: &Reader, target: &str, look: &Look, output: &Output) -> anyhow::Result<Answer> {
-    let depth = if look.deep { Depth::Pages } else { Depth::Books };
+    let depth = if look.deep { Depth::Pages } else { Depth::Full };
     let endpoint = look.endpoint.as_deref().map(str::parse).transpose()?;
     explain(reader, target, depth, endpoint.as_ref(), output)
 }
@@ -40,7 +40,7 @@ fn explain(
         let document = || json::explanation(subject, others);
         let text = output.text(document, |style| {
             let deeper =
-                if depth == Depth::Books { page::deeper(subject, style) } else { String::new() };
+                if depth == Depth::Full { page::deeper(subject, style) } else { String::new() };
             page::page(subject, others, style) + &deeper
         })?;
         Ok(Answer::of(text, reason::is_denied(subject)))
@@ -49,16 +49,18 @@ fn explain(
         Found::Process { pid, others } => {
             let mut sample = reader.process(pid, depth)?;
             if target == Target::Own {
-                let told = own::told();
-                sample.hear(Ok(told.map_err(|e| anyhow!("jemalloc tells no statistics: {e}"))?));
+                let reported = own::reported();
+                sample.add_report(Ok(
+                    reported.map_err(|e| anyhow!("jemalloc tells no statistics: {e}"))?
+                ));
             }
             if let Some(endpoint) = endpoint {
                 let answer = read_endpoint(endpoint, &Limits::default());
-                sample.hear(answer.map(|answer| answer.told(endpoint)));
+                sample.add_report(answer.map(|answer| answer.reported(endpoint)));
             }
             show(Subject::Process(&process::ledger(&sample)), &others)
         }
-        // Whose word an endpoint's is can be told of a process only.
+        // Whose word an endpoint's is can be reported a process only.
         _ if let Some(endpoint) = endpoint => Err(Error::Endpoint {
             word: endpoint.to_string(),
             remedy: "name the process that it is of, not a cgroup or the host",

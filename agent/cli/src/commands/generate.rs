@@ -39,6 +39,6 @@ pub fn man_pages(directory: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 /// A generated text, as it is or within a document.
-pub fn answer(text: String, output: &Output) -> anyhow::Result<Answer> {
-    output.text(|| json::Output::Text(text.clone()), |_| text.clone()).map(Answer::whole)
+pub fn answer(text: &str, output: &Output) -> anyhow::Result<Answer> {
+    output.text(|| json::Output::Text(text.to_owned()), |_| text.to_owned()).map(Answer::whole)
 }

@@ -14,9 +14,9 @@ pub fn list(output: &Output) -> anyhow::Result<Answer> {
 /// What the probes read in the processes of a target.
 pub fn of_target(reader: &Reader, target: &str, output: &Output) -> anyhow::Result<Answer> {
     let samples = match find(reader, &target.parse()?)? {
-        Found::Process { pid, .. } => vec![reader.process(pid, Depth::Books)?],
-        Found::Cgroup { path } => reader.members(&path, Depth::Books)?,
-        Found::Host => reader.machine(Depth::Books)?.processes,
+        Found::Process { pid, .. } => vec![reader.process(pid, Depth::Full)?],
+        Found::Cgroup { path } => reader.members(&path, Depth::Full)?,
+        Found::Host => reader.machine(Depth::Full)?.processes,
     };
     let mut found: Vec<ProcessLedger> = samples.iter().map(process::ledger).collect();
     let coverage = Coverage::of(&found);

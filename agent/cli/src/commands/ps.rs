@@ -36,7 +36,7 @@ fn list_processes(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<A
 
 /// How much of the anonymous memory of processes is explained.
 fn cover_processes(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> {
-    let samples = reader.machine(Depth::Books)?.processes;
+    let samples = reader.machine(Depth::Full)?.processes;
     let all = Ps { top: None, name: ps.name.clone(), cgroup: ps.cgroup.clone(), ..Ps::default() };
     let listed = processes(samples.iter().map(process::ledger).collect(), &all);
     let in_part = listed.iter().any(ProcessLedger::is_denied);

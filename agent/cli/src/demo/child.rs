@@ -27,7 +27,7 @@ pub struct Child<'a> {
     process: process::Child,
     input: ChildStdin,
     output: ChildStdout,
-    heard: Vec<u8>,
+    received: Vec<u8>,
     signals: &'a Signals,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Child<'a> {
         let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
             return Err(Stop::Skip(format!("cannot speak with its program {name}")));
         };
-        let mut child = Self { process, input, output, heard: Vec::new(), signals };
+        let mut child = Self { process, input, output, received: Vec::new(), signals };
         child.done()?;
         Ok(child)
     }
@@ -75,7 +75,7 @@ impl<'a> Child<'a> {
     /// [`Child::step`] for a step that may well end the program: how it ended.
     pub fn step_or_end(&mut self) -> Result<Option<ExitStatus>, Stop> {
         self.proceed()?;
-        match self.hear()? {
+        match self.add_report()? {
             Some(_) => Ok(None),
             None => self.ended().map(Some),
         }
@@ -86,7 +86,7 @@ impl<'a> Child<'a> {
     }
 
     fn done(&mut self) -> Result<Word, Stop> {
-        if let Some(word) = self.hear()? {
+        if let Some(word) = self.add_report()? {
             return Ok(word);
         }
         let status = self.ended()?;
@@ -101,20 +101,20 @@ impl<'a> Child<'a> {
     }
 
     /// The next line of the program; `None` when it ended.
-    fn hear(&mut self) -> Result<Option<Word>, Stop> {
+    fn add_report(&mut self) -> Result<Option<Word>, Stop> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(end) = self.heard.iter().position(|b| *b == b'\n') {
-                let line: Vec<u8> = self.heard.drain(..=end).collect();
+            if let Some(end) = self.received.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = self.received.drain(..=end).collect();
                 return self.word(&String::from_utf8_lossy(&line)).map(Some);
             }
-            if self.heard.len() > LINE || !self.wait(deadline)? {
+            if self.received.len() > LINE || !self.wait(deadline)? {
                 return Err(self.lost("it does not answer"));
             }
             let mut buffer = [0; LINE];
             match self.output.read(&mut buffer).map_err(|e| self.lost(&e.to_string()))? {
                 0 => return Ok(None),
-                n => self.heard.extend_from_slice(&buffer[..n]),
+                n => self.received.extend_from_slice(&buffer[..n]),
             }
         }
     }

@@ -6,7 +6,7 @@ use memgap_ledger::size::iec;
 
 /// Who says a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Teller {
+pub enum Source {
     /// The kernel's headline figures, as every tool shows them.
     Kernel,
     /// What is known because the program was made so, and its own word.
@@ -28,7 +28,7 @@ pub enum Cell {
 #[derive(Debug)]
 pub struct Row {
     /// Who says it.
-    pub teller: Teller,
+    pub source: Source,
     /// Its key in JSON.
     pub name: &'static str,
     /// Its name in the table.
@@ -37,7 +37,7 @@ pub struct Row {
     pub cells: [Cell; 2],
 }
 
-/// One scenario, told.
+/// One scenario, reported.
 #[derive(Debug)]
 pub struct Story {
     /// What the columns are: keys in JSON.
@@ -66,24 +66,24 @@ impl Story {
     }
 
     /// Adds a figure of both subjects.
-    pub fn row(&mut self, teller: Teller, name: &'static str, figures: [Figure; 2]) {
+    pub fn row(&mut self, source: Source, name: &'static str, figures: [Figure; 2]) {
         let label = name.replace('_', " ");
-        self.rows.push(Row { teller, name, label, cells: figures.map(Cell::Bytes) });
+        self.rows.push(Row { source, name, label, cells: figures.map(Cell::Bytes) });
     }
 
     /// Adds whom the kernel killed, and what led to it.
     pub fn fate(&mut self, label: String, killed: [bool; 2]) {
         let cells = killed.map(Cell::OomKilled);
-        self.rows.push(Row { teller: Teller::Truth, name: "oom_killed", label, cells });
+        self.rows.push(Row { source: Source::Truth, name: "oom_killed", label, cells });
     }
 
     /// Holds memgap's figure against the truth, both in bytes.
     pub fn check(&mut self, what: &str, memgap: Figure, truth: i64, tolerance: i64) {
         let close = memgap.point().is_some_and(|m| m.abs_diff(truth) <= tolerance.unsigned_abs());
         if !close {
-            let told = memgap.point().map_or_else(|| "nothing".to_owned(), iec);
+            let reported = memgap.point().map_or_else(|| "nothing".to_owned(), iec);
             self.wrong.push(format!(
-                "{what}: memgap says {told}, the truth is {}, more than {} apart",
+                "{what}: memgap says {reported}, the truth is {}, more than {} apart",
                 iec(truth),
                 iec(tolerance)
             ));
@@ -111,7 +111,7 @@ impl Story {
     }
 }
 
-impl Teller {
+impl Source {
     /// The key in JSON and the word in the table.
     pub const fn name(self) -> &'static str {
         match self {

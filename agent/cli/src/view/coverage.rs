@@ -1,11 +1,11 @@
-//! `memgap ps --coverage`: how much of anonymous memory is explained, and by whom.
+//! `memgap ps --coverage`: how much of anonymous memory is explained, and by which allocators.
 
 use memgap_ledger::size::iec;
 use memgap_ledger::{Coverage, coverage};
 
 use super::terminal::{Ink, Style, pad};
 
-/// What explains it, by bytes: books by their owner, then what the kernel tells.
+/// What explains it, by bytes: heap statistics by their owner, then what the kernel tells.
 pub fn explained(of: &Coverage) -> Vec<(&str, i64)> {
     let mut rows: Vec<_> = of.owners.iter().map(|(owner, bytes)| (&**owner, *bytes)).collect();
     rows.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));

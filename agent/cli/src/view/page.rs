@@ -29,7 +29,7 @@ pub fn page(subject: Subject<'_>, others: &[u32], style: &Style) -> String {
     filled.join("\n")
 }
 
-/// Says that `--deep` would tell more, where books leave open what is in use.
+/// Says that `--deep` would tell more, where heap statistics leave open what is in use.
 pub fn deeper(subject: Subject<'_>, style: &Style) -> String {
     let Subject::Process(process) = subject else { return String::new() };
     let rss = process.headline.rss.point().unwrap_or(0);
@@ -38,7 +38,11 @@ pub fn deeper(subject: Subject<'_>, style: &Style) -> String {
     if !is_open {
         return String::new();
     }
-    let text = style.wrap("--deep reads the books page by page, and narrows what is in use", 2, 4);
+    let text = style.wrap(
+        "--deep reads the heap statistics page by page, and narrows what is in use",
+        2,
+        4,
+    );
     format!("  {}\n", style.paint(Ink::Faint, &text))
 }
 
@@ -119,7 +123,7 @@ fn figures(subject: Subject<'_>, style: &Style) -> String {
     text
 }
 
-/// Whose books were read, and what they tell beside the accounts.
+/// Whose heap statistics were read, and what they tell beside the accounts.
 fn runtimes(subject: Subject<'_>, style: &Style) -> String {
     let Subject::Process(process) = subject else { return String::new() };
     let line = |runtime| format!("  {}\n", style.wrap(&runtime_line(runtime), 2, 4));
@@ -133,7 +137,7 @@ fn mark(figure: Figure) -> &'static str {
 fn chart(subject: Subject<'_>, style: &Style) -> String {
     match subject {
         Subject::Process(process) => process_chart(process, style),
-        Subject::Cgroup(cgroup) => super::cuts::chart(cgroup, style),
+        Subject::Cgroup(cgroup) => super::cgroup_chart::chart(cgroup, style),
         Subject::Host(host) => host_chart(host, style),
     }
 }
@@ -208,14 +212,14 @@ fn findings(findings: &[Finding], style: &Style) -> String {
 /// What was not read, once for each reason. An account is named where nothing
 /// broader falls with it; that a runtime lacks another's accounts is no news.
 fn unknown(subject: Subject<'_>, style: &Style) -> String {
-    let from_books = |what: &str| {
+    let from_statistics = |what: &str| {
         let mut entries = reason::ledger(subject).entries().iter();
-        entries.any(|e| e.account.name() == what && e.account.is_from_books())
+        entries.any(|e| e.account.name() == what && e.account.is_from_statistics())
     };
     let mut reasons = reason::broad(subject);
-    let told = reasons.len();
-    for reason in reason::reasons(subject).into_iter().filter(|r| !from_books(r.what)) {
-        if !reasons[..told].iter().any(|r| r.why == reason.why || r.what == reason.what) {
+    let reported = reasons.len();
+    for reason in reason::reasons(subject).into_iter().filter(|r| !from_statistics(r.what)) {
+        if !reasons[..reported].iter().any(|r| r.why == reason.why || r.what == reason.what) {
             reasons.push(reason);
         }
     }

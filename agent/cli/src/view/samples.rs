@@ -64,7 +64,7 @@ pub fn server() -> ProcessSample {
     }
 }
 
-/// The same, with the books of its allocator.
+/// The same, with the heap statistics of its allocator.
 pub fn probed() -> ProcessSample {
     let part = |account, bytes| Part { account, bytes };
     let claim = Claim {

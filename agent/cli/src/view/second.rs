@@ -21,9 +21,9 @@ pub fn sources(subject: Subject<'_>, style: &Style) -> String {
 
 fn sentence(runtime: &Runtime, second: &SecondSource) -> String {
     let differs = match second.differs_by {
-        0 => "as its books do".to_owned(),
-        more @ 1.. => format!("{} more than its books", iec(more)),
-        less => format!("{} less than its books", iec(less.saturating_neg())),
+        0 => "as its heap statistics do".to_owned(),
+        more @ 1.. => format!("{} more than its heap statistics", iec(more)),
+        less => format!("{} less than its heap statistics", iec(less.saturating_neg())),
     };
     let in_use = iec(i64::try_from(second.in_use).unwrap_or(i64::MAX));
     format!("{} says that {} has {in_use} in use, {differs}", second.name, runtime.name)

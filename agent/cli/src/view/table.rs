@@ -98,7 +98,8 @@ pub fn probes(
     coverage: Option<&Coverage>,
     style: &Style,
 ) -> String {
-    let mut sections: Vec<String> = found.iter().map(|process| books_of(process, style)).collect();
+    let mut sections: Vec<String> =
+        found.iter().map(|process| statistics_of(process, style)).collect();
     match coverage {
         None => sections.push(probes.iter().map(|probe| known(probe, style)).collect()),
         Some(coverage) => sections.push(super::coverage::summary(coverage, style)),
@@ -112,7 +113,7 @@ fn known((name, about): &(&str, &str), style: &Style) -> String {
 }
 
 /// What was read in a process, and by which rules.
-fn books_of(process: &ProcessLedger, style: &Style) -> String {
+fn statistics_of(process: &ProcessLedger, style: &Style) -> String {
     let title = format!("{} {}", process.pid, process.name);
     let mut text = format!("{}\n", style.paint(Ink::Strong, &style.fit(&title, style.width)));
     for runtime in &process.runtimes {

@@ -67,7 +67,7 @@ fn a_process_reads_as_a_waterfall() {
 }
 
 #[test]
-fn books_that_tell_no_addresses_give_intervals() {
+fn statistics_that_tell_no_addresses_give_intervals() {
     let ledger = process::ledger(&samples::probed());
     insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[], &PAGE));
 }

@@ -19,7 +19,7 @@ const MAX_THREADS: usize = 1 << 16;
 
 /// The lines that are read. All but the last stand only where the process has
 /// memory; `Rss*` since 4.5. `Threads` follows them, so a text that was cut short
-/// is told by its absence.
+/// is recognised by its absence.
 const KEYS: [&[u8]; 7] =
     [b"VmSize", b"VmRSS", b"RssAnon", b"RssFile", b"RssShmem", b"VmSwap", b"Threads"];
 

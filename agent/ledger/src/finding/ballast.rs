@@ -1,4 +1,4 @@
-//! Heap that is in use by a runtime's books and not in memory: a ballast.
+//! Heap that is in use by a runtime's heap statistics and not in memory: a ballast.
 
 use super::{Finding, Severity, Subject, confidence};
 use crate::figure::signed;
@@ -19,9 +19,9 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
         confidence: confidence(in_use.untouched),
         summary: format!("{} of what is in use was never written: it takes no memory", iec(bytes)),
         evidence: vec![
-            format!("in use {} by the books", iec(total)),
+            format!("in use {} by the heap statistics", iec(total)),
             format!("of that {} in memory", iec(in_use.resident.point().unwrap_or(0))),
         ],
-        remedy: "size by RSS and required, not by in use; a ballast that is to delay garbage collection is better told as GOMEMLIMIT or -Xms",
+        remedy: "size by RSS and required, not by in use; a ballast that is to delay garbage collection is better reported as GOMEMLIMIT or -Xms",
     })
 }

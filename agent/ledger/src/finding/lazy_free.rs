@@ -30,7 +30,7 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     })
 }
 
-/// What became of the pages that a runtime gave back lazily, by its books and the
+/// What became of the pages that a runtime gave back lazily, by its heap statistics and the
 /// kernel's `lazy` bytes of the process.
 fn given_back(runtime: &Runtime, lazy: i64) -> Option<String> {
     let given = runtime.lazily_freed.filter(|bytes| *bytes > 0).map(signed)?;

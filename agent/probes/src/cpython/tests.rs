@@ -10,10 +10,10 @@ use proptest::prelude::*;
 
 use super::pools::HEADER;
 use super::table::{self, Place, Sizes};
-use super::{Variables, books, version};
+use super::{Variables, statistics, version};
 use crate::captured::Capture;
 use crate::elf::{Elf, Segment};
-use crate::{Books, Detail, Image, Mapped};
+use crate::{Detail, HeapStatistics, Image, Mapped};
 
 const BASE: u64 = 0x5500_0000;
 /// Of the variables, which a segment of a page holds, and of one that counts.
@@ -77,11 +77,11 @@ impl Captured {
     }
 }
 
-fn read(captured: &Captured, detail: Detail) -> Fact<Books> {
+fn read(captured: &Captured, detail: Detail) -> Fact<HeapStatistics> {
     let version = version::of_name(b"python3.9").expect("a version");
     let place = Place { table: BASE + TABLE, len: BASE + LEN };
     let variables = Variables { version, place, sizes: SIZES };
-    books::read(&variables, 0, &Space::new(&captured.0, Bounds::COUNTERS), detail)
+    statistics::read(&variables, 0, &Space::new(&captured.0, Bounds::COUNTERS), detail)
 }
 
 fn find(captured: &Captured) -> Fact<Place> {
@@ -95,8 +95,8 @@ fn find(captured: &Captured) -> Fact<Place> {
     table::find(&image, SIZES, &Space::new(&captured.0, Bounds::RESOLVE))
 }
 
-fn part(books: &Books, account: Account) -> u64 {
-    let parts = books.claims.iter().flat_map(|claim| &claim.parts);
+fn part(statistics: &HeapStatistics, account: Account) -> u64 {
+    let parts = statistics.claims.iter().flat_map(|claim| &claim.parts);
     parts.filter(|part| part.account == account).map(|part| part.bytes).sum()
 }
 
@@ -113,29 +113,29 @@ fn the_table_is_found_by_what_stands_around_it() {
 
 #[test]
 fn every_byte_of_the_arenas_is_in_use_or_lost_or_free() {
-    let books = read(&Captured::new(), Detail::Pages).expect("sound");
+    let statistics = read(&Captured::new(), Detail::Pages).expect("sound");
     let in_use = 66 * 10 * BLOCK;
     let lost = 66 * (HEADER as u64 + 16);
-    assert_eq!((books.runtime.in_use, books.runtime.in_use_bounds), (Some(in_use), None));
-    assert_eq!(part(&books, Account::HeapInUse), in_use);
-    assert_eq!(part(&books, Account::AllocatorMetadata), lost);
-    assert_eq!(part(&books, Account::AllocatorFree), 2 * ARENA - in_use - lost);
+    assert_eq!((statistics.runtime.in_use, statistics.runtime.in_use_bounds), (Some(in_use), None));
+    assert_eq!(part(&statistics, Account::HeapInUse), in_use);
+    assert_eq!(part(&statistics, Account::AllocatorMetadata), lost);
+    assert_eq!(part(&statistics, Account::AllocatorFree), 2 * ARENA - in_use - lost);
     let start = |pool| BASE + ARENAS + pool * POOL;
     let used = vec![(start(0), start(5)), (start(6), start(67))];
-    assert_eq!(books.claims[0].extent, Extent::Ranges(used));
+    assert_eq!(statistics.claims[0].extent, Extent::Ranges(used));
 }
 
 #[test]
 fn a_scheduled_reading_touches_few_pools_and_always_the_same() {
     let captured = Captured::new();
-    let books = read(&captured, Detail::Counters).expect("sound");
+    let statistics = read(&captured, Detail::Counters).expect("sound");
     // All are as full as one another here.
-    assert_eq!(books.runtime.in_use, Some(66 * 10 * BLOCK));
-    assert_eq!(part(&books, Account::AllocatorMetadata), 66 * HEADER as u64);
-    let (low, high) = books.runtime.in_use_bounds.expect("most pools were not read");
+    assert_eq!(statistics.runtime.in_use, Some(66 * 10 * BLOCK));
+    assert_eq!(part(&statistics, Account::AllocatorMetadata), 66 * HEADER as u64);
+    let (low, high) = statistics.runtime.in_use_bounds.expect("most pools were not read");
     assert!(low < 66 * 10 * BLOCK && high > 66 * 10 * BLOCK, "{low} to {high}");
     let first = captured.0.readings.take();
-    assert_eq!(read(&captured, Detail::Counters), Ok(books));
+    assert_eq!(read(&captured, Detail::Counters), Ok(statistics));
     assert_eq!(*captured.0.readings.borrow(), first);
     let pools = first.iter().filter(|at| **at >= BASE + ARENAS).count();
     assert!((8..=17).contains(&pools), "{pools} pools were read");
@@ -145,15 +145,15 @@ fn a_scheduled_reading_touches_few_pools_and_always_the_same() {
 fn pools_that_are_swapped_out_are_not_called_exact() {
     let mut captured = Captured::new();
     captured.0.cut(BASE + ARENAS + ARENA + POOL);
-    let books = read(&captured, Detail::Pages).expect("sound");
-    assert_eq!(books.runtime.in_use, Some(64 * 10 * BLOCK + 2 * POOL));
+    let statistics = read(&captured, Detail::Pages).expect("sound");
+    assert_eq!(statistics.runtime.in_use, Some(64 * 10 * BLOCK + 2 * POOL));
     let least = 64 * 10 * BLOCK;
-    assert_eq!(books.runtime.in_use_bounds, Some((least, least + 2 * POOL)));
-    assert!(books.runtime.evidence.iter().any(|e| e.contains("but 2 that are not in memory")));
+    assert_eq!(statistics.runtime.in_use_bounds, Some((least, least + 2 * POOL)));
+    assert!(statistics.runtime.evidence.iter().any(|e| e.contains("but 2 that are not in memory")));
 }
 
 #[test]
-fn books_that_break_a_rule_are_refused_by_its_name() {
+fn statistics_that_break_a_rule_are_refused_by_its_name() {
     let first = ENTRIES;
     for (place, word, rule) in [
         (LEN, 0, "no sound length"),
@@ -201,8 +201,8 @@ fn a_pool_that_breaks_its_rules_is_refused_or_left_out() {
         captured.put(place, word);
         let lack = read(&captured, Detail::Pages).expect_err("broken");
         assert!(lack.why.contains("breaks its rules"), "{lack}");
-        let books = read(&captured, Detail::Counters).expect("by the others");
-        assert_eq!(books.runtime.in_use, Some(66 * 10 * BLOCK));
+        let statistics = read(&captured, Detail::Counters).expect("by the others");
+        assert_eq!(statistics.runtime.in_use, Some(66 * 10 * BLOCK));
     }
 }
 
@@ -223,8 +223,8 @@ proptest! {
         captured.0.cut(BASE + end);
         let _ = find(&captured);
         for detail in [Detail::Counters, Detail::Pages] {
-            if let Ok(books) = read(&captured, detail) {
-                let parts = books.claims.iter().flat_map(|claim| &claim.parts);
+            if let Ok(statistics) = read(&captured, detail) {
+                let parts = statistics.claims.iter().flat_map(|claim| &claim.parts);
                 prop_assert!(parts.map(|part| part.bytes).sum::<u64>() <= 16 * ARENA);
             }
         }

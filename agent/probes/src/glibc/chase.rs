@@ -16,7 +16,7 @@ pub(super) const BLOCK: u64 = 4096;
 pub(super) const SMALLEST: u64 = 32;
 /// Bins 2 to 63 hold chunks of one size each, 16 bytes apart.
 const SMALL_BINS: usize = 64;
-/// Chunks of a page and more that are told by address.
+/// Chunks of a page and more that are recognised by address.
 const MAX_WIDE: usize = 1 << 16;
 
 /// How far lists are followed.
@@ -27,7 +27,7 @@ pub(super) struct Budget {
     pub blocks: usize,
 }
 
-/// What the lists told.
+/// What the lists reported.
 #[derive(Debug, Clone)]
 pub(super) struct Chase {
     /// Free bytes of each arena, as far as its lists were followed.

@@ -1,4 +1,4 @@
-//! What the books say about addresses.
+//! What the heap statistics say about addresses.
 
 use memgap_kernel::source::pagemap::{Ranges, size};
 use memgap_ledger::Account;

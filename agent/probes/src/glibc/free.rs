@@ -51,7 +51,7 @@ pub(super) struct FreeIn {
     pub whole: Ranges,
     /// Of the free bytes, those that are so by the measure of others.
     pub guessed: u64,
-    /// Bytes of which nothing was told: they may be free.
+    /// Bytes of which nothing was reported: they may be free.
     pub unknown: u64,
     /// Of the free bytes, those that may be taken without a trace in the arena.
     large: u64,
@@ -80,17 +80,17 @@ impl Free {
                 continue;
             }
             let share = scale(blocks as u64, size(pages), all);
-            let told = sample::measure(arena, known, pages, share, space);
+            let reported = sample::measure(arena, known, pages, share, space);
             let there = rest(arena).min(size(pages));
-            let likely = told.free_of(there);
+            let likely = reported.free_of(there);
             free.guessed = likely.saturating_sub(free.free);
             free.free = free.free.saturating_add(free.guessed);
             free.unknown = free.unknown.saturating_sub(free.guessed);
-            self.sampled += told.pages;
+            self.sampled += reported.pages;
         }
     }
 
-    /// What was told when the arenas were as they are now, some time ago.
+    /// What was reported when the arenas were as they are now, some time ago.
     pub fn of_then(&self) -> Self {
         let mut then = self.clone();
         for arena in &mut then.arenas {
@@ -209,7 +209,7 @@ fn common(a: &[(u64, u64)], b: &[(u64, u64)]) -> u64 {
     sum
 }
 
-/// Bytes of an arena that may be free: all but its top and its own books.
+/// Bytes of an arena that may be free: all but its top and its own statistics.
 fn rest(arena: &Arena) -> u64 {
     arena.system_mem.saturating_sub(arena.top_size()).saturating_sub(arena.metadata())
 }

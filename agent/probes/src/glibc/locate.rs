@@ -31,7 +31,9 @@ pub(super) fn malloc(image: &Image<'_>, space: &Space<'_>) -> Fact<Malloc> {
     })?;
     let end = main_end(&data, main_arena, shape, space);
     let parameters = data.parameters(main_arena, end).ok_or_else(|| {
-        Missing::absent("mp_ is not told apart: the program has changed its limits, or its break")
+        Missing::absent(
+            "mp_ is not distinguished: the program has changed its limits, or its break",
+        )
     })?;
     let unbiased = |address: u64| address.wrapping_sub(image.mapped.bias);
     Ok(Malloc {

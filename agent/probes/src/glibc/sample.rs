@@ -80,17 +80,17 @@ pub(super) fn measure(
         let index = resident.partition_point(|(_, end)| end <= at);
         resident.get(index).is_some_and(|(start, _)| start <= at)
     };
-    let mut told = Measure::default();
+    let mut reported = Measure::default();
     let mut bytes = vec![0; usize::try_from(BLOCK).unwrap_or_default()];
     for at in (0..most).filter_map(|step| pages.at(step)).filter(is_resident) {
         let Some(left) = blocks.checked_sub(1) else { break };
         blocks = left;
         if space.read(at, &mut bytes).is_ok() {
-            told.pages += 1;
-            Page { at, bytes: &bytes, arena }.judge(known, &mut blocks, space, &mut told);
+            reported.pages += 1;
+            Page { at, bytes: &bytes, arena }.judge(known, &mut blocks, space, &mut reported);
         }
     }
-    told
+    reported
 }
 
 /// The pages of an arena's heaps.
@@ -141,8 +141,14 @@ struct Page<'p> {
 }
 
 impl Page<'_> {
-    /// Books the page by the states of the chunks in it.
-    fn judge(&self, known: &[(u64, u64)], blocks: &mut u64, space: &Space<'_>, told: &mut Measure) {
+    /// Heap statistics the page by the states of the chunks in it.
+    fn judge(
+        &self,
+        known: &[(u64, u64)],
+        blocks: &mut u64,
+        space: &Space<'_>,
+        reported: &mut Measure,
+    ) {
         let starts = self.starts();
         let last = starts.last().copied().unwrap_or(0);
         let size = self.size(last).unwrap_or(0);
@@ -154,9 +160,9 @@ impl Page<'_> {
         if starts.len() < LEAST_CHUNKS && end.is_none() {
             let index = known.partition_point(|(_, end)| *end <= self.at);
             if known.get(index).is_some_and(|(start, _)| *start <= self.at) {
-                told.judged.book(BLOCK, true);
+                reported.judged.book(BLOCK, true);
             } else {
-                told.hidden += BLOCK;
+                reported.hidden += BLOCK;
             }
             return;
         }
@@ -164,15 +170,15 @@ impl Page<'_> {
         for start in starts {
             let is_used = self.word(start + 8) & PREVIOUS_IN_USE != 0;
             let is_fast = from.is_some_and(|from| self.is_fast(from, start - from));
-            told.judged.book(start - from.unwrap_or(0), !is_used || is_fast);
+            reported.judged.book(start - from.unwrap_or(0), !is_used || is_fast);
             if from.is_none() && start > TAIL {
-                told.ending.book(1, !is_used);
+                reported.ending.book(1, !is_used);
             }
             from = Some(start);
         }
         if let Some(is_free) = end {
-            told.judged.book(BLOCK - last, is_free);
-            told.hiding.book(size.saturating_sub(BLOCK), is_free);
+            reported.judged.book(BLOCK - last, is_free);
+            reported.hiding.book(size.saturating_sub(BLOCK), is_free);
         }
     }
 
@@ -186,7 +192,7 @@ impl Page<'_> {
     }
 
     /// Where chunks begin: the places that lead on to most others. One place alone is
-    /// told where no other looks like it.
+    /// reported where no other looks like it.
     fn starts(&self) -> Vec<u64> {
         // How many chunks follow from a place, by its distance from the end.
         let mut chain = Vec::new();

@@ -6,11 +6,11 @@ use memgap_ledger::Fact;
 use proptest::prelude::*;
 
 use super::arena::BINS;
-use super::books::Kept;
 use super::locate::{MMAP_MAX, NEXT};
-use super::{Malloc, Parameters, Shape, arena, books, sample};
+use super::statistics::Kept;
+use super::{Malloc, Parameters, Shape, arena, sample, statistics};
 use crate::captured::Capture;
-use crate::{Books, Detail};
+use crate::{Detail, HeapStatistics};
 
 /// The library's data, the main arena's heap, another arena's heap.
 const DATA: u64 = 0x7f00_0000_0000;
@@ -99,30 +99,30 @@ fn malloc() -> Malloc {
     Malloc { version: None, main_arena: MAIN, shape: SHAPE, parameters }
 }
 
-fn read(captured: &Captured, detail: Detail) -> Fact<Books> {
+fn read(captured: &Captured, detail: Detail) -> Fact<HeapStatistics> {
     let bounds = match detail {
         Detail::Counters => Bounds::COUNTERS,
         Detail::Pages => Bounds::PAGES,
     };
-    books::read(&malloc(), 0, &Space::new(&captured.0, bounds), detail, &mut Kept::default())
+    statistics::read(&malloc(), 0, &Space::new(&captured.0, bounds), detail, &mut Kept::default())
 }
 
 /// What is in use, and its bounds where there are some.
 fn in_use(captured: &Captured, detail: Detail) -> (u64, Option<(u64, u64)>) {
-    let books = read(captured, detail).expect("sound");
-    (books.runtime.in_use.expect("told"), books.runtime.in_use_bounds)
+    let statistics = read(captured, detail).expect("sound");
+    (statistics.runtime.in_use.expect("told"), statistics.runtime.in_use_bounds)
 }
 
 const IN_USE: u64 = (TOP - HEAP) - 0x1000 - 32 + (OTHER_TOP - OTHER);
 
 #[test]
-fn books_that_keep_every_rule_are_exact_by_lists_and_by_chunks() {
+fn statistics_that_keep_every_rule_are_exact_by_lists_and_by_chunks() {
     let captured = Captured::new();
     for detail in [Detail::Counters, Detail::Pages] {
         assert_eq!(in_use(&captured, detail), (IN_USE, None), "{detail:?}");
-        let books = read(&captured, detail).expect("sound");
-        assert_eq!(books.runtime.free, Some(2 * SIZE - IN_USE), "{detail:?}");
-        let claimed = books.claims.iter().flat_map(|c| &c.parts).map(|p| p.bytes).sum::<u64>();
+        let statistics = read(&captured, detail).expect("sound");
+        assert_eq!(statistics.runtime.free, Some(2 * SIZE - IN_USE), "{detail:?}");
+        let claimed = statistics.claims.iter().flat_map(|c| &c.parts).map(|p| p.bytes).sum::<u64>();
         assert_eq!(claimed, 2 * SIZE, "{detail:?}");
     }
 }
@@ -133,7 +133,7 @@ fn free_chunks_are_not_read_again_while_the_arenas_stay_as_they_are() {
     let mut kept = Kept::default();
     let again = |captured: &Captured, kept: &mut Kept| {
         let space = Space::new(&captured.0, Bounds::COUNTERS);
-        books::read(&malloc(), 0, &space, Detail::Counters, kept).expect("sound")
+        statistics::read(&malloc(), 0, &space, Detail::Counters, kept).expect("sound")
     };
     let first = again(&captured, &mut kept);
     // A list that leads in a circle.
@@ -197,7 +197,7 @@ fn what_changes_in_every_reading_is_not_exact() {
     captured.0.churn = Some((MAIN + SHAPE.system_mem, 16));
     for detail in [Detail::Counters, Detail::Pages] {
         match read(&captured, detail) {
-            Ok(books) => assert!(books.runtime.in_use_bounds.is_some(), "{detail:?}"),
+            Ok(statistics) => assert!(statistics.runtime.in_use_bounds.is_some(), "{detail:?}"),
             Err(lack) => assert!(lack.why.contains("than it ever did"), "{lack}"),
         }
         assert!(captured.0.readings.borrow().len() < 1000);
@@ -216,8 +216,8 @@ fn an_arena_that_was_never_used_is_in_use_by_nothing() {
         captured.put(MAIN + SHAPE.system_mem + at, 0);
     }
     captured.put(MP, u64::from(MMAP_MAX) << 32);
-    let books = read(&captured, Detail::Counters).expect("sound");
-    assert_eq!((books.runtime.in_use, books.claims.len()), (Some(0), 0));
+    let statistics = read(&captured, Detail::Counters).expect("sound");
+    assert_eq!((statistics.runtime.in_use, statistics.claims.len()), (Some(0), 0));
 }
 
 proptest! {
@@ -287,7 +287,7 @@ proptest! {
         let arenas = arena::all(MAIN, SHAPE, HEAP, &space).expect("sound");
         let resident = [(HEAP, HEAP + SIZE)];
         let measure = sample::measure(&arenas[0], &[], &resident, 1000, &space);
-        let told = measure.free_of(TOP - HEAP);
-        prop_assert!(told.abs_diff(free) <= (TOP - HEAP) / 10, "{told} {free} {measure:?}");
+        let reported = measure.free_of(TOP - HEAP);
+        prop_assert!(reported.abs_diff(free) <= (TOP - HEAP) / 10, "{reported} {free} {measure:?}");
     }
 }

@@ -20,10 +20,10 @@ const NARROWEST: usize = 4096;
 const HEAD: u64 = 48;
 /// What may stand behind the last chunk of a heap that is no more grown.
 const FENCE: u64 = 64;
-/// Ranges of whole free pages that are told by address.
+/// Ranges of whole free pages that are recognised by address.
 const MAX_RANGES: usize = 1 << 18;
 
-/// What a walk told, as far as it came.
+/// What a walk reported, as far as it came.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Walked {
     /// Bytes of chunks that are free and on no fast list, the top left out.
@@ -57,18 +57,18 @@ pub(super) fn arena<'s>(arena: &'s Arena, fill: u16, space: &'s Space<'_>) -> Wa
         },
         page: rustix::param::page_size() as u64,
         began: 0,
-        told: Walked::default(),
+        reported: Walked::default(),
     };
     for (start, end) in &arena.heaps {
-        if walk.told.lack.is_some() {
-            walk.told.rest = walk.told.rest.saturating_add(end - start);
+        if walk.reported.lack.is_some() {
+            walk.reported.rest = walk.reported.rest.saturating_add(end - start);
             continue;
         }
         if let Err(lack) = walk.heap(*start, *end) {
-            walk.told.lack = Some(lack);
+            walk.reported.lack = Some(lack);
         }
     }
-    walk.told
+    walk.reported
 }
 
 struct Walk<'s, 'm> {
@@ -79,7 +79,7 @@ struct Walk<'s, 'm> {
     page: u64,
     /// Where the window that is walked over began.
     began: u64,
-    told: Walked,
+    reported: Walked,
 }
 
 /// Where a walk stands: at a chunk, behind another.
@@ -97,15 +97,15 @@ impl Walk<'_, '_> {
         let end = if (start..end).contains(&top) { top } else { end };
         let mut place = Place { at: self.arena.first_chunk(start), before: 0 };
         if entered.is_err() {
-            self.told.rest = self.told.rest.saturating_add(end.saturating_sub(place.at));
+            self.reported.rest = self.reported.rest.saturating_add(end.saturating_sub(place.at));
             return entered;
         }
         // Where windows began, what was read up to there fits together.
-        let mut good = vec![(place, self.told.mark())];
+        let mut good = vec![(place, self.reported.mark())];
         let (mut furthest, mut tries) = (place.at, 0);
         while place.at < end {
             if place.at > furthest && !self.window.holds(place.at) {
-                good.push((place, self.told.mark()));
+                good.push((place, self.reported.mark()));
                 (furthest, tries) = (place.at, 0);
                 self.began = place.at;
                 self.window.widen();
@@ -122,11 +122,11 @@ impl Walk<'_, '_> {
                     let (from, mark) = good[good.len() - 1];
                     place = from;
                     self.began = place.at;
-                    self.told.back_to(mark);
+                    self.reported.back_to(mark);
                     self.window.narrow();
                 }
                 Err(lack) => {
-                    self.told.rest = self.told.rest.saturating_add(end - place.at);
+                    self.reported.rest = self.reported.rest.saturating_add(end - place.at);
                     return Err(lack);
                 }
             }
@@ -138,7 +138,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Books the chunk before and goes to the next one; `None` is the end of a heap
+    /// Heap statistics the chunk before and goes to the next one; `None` is the end of a heap
     /// that is no more grown.
     fn step(&mut self, place: Place, end: u64) -> Fact<Option<Place>> {
         let word = self.before(place)?;
@@ -150,13 +150,13 @@ impl Walk<'_, '_> {
         if !is_one || word & FLAGS & !PREVIOUS_IN_USE & !self.arena.flags() != 0 {
             return Err(broken(format!("the chunk at {:#x} can not be", place.at)));
         }
-        self.told.chunks += 1;
+        self.reported.chunks += 1;
         if let Some(len) = tcache::length(size)
             && let Ok(bytes) = self.window.bytes(place.at + ALIGN, len)
             && let Some(kept) = tcache::kept(size, bytes, self.fill, self.space)
         {
-            self.told.cached = self.told.cached.saturating_add(kept);
-            self.told.caches += 1;
+            self.reported.cached = self.reported.cached.saturating_add(kept);
+            self.reported.caches += 1;
         }
         Ok(Some(Place { at: place.at + size, before: size }))
     }
@@ -171,18 +171,18 @@ impl Walk<'_, '_> {
             if previous != Some(before) && at != self.began {
                 return Err(broken(format!("the free chunk before {at:#x} has two sizes")));
             }
-            self.told.free = self.told.free.saturating_add(before);
+            self.reported.free = self.reported.free.saturating_add(before);
             let start = (at - before + HEAD).next_multiple_of(self.page);
             let end = at / self.page * self.page;
-            if start < end && self.told.whole.len() < MAX_RANGES {
-                self.told.whole.push((start, end));
+            if start < end && self.reported.whole.len() < MAX_RANGES {
+                self.reported.whole.push((start, end));
             }
         }
         Ok(word)
     }
 }
 
-/// How much was told at a place, so that a walk can go back there.
+/// How much was reported at a place, so that a walk can go back there.
 #[derive(Debug, Clone, Copy)]
 struct Mark {
     free: u64,

@@ -4,7 +4,7 @@ use memgap_kernel::memory::{Space, WINDOW, u32_at, u64_at};
 use memgap_ledger::{Fact, Missing};
 
 use super::shape::{GC_MISC_SYS, GC_PERCENT, HEAP_MINIMUM, MEMORY_LIMIT, SHAPES, Shape};
-use super::{Machine, Variables, books, calibrate};
+use super::{Machine, Variables, calibrate, statistics};
 use crate::Image;
 
 /// Places that look like one of the variables; a program that shows more is
@@ -51,7 +51,7 @@ pub(super) fn variables(image: &Image<'_>, space: &Space<'_>) -> Fact<Variables>
     );
     for (controller, own, shape) in places.candidates(space) {
         let found = found(shape, controller, own, bias, machine);
-        match books::prove(&found, bias, space) {
+        match statistics::prove(&found, bias, space) {
             Ok(()) => return Ok(found),
             Err(lack) => why = lack,
         }

@@ -10,9 +10,9 @@ use memgap_ledger::claim::Extent;
 use memgap_ledger::runtime::{Gc, Runtime};
 use memgap_ledger::{Account, Fact, Missing};
 
-use super::books::{ADDRESSES, PAGE, TRIES, claim};
+use super::statistics::{ADDRESSES, PAGE, TRIES, claim};
 use crate::probe::broken;
-use crate::{Books, Detail, Image, Layout, Mapped};
+use crate::{Detail, HeapStatistics, Image, Layout, Mapped};
 
 /// Where the amounts stand in `memstats`, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ const SINCE_17: Shape = Shape { pause_total: 176, num_gc: 4280, ..IN_16 };
 /// Bytes that hold every field which is read, but the number of collections.
 const HEAD: usize = 192;
 
-/// Where a file keeps its books.
+/// Where a file keeps its heap statistics.
 #[derive(Debug)]
 struct Old {
     version: String,
@@ -66,7 +66,7 @@ pub(super) fn minor(version: &str) -> Option<u32> {
     minor.parse().ok().filter(|minor| *minor < 19)
 }
 
-/// Finds the books by symbol.
+/// Finds the heap statistics by symbol.
 pub(super) fn resolve(image: &Image<'_>, version: &str, minor: u32) -> Fact<Arc<dyn Layout>> {
     let shape = match minor {
         12..=15 => SINCE_12,
@@ -77,14 +77,14 @@ pub(super) fn resolve(image: &Image<'_>, version: &str, minor: u32) -> Fact<Arc<
     let found = image.elf.symbols(&image.file, ".symtab", ["runtime.memstats"]);
     let [symbol] = found.map_err(|e| broken(format!("its symbols can not be read: {e}")))?;
     let symbol = symbol.ok_or_else(|| {
-        let why = "shows its books by symbol only, and this file has none: build without `-ldflags -s`, or with Go 1.19 or later";
+        let why = "shows its heap statistics by symbol only, and this file has none: build without `-ldflags -s`, or with Go 1.19 or later";
         Missing::absent(format!("Go {version} {why}"))
     })?;
     Ok(Arc::new(Old { version: version.to_owned(), memstats: symbol.address, shape }))
 }
 
 impl Layout for Old {
-    fn read(&self, mapped: &Mapped, space: &Space<'_>, _: Detail) -> Fact<Books> {
+    fn read(&self, mapped: &Mapped, space: &Space<'_>, _: Detail) -> Fact<HeapStatistics> {
         let at = self.memstats.wrapping_add(mapped.bias);
         let mut head = [0; HEAD];
         let word = |head: &[u8], at: usize| u64_at(head, at).unwrap_or_default();
@@ -104,7 +104,7 @@ impl Layout for Old {
             {
                 let mut cycles = [0; 4];
                 space.read(at.wrapping_add(shape.num_gc), &mut cycles)?;
-                return Ok(self.books(&head, u32::from_le_bytes(cycles), idle));
+                return Ok(self.statistics(&head, u32::from_le_bytes(cycles), idle));
             }
         }
         Err(broken("heap_sys is not the sum of what is in use and idle"))
@@ -112,7 +112,7 @@ impl Layout for Old {
 }
 
 impl Old {
-    fn books(&self, head: &[u8], cycles: u32, idle: u64) -> Books {
+    fn statistics(&self, head: &[u8], cycles: u32, idle: u64) -> HeapStatistics {
         let word = |at: usize| u64_at(head, at).unwrap_or_default();
         let in_use = word(self.shape.heap_in_use);
         let released = word(self.shape.heap_released).min(idle);
@@ -139,6 +139,6 @@ impl Old {
         let beside =
             [(Account::AllocatorMetadata, metadata), (Account::GcTables, word(self.shape.gc_sys))];
         let claims = vec![claim(Extent::Anywhere, &pages), claim(Extent::Anywhere, &beside)];
-        Books { runtime, claims }
+        HeapStatistics { runtime, claims }
     }
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::locate::{MAX_PAIRS, Places};
 use super::shape::{RANGES, SHAPES};
-use super::{Machine, Variables, books, calibrate};
+use super::{Machine, Variables, calibrate, statistics};
 use crate::Detail;
 use crate::captured::Capture;
 
@@ -67,21 +67,21 @@ fn variables() -> Variables {
 }
 
 fn prove(captured: &Captured) -> Fact<()> {
-    books::prove(&variables(), 0, &Space::new(&captured.0, Bounds::COUNTERS))
+    statistics::prove(&variables(), 0, &Space::new(&captured.0, Bounds::COUNTERS))
 }
 
-fn read(captured: &Captured, detail: Detail) -> Fact<crate::Books> {
-    books::read(&variables(), 0, &Space::new(&captured.0, Bounds::COUNTERS), detail)
+fn read(captured: &Captured, detail: Detail) -> Fact<crate::HeapStatistics> {
+    statistics::read(&variables(), 0, &Space::new(&captured.0, Bounds::COUNTERS), detail)
 }
 
 #[test]
-fn books_that_keep_every_rule_are_believed() {
+fn statistics_that_keep_every_rule_are_believed() {
     let captured = Captured::new();
     assert_eq!(prove(&captured), Ok(()));
-    let books = read(&captured, Detail::Counters).expect("sound");
-    assert_eq!(books.runtime.in_use, Some(2 << 20));
-    assert_eq!(books.runtime.stacks, Some(448 << 10));
-    let heap = &books.claims[0];
+    let statistics = read(&captured, Detail::Counters).expect("sound");
+    assert_eq!(statistics.runtime.in_use, Some(2 << 20));
+    assert_eq!(statistics.runtime.stacks, Some(448 << 10));
+    let heap = &statistics.claims[0];
     assert_eq!(heap.extent, Extent::Ranges(vec![(HEAP, HEAP + (4 << 20))]));
     assert_eq!(heap.parts.iter().map(|p| p.bytes).sum::<u64>(), 4 << 20);
     let stack = heap.parts.iter().find(|p| p.account == Account::Stack);
@@ -89,7 +89,7 @@ fn books_that_keep_every_rule_are_believed() {
 }
 
 #[test]
-fn books_that_break_a_rule_are_refused_by_its_name() {
+fn statistics_that_break_a_rule_are_refused_by_its_name() {
     let in_use = variables().shape.in_use;
     for (place, word, rule) in [
         (in_use, (2 << 20) + 1, "whole pages"),
@@ -120,7 +120,7 @@ fn an_unknown_version_is_found_by_agreement() {
     let shapes = calibrate::shapes(BASE, known.own_pointer, gc_misc_sys, &space);
     let found = shapes.iter().find(|s| (s.in_use, s.delta) == (known.in_use, known.delta));
     let found = Variables { shape: *found.expect("among the candidates"), ..variables() };
-    assert_eq!(books::prove(&found, 0, &space), Ok(()));
+    assert_eq!(statistics::prove(&found, 0, &space), Ok(()));
 }
 
 #[test]
@@ -144,9 +144,9 @@ fn of_millions_of_places_that_look_right_few_are_tried() {
 fn counters_that_change_in_every_reading_are_answered_without_those_that_are_torn() {
     let mut captured = Captured::new();
     captured.0.churn = Some((BASE + MEMSTATS + 16, 8192));
-    let books = read(&captured, Detail::Counters).expect("single words are whole");
-    assert_eq!((books.runtime.in_use, books.runtime.stacks), (Some(2 << 20), None));
-    assert!(books.runtime.evidence.iter().any(|e| e.contains("changed memstats")));
+    let statistics = read(&captured, Detail::Counters).expect("single words are whole");
+    assert_eq!((statistics.runtime.in_use, statistics.runtime.stacks), (Some(2 << 20), None));
+    assert!(statistics.runtime.evidence.iter().any(|e| e.contains("changed memstats")));
     assert!(captured.0.readings.borrow().len() < 100);
 }
 

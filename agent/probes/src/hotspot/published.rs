@@ -8,15 +8,15 @@ use memgap_ledger::runtime::{Gc, Runtime};
 use memgap_ledger::{Account, Fact, Missing, MissingKind};
 
 use super::perfdata::{self, Counters};
-use crate::Books;
+use crate::HeapStatistics;
 
 /// Reads what the file tells, where the memory is not read for a reason. Where there
 /// is none either, the answer is that reason.
-pub(super) fn read(space: &Space<'_>, why: &Missing) -> Fact<Books> {
+pub(super) fn read(space: &Space<'_>, why: &Missing) -> Fact<HeapStatistics> {
     let limit = usize::try_from(perfdata::MAX_SIZE).unwrap_or(usize::MAX);
     let lack = match space.published(&is_counters, limit).and_then(|bytes| Counters::decode(&bytes))
     {
-        Ok(counters) if why.kind != MissingKind::Gone => return Ok(books(&counters, why)),
+        Ok(counters) if why.kind != MissingKind::Gone => return Ok(statistics(&counters, why)),
         Ok(_) => return Err(why.clone()),
         Err(lack) => lack,
     };
@@ -31,7 +31,7 @@ fn is_counters(name: &[u8]) -> bool {
     !pid.is_empty() && pid.iter().all(u8::is_ascii_digit) && parts.next().is_none()
 }
 
-fn books(counters: &Counters, why: &Missing) -> Books {
+fn statistics(counters: &Counters, why: &Missing) -> HeapStatistics {
     let free = counters.committed.checked_sub(counters.used);
     let gc = Gc {
         name: counters
@@ -60,7 +60,7 @@ fn books(counters: &Counters, why: &Missing) -> Books {
         parts.push((Account::AllocatorFree, free.unwrap_or_default()));
     }
     let claim = Claim::new(Priority::Runtime, "hotspot", Extent::Anywhere, &parts);
-    Books { runtime, claims: vec![claim] }
+    HeapStatistics { runtime, claims: vec![claim] }
 }
 
 #[cfg(test)]

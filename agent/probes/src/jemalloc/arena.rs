@@ -213,8 +213,8 @@ fn pages(at: u64, shape: &Shape, space: &Space<'_>) -> Fact<[u64; 3]> {
     for ((offset, state), found) in shape.npages.into_iter().zip(STATES).zip(&mut found) {
         for offset in [Some(offset), shape.guarded.map(|more| offset + more)].into_iter().flatten()
         {
-            let [count, told] = space.words::<2>(at.wrapping_add(offset))?;
-            if told & u64::from(u32::MAX) != u64::from(state) {
+            let [count, reported] = space.words::<2>(at.wrapping_add(offset))?;
+            if reported & u64::from(u32::MAX) != u64::from(state) {
                 return Err(broken("a list of free pages is not of its state"));
             }
             *found = sum(*found, amount(count, PAGE)?)?;

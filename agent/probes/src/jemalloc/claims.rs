@@ -1,4 +1,4 @@
-//! What the books claim of the process's addresses.
+//! What the heap statistics claim of the process's addresses.
 
 use memgap_kernel::source::pagemap::{self, Ranges};
 use memgap_ledger::Account;

@@ -8,7 +8,7 @@ use memgap_ledger::{Fact, Missing};
 
 use super::arena;
 use super::size::Quantum;
-use super::{MAX_ARENAS, Shape, Variables, books};
+use super::{MAX_ARENAS, Shape, Variables, statistics};
 use crate::Image;
 use crate::probe::broken;
 
@@ -35,7 +35,7 @@ pub(super) fn variables(
     let mut why = broken("no arena was found: the program has just started");
     for arenas in arenas(&found.pointers, bin_infos, quantum, shape, space) {
         let variables = Variables { version: String::new(), arenas, bin_infos, quantum, shape };
-        match books::prove(&variables, space) {
+        match statistics::prove(&variables, space) {
             Ok(()) => return Ok((arenas, bin_infos, quantum)),
             Err(lack) => why = lack,
         }

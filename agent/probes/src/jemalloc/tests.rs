@@ -8,9 +8,9 @@ use memgap_ledger::claim::Extent;
 use proptest::prelude::*;
 
 use super::size::Quantum;
-use super::{Variables, books, shape};
+use super::{Variables, shape, statistics};
 use crate::captured::{Capture, area};
-use crate::{Books, Detail};
+use crate::{Detail, HeapStatistics};
 
 const BASE: u64 = 0x50_0000;
 const SIZE: u64 = 0x4_0000;
@@ -88,8 +88,8 @@ impl Captured {
         self.0.put(BASE + at, word);
     }
 
-    fn read(&self, detail: Detail) -> Fact<Books> {
-        books::read(&variables(), 0, &Space::new(&self.0, Bounds::COUNTERS), detail)
+    fn read(&self, detail: Detail) -> Fact<HeapStatistics> {
+        statistics::read(&variables(), 0, &Space::new(&self.0, Bounds::COUNTERS), detail)
     }
 }
 
@@ -109,13 +109,13 @@ fn variables() -> Variables {
 }
 
 #[test]
-fn books_that_keep_every_rule_are_believed() {
+fn statistics_that_keep_every_rule_are_believed() {
     for (captured, detail) in [
         (Captured::new(), Detail::Counters),
         (Captured::new(), Detail::Pages),
         (Captured::without_statistics(), Detail::Counters),
     ] {
-        let Books { runtime, claims } = captured.read(detail).expect("sound");
+        let HeapStatistics { runtime, claims } = captured.read(detail).expect("sound");
         assert_eq!(runtime.in_use, Some(9 * PAGE), "{runtime:?}");
         assert_eq!((runtime.free, runtime.released), (Some(30 * PAGE), Some(24 * PAGE)));
         assert_eq!((runtime.lazily_freed, runtime.trimmable), (Some(8 * PAGE), Some(4 * PAGE)));
@@ -123,14 +123,14 @@ fn books_that_keep_every_rule_are_believed() {
         let in_use = claims[1].parts.iter().find(|p| p.account == Account::HeapInUse);
         assert_eq!(in_use.map(|p| p.bytes), Some(9 * PAGE));
     }
-    let books = Captured::new().read(Detail::Pages).expect("sound");
-    assert_eq!(books.claims[1].extent, Extent::Ranges(vec![(HEAP, HEAP + 11 * PAGE)]));
+    let statistics = Captured::new().read(Detail::Pages).expect("sound");
+    assert_eq!(statistics.claims[1].extent, Extent::Ranges(vec![(HEAP, HEAP + 11 * PAGE)]));
     // Of eight muzzy pages two are gone.
-    assert_eq!(books.runtime.lazily_freed_resident, Some(6 * PAGE));
+    assert_eq!(statistics.runtime.lazily_freed_resident, Some(6 * PAGE));
 }
 
 #[test]
-fn books_that_break_a_rule_are_refused_by_its_name() {
+fn statistics_that_break_a_rule_are_refused_by_its_name() {
     for (place, word, rule) in [
         (0, 0, "it has no arena"),
         (8, BASE + ARENA, "an arena's base is another one's"),
@@ -173,10 +173,10 @@ fn extents_that_lie_are_not_believed_and_the_counters_are() {
     ] {
         let mut captured = Captured::new();
         captured.put(place, word);
-        let books = captured.read(Detail::Pages).expect("its counters are sound");
-        assert_eq!(books.runtime.in_use, Some(9 * PAGE));
-        assert_eq!(books.claims[1].extent, Extent::Anywhere, "{place:#x}");
-        assert_eq!(books.runtime.lazily_freed_resident, None);
+        let statistics = captured.read(Detail::Pages).expect("its counters are sound");
+        assert_eq!(statistics.runtime.in_use, Some(9 * PAGE));
+        assert_eq!(statistics.claims[1].extent, Extent::Anywhere, "{place:#x}");
+        assert_eq!(statistics.runtime.lazily_freed_resident, None);
         let mut captured = Captured::without_statistics();
         captured.put(place, word);
         let runtime = captured.read(Detail::Counters).expect("its counters are sound").runtime;
@@ -186,7 +186,7 @@ fn extents_that_lie_are_not_believed_and_the_counters_are() {
 }
 
 #[test]
-fn counters_that_change_in_every_reading_are_told_with_what_may_be_off() {
+fn counters_that_change_in_every_reading_are_reported_with_what_may_be_off() {
     let churn = |step| {
         let mut captured = Captured::new();
         captured.0.churn = Some((BASE + BIN, step));

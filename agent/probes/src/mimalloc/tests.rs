@@ -9,10 +9,10 @@ use proptest::prelude::*;
 
 use super::segment::{ALIGNED, SLICE};
 use super::shape::{Field, SHAPES, Shape};
-use super::{Variables, books, find, version};
+use super::{Variables, find, statistics, version};
 use crate::captured::{Capture, area};
 use crate::elf::{Elf, Segment};
-use crate::{Books, Detail, Image, Mapped};
+use crate::{Detail, HeapStatistics, Image, Mapped};
 
 /// Where the segments are, and the variables of the library.
 const BASE: u64 = ALIGNED * 9;
@@ -92,9 +92,9 @@ impl Captured {
         }
     }
 
-    fn read(&self, detail: Detail) -> Fact<Books> {
+    fn read(&self, detail: Detail) -> Fact<HeapStatistics> {
         let variables = Variables { shape: self.shape, cookie: COOKIE };
-        books::read(variables, VARIABLES, &Space::new(&self.memory, Bounds::COUNTERS), detail)
+        statistics::read(variables, VARIABLES, &Space::new(&self.memory, Bounds::COUNTERS), detail)
     }
 
     fn find(&self) -> Fact<Option<Variables>> {
@@ -109,8 +109,8 @@ impl Captured {
     }
 }
 
-fn booked(books: &Books, account: Account) -> u64 {
-    let parts = books.claims.iter().flat_map(|claim| &claim.parts);
+fn booked(statistics: &HeapStatistics, account: Account) -> u64 {
+    let parts = statistics.claims.iter().flat_map(|claim| &claim.parts);
     parts.filter(|part| part.account == account).map(|part| part.bytes).sum()
 }
 
@@ -123,14 +123,14 @@ fn pages_in_use_are_counted_and_the_rest_of_the_mapping_is_free() {
     for shape in SHAPES {
         let captured = Captured::new(shape);
         for detail in [Detail::Counters, Detail::Pages] {
-            let books = captured.read(detail).expect("sound");
-            assert_eq!(books.runtime.in_use, Some(IN_USE));
-            assert_eq!(books.runtime.in_use_bounds, Some((IN_USE - PERHAPS, IN_USE)));
+            let statistics = captured.read(detail).expect("sound");
+            assert_eq!(statistics.runtime.in_use, Some(IN_USE));
+            assert_eq!(statistics.runtime.in_use_bounds, Some((IN_USE - PERHAPS, IN_USE)));
             let free = 511 * SLICE + BLOCK - IN_USE + END - HUGE - HUGE_SLICES * SLICE;
-            assert_eq!(books.runtime.free, Some(free));
-            assert_eq!(booked(&books, Account::HeapInUse), IN_USE);
-            assert_eq!(booked(&books, Account::AllocatorFree), free);
-            let own = booked(&books, Account::AllocatorMetadata);
+            assert_eq!(statistics.runtime.free, Some(free));
+            assert_eq!(booked(&statistics, Account::HeapInUse), IN_USE);
+            assert_eq!(booked(&statistics, Account::AllocatorFree), free);
+            let own = booked(&statistics, Account::AllocatorMetadata);
             assert!((2 * 40_000..=2 * SLICE).contains(&own), "{own}");
         }
     }
@@ -173,13 +173,13 @@ fn segments_that_break_a_rule_are_refused() {
 
 #[test]
 fn the_files_name_tells_the_version() {
-    for (path, told) in [
+    for (path, reported) in [
         ("/usr/lib/libmimalloc.so.2.0", Some("2.0")),
         ("/opt/libmimalloc-secure.so.3", Some("3")),
         ("/usr/lib/libmimalloc.so", None),
         ("/usr/lib/libmimalloc.so.2.0 (deleted)", None),
     ] {
-        assert_eq!(version(path).as_deref(), told, "{path}");
+        assert_eq!(version(path).as_deref(), reported, "{path}");
     }
 }
 
@@ -196,8 +196,8 @@ proptest! {
             captured.memory.put([BASE, HUGE][segment] + index * 8, word);
         }
         for detail in [Detail::Counters, Detail::Pages] {
-            if let Ok(books) = captured.read(detail) {
-                prop_assert!(books.runtime.in_use.is_some());
+            if let Ok(statistics) = captured.read(detail) {
+                prop_assert!(statistics.runtime.in_use.is_some());
             }
         }
         prop_assert!(captured.find().is_ok());

@@ -1,4 +1,4 @@
-//! The probe over captured books, sound ones and others.
+//! The probe over captured heap statistics, sound ones and others.
 
 use std::fs::File;
 
@@ -8,13 +8,13 @@ use memgap_ledger::account::Account;
 use memgap_ledger::claim::Extent;
 use proptest::prelude::*;
 
-use super::{books, find};
+use super::{find, statistics};
 use crate::captured::{Capture, area};
 use crate::elf::{Elf, Segment};
-use crate::{Books, Image, Mapped};
+use crate::{HeapStatistics, Image, Mapped};
 
 const BASE: u64 = 0x7f00_0000_0000;
-/// Of `__malloc_context`, of two pages of books, and of the heap.
+/// Of `__malloc_context`, of two pages of heap statistics, and of the heap.
 const CONTEXT: u64 = 0x108;
 const BOOKS: u64 = 0x1000;
 const MORE: u64 = 0x2000;
@@ -61,8 +61,8 @@ fn bits(last: u64, class: u64, pages: u64) -> u64 {
     last | 1 << 5 | class << 6 | pages << 12
 }
 
-fn read(captured: &Captured) -> Fact<Books> {
-    books::read(BASE + CONTEXT, &Space::new(&captured.0, Bounds::COUNTERS))
+fn read(captured: &Captured) -> Fact<HeapStatistics> {
+    statistics::read(BASE + CONTEXT, &Space::new(&captured.0, Bounds::COUNTERS))
 }
 
 fn located(captured: &Captured) -> Fact<u64> {
@@ -78,21 +78,21 @@ fn located(captured: &Captured) -> Fact<u64> {
 fn slots_in_use_are_counted_once() {
     let captured = Captured::new();
     assert_eq!(located(&captured), Ok(CONTEXT));
-    let books = read(&captured).expect("sound");
+    let statistics = read(&captured).expect("sound");
     // The group of 8 slots fills a slot of 25 units itself.
     let in_use = 5 * 102 * 16 + 3 * 48 - 400 + (5 * 4096 - 16);
-    assert_eq!(books.runtime.in_use, Some(in_use));
+    assert_eq!(statistics.runtime.in_use, Some(in_use));
     let own =
         vec![(BASE + HEAP, BASE + HEAP + 0x4000), (BASE + HEAP + 0x4000, BASE + HEAP + 0x9000)];
-    assert_eq!(books.claims[0].extent, Extent::Ranges(own));
-    let sum: u64 = books.claims[0].parts.iter().map(|part| part.bytes).sum();
+    assert_eq!(statistics.claims[0].extent, Extent::Ranges(own));
+    let sum: u64 = statistics.claims[0].parts.iter().map(|part| part.bytes).sum();
     assert_eq!(sum, 0x9000);
-    let books_of = |claim: &memgap_ledger::claim::Claim| claim.parts[0].account;
-    assert_eq!(books_of(&books.claims[1]), Account::AllocatorMetadata);
+    let statistics_of = |claim: &memgap_ledger::claim::Claim| claim.parts[0].account;
+    assert_eq!(statistics_of(&statistics.claims[1]), Account::AllocatorMetadata);
 }
 
 #[test]
-fn books_that_break_a_rule_are_refused_by_its_name() {
+fn statistics_that_break_a_rule_are_refused_by_its_name() {
     let first = BOOKS + 24;
     for (place, word, rule) in [
         (CONTEXT, SECRET + 1, "does not begin with the secret"),

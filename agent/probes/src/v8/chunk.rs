@@ -129,7 +129,7 @@ fn is_data(area: &Area) -> bool {
 pub(super) fn chunk(at: u64, shape: Shape, space: &Space<'_>) -> Fact<Option<Chunk>> {
     let Some(header) = words(at, space)? else { return Ok(None) };
     let word = |bytes: &[u8], index: usize| u64_at(bytes, index * 8).unwrap_or_default();
-    let books = match shape.metadata {
+    let statistics = match shape.metadata {
         None => header,
         Some(index) => {
             let metadata = word(&header, index);
@@ -137,11 +137,11 @@ pub(super) fn chunk(at: u64, shape: Shape, space: &Space<'_>) -> Fact<Option<Chu
             if metadata % 8 != 0 || metadata == 0 || metadata == at {
                 return Ok(None);
             }
-            let Some(books) = words(metadata, space)? else { return Ok(None) };
-            books
+            let Some(statistics) = words(metadata, space)? else { return Ok(None) };
+            statistics
         }
     };
-    let of = |index| word(&books, index);
+    let of = |index| word(&statistics, index);
     let (size, heap) = (of(shape.size), of(shape.heap));
     let is_owned = [heap, of(shape.owner)].iter().all(|word| *word != 0 && word % 8 == 0);
     let is_sized = size % 4096 == 0 && (4096..=LARGEST).contains(&size);

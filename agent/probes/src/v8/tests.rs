@@ -7,9 +7,9 @@ use proptest::prelude::*;
 
 use super::chunk::ALIGNED;
 use super::shape::{Kind, SHAPES, Shape};
-use super::{Heap, books, spaces};
+use super::{Heap, spaces, statistics};
 use crate::captured::{Capture, area};
-use crate::{Books, Detail};
+use crate::{Detail, HeapStatistics};
 
 const BASE: u64 = 0x40_0000_0000;
 const CHUNKS: u64 = 12;
@@ -56,8 +56,8 @@ impl Captured {
 
     /// The place of a word of a chunk.
     fn word_of(&self, number: u64, index: usize) -> u64 {
-        let books = if self.shape.metadata.is_some() { APART } else { number * ALIGNED };
-        books + index as u64 * 8 + if self.shape.metadata.is_some() { number * 256 } else { 0 }
+        let statistics = if self.shape.metadata.is_some() { APART } else { number * ALIGNED };
+        statistics + index as u64 * 8 + if self.shape.metadata.is_some() { number * 256 } else { 0 }
     }
 
     fn chunk(&mut self, number: u64) {
@@ -136,36 +136,36 @@ impl Captured {
         Heap { shape: self.shape, spaces: POINTERS }
     }
 
-    fn read(&self, detail: Detail) -> Fact<Books> {
-        books::read(self.layout(), &Space::new(&self.memory, Bounds::COUNTERS), detail)
+    fn read(&self, detail: Detail) -> Fact<HeapStatistics> {
+        statistics::read(self.layout(), &Space::new(&self.memory, Bounds::COUNTERS), detail)
     }
 }
 
-fn booked(books: &Books, account: Account) -> u64 {
-    let parts = books.claims.iter().flat_map(|claim| &claim.parts);
+fn booked(statistics: &HeapStatistics, account: Account) -> u64 {
+    let parts = statistics.claims.iter().flat_map(|claim| &claim.parts);
     parts.filter(|part| part.account == account).map(|part| part.bytes).sum()
 }
 
 #[test]
-fn every_shape_is_told_apart_and_its_spaces_are_added_up() {
+fn every_shape_is_reported_apart_and_its_spaces_are_added_up() {
     for shape in SHAPES {
         let captured = Captured::new(shape);
         let found = spaces::find(&Space::new(&captured.memory, Bounds::RESOLVE));
         assert_eq!(found, Ok(captured.layout()));
-        // Two of the chunks are in no space's books.
+        // Two of the chunks are in no space's heap statistics.
         let kept = 2 * ALIGNED;
         let old = ALLOCATED + OBJECTS;
         for (detail, most) in [(Detail::Counters, kept), (Detail::Pages, 0)] {
-            let books = captured.read(detail).expect("sound");
+            let statistics = captured.read(detail).expect("sound");
             let free = CAPACITY - ALLOCATED + HALF + kept;
-            assert_eq!(books.runtime.in_use, Some(old + HALF));
-            assert_eq!(books.runtime.in_use_bounds, Some((old, old + HALF + most)));
-            assert_eq!(books.runtime.free, Some(free));
-            assert_eq!(booked(&books, Account::HeapInUse), old + HALF);
-            assert_eq!(booked(&books, Account::AllocatorFree), free);
+            assert_eq!(statistics.runtime.in_use, Some(old + HALF));
+            assert_eq!(statistics.runtime.in_use_bounds, Some((old, old + HALF + most)));
+            assert_eq!(statistics.runtime.free, Some(free));
+            assert_eq!(booked(&statistics, Account::HeapInUse), old + HALF);
+            assert_eq!(booked(&statistics, Account::AllocatorFree), free);
             let headers = COMMITTED - CAPACITY + LARGE - OBJECTS;
-            assert_eq!(booked(&books, Account::AllocatorMetadata), headers);
-            assert_eq!(booked(&books, Account::JitCode), ALIGNED);
+            assert_eq!(booked(&statistics, Account::AllocatorMetadata), headers);
+            assert_eq!(booked(&statistics, Account::JitCode), ALIGNED);
         }
     }
 }
@@ -173,10 +173,18 @@ fn every_shape_is_told_apart_and_its_spaces_are_added_up() {
 #[test]
 fn a_scheduled_look_reads_one_header_of_eight() {
     let captured = Captured::new(SHAPES[3]);
-    let books = captured.read(Detail::Counters).expect("sound");
-    assert!(books.runtime.evidence[0].starts_with("2 chunks"), "{:?}", books.runtime.evidence);
-    let books = captured.read(Detail::Pages).expect("sound");
-    assert!(books.runtime.evidence[0].starts_with("12 chunks"), "{:?}", books.runtime.evidence);
+    let statistics = captured.read(Detail::Counters).expect("sound");
+    assert!(
+        statistics.runtime.evidence[0].starts_with("2 chunks"),
+        "{:?}",
+        statistics.runtime.evidence
+    );
+    let statistics = captured.read(Detail::Pages).expect("sound");
+    assert!(
+        statistics.runtime.evidence[0].starts_with("12 chunks"),
+        "{:?}",
+        statistics.runtime.evidence
+    );
 }
 
 #[test]
@@ -222,8 +230,8 @@ fn what_breaks_a_rule_is_no_chunk() {
         ] {
             let mut captured = Captured::new(shape);
             captured.put(captured.word_of(0, index), word);
-            let books = captured.read(Detail::Pages).expect("the other chunks are sound");
-            let Some(free) = books.runtime.free else { panic!("{books:?}") };
+            let statistics = captured.read(Detail::Pages).expect("the other chunks are sound");
+            let Some(free) = statistics.runtime.free else { panic!("{statistics:?}") };
             assert_eq!(free, CAPACITY - ALLOCATED + HALF + ALIGNED, "{index} {word:#x}");
         }
     }
@@ -240,11 +248,11 @@ fn chunks_of_a_heap_that_has_ended_are_free_but_for_the_interval() {
             }
             let found = spaces::find(&Space::new(&captured.memory, Bounds::RESOLVE));
             assert_eq!(found, Ok(captured.layout()));
-            let books = captured.read(Detail::Pages).expect("the other heap is sound");
+            let statistics = captured.read(Detail::Pages).expect("the other heap is sound");
             let old = ALLOCATED + OBJECTS;
             let kept = 2 * ALIGNED;
-            assert_eq!(books.runtime.in_use, Some(old + HALF));
-            assert_eq!(books.runtime.in_use_bounds, Some((old, old + HALF + kept)));
+            assert_eq!(statistics.runtime.in_use, Some(old + HALF));
+            assert_eq!(statistics.runtime.in_use_bounds, Some((old, old + HALF + kept)));
         }
     }
 }
@@ -264,7 +272,7 @@ fn a_process_without_chunks_is_refused_by_the_versions_that_are_known() {
 fn more_readings_than_the_bounds_allow_are_refused() {
     let captured = Captured::new(SHAPES[0]);
     let space = Space::new(&captured.memory, Bounds { calls: 4, ..Bounds::COUNTERS });
-    let lack = books::read(captured.layout(), &space, Detail::Counters).expect_err("too many");
+    let lack = statistics::read(captured.layout(), &space, Detail::Counters).expect_err("too many");
     assert!(lack.why.contains("bound of readings"), "{lack}");
 }
 
@@ -283,8 +291,8 @@ proptest! {
             }
         }
         for detail in [Detail::Counters, Detail::Pages] {
-            if let Ok(books) = captured.read(detail) {
-                prop_assert!(books.runtime.in_use.is_some());
+            if let Ok(statistics) = captured.read(detail) {
+                prop_assert!(statistics.runtime.in_use.is_some());
             }
         }
         let _ = spaces::find(&Space::new(&captured.memory, Bounds::RESOLVE));

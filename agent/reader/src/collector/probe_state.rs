@@ -6,7 +6,7 @@ use memgap_kernel::memory::{Bounds, Live, Space};
 use memgap_ledger::runtime::RecentGc;
 use memgap_ledger::sample::ProcessSample;
 use memgap_ledger::{Fact, Missing, MissingKind, Runtime};
-use memgap_probes::{Attached, Books, Detail, Refused};
+use memgap_probes::{Attached, Detail, HeapStatistics, Refused};
 
 use super::CollectionStats;
 
@@ -15,15 +15,15 @@ const AGAIN: u64 = 16;
 /// And where its address space kept its size meanwhile: what it loaded may be just
 /// as large as what it gave up.
 pub(super) const SAME: u64 = 8 * AGAIN;
-/// And after one in which a runtime did not show its books: it may be starting.
+/// And after one in which a runtime did not show its heap statistics: it may be starting.
 const SOON: u64 = 4;
 
 /// What a process costs that was never looked at.
 const FIRST_GUESS: Duration = Duration::from_micros(100);
 
-/// The runtimes of a process and their books when they were read last.
+/// The runtimes of a process and their heap statistics when they were read last.
 #[derive(Debug)]
-pub(super) struct Tap {
+pub(super) struct ProbeState {
     /// How often it was looked at, and the size of its address space then.
     looks: u64,
     vsz: u64,
@@ -36,14 +36,14 @@ pub(super) struct Tap {
     /// Kept open where there is a runtime, and room.
     pub memory: Option<Live>,
     runtimes: Vec<Attached>,
-    /// Those whose books were not found, and why.
+    /// Those whose heap statistics were not found, and why.
     refused: Vec<Refused>,
     /// All of one time, so that no two claim a byte that went from one to the other.
-    books: Vec<Fact<Books>>,
+    statistics: Vec<Fact<HeapStatistics>>,
     read: Instant,
 }
 
-/// A process that waits to be looked at, or for its books to be read.
+/// A process that waits to be looked at, or for its heap statistics to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Due {
     pub pid: u32,
@@ -52,9 +52,9 @@ pub(super) struct Due {
     pub cost: Duration,
 }
 
-/// Tells what a runtime's collector did since its books `before` were read.
-pub(super) fn add_recent(runtime: &mut Runtime, before: &[Fact<Books>], over: Duration) {
-    let mut then = before.iter().flatten().map(|books| &books.runtime);
+/// Tells what a runtime's collector did since its heap statistics `before` were read.
+pub(super) fn add_recent(runtime: &mut Runtime, before: &[Fact<HeapStatistics>], over: Duration) {
+    let mut then = before.iter().flatten().map(|statistics| &statistics.runtime);
     let is_same = |then: &&Runtime| then.name == runtime.name && then.file == runtime.file;
     let then = then.find(is_same).and_then(|then| then.gc.as_ref()?.cycles);
     if let (Some(gc), Some(then)) = (&mut runtime.gc, then) {
@@ -63,7 +63,7 @@ pub(super) fn add_recent(runtime: &mut Runtime, before: &[Fact<Books>], over: Du
     }
 }
 
-impl Tap {
+impl ProbeState {
     /// Of a process that is met in a collection for the first time.
     pub fn new(round: u64) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl Tap {
             memory: None,
             runtimes: Vec::new(),
             refused: Vec::new(),
-            books: Vec::new(),
+            statistics: Vec::new(),
             read: Instant::now(),
         }
     }
@@ -108,7 +108,7 @@ impl Tap {
         round: u64,
     ) -> Fact<()> {
         // A new process may just be turning into its program.
-        let before = (std::mem::take(&mut self.books), self.read);
+        let before = (std::mem::take(&mut self.statistics), self.read);
         let (wait, wait_anyway) = if self.looks == 0 { (1, 1) } else { (AGAIN, SAME) };
         *self = Self {
             looks: self.looks + 1,
@@ -127,9 +127,9 @@ impl Tap {
             self.look_anyway = round + wait.min(SOON);
         }
         if self.has_runtimes() {
-            (self.books, self.read) = before;
+            (self.statistics, self.read) = before;
         } else {
-            self.books = self.refused.iter().map(|refused| Err(refused.why.clone())).collect();
+            self.statistics = self.refused.iter().map(|refused| Err(refused.why.clone())).collect();
         }
         Ok(())
     }
@@ -138,7 +138,7 @@ impl Tap {
         if self.memory.is_some() { Live::HANDLES } else { 0 }
     }
 
-    /// Reads the books anew, where the memory could be opened.
+    /// Reads the heap statistics anew, where the memory could be opened.
     pub fn read(&mut self, memory: &Fact<Live>, round: u64) {
         let now = Instant::now();
         let over = now.saturating_duration_since(self.read);
@@ -147,12 +147,12 @@ impl Tap {
             Ok(memory) => runtime.read(&Space::new(memory, Bounds::COUNTERS), Detail::Counters),
             Err(lack) => Err(lack.clone()),
         });
-        let mut books: Vec<_> = refused.chain(read).collect();
-        for books in books.iter_mut().flatten() {
-            add_recent(&mut books.runtime, &self.books, over);
+        let mut statistics: Vec<_> = refused.chain(read).collect();
+        for statistics in statistics.iter_mut().flatten() {
+            add_recent(&mut statistics.runtime, &self.statistics, over);
         }
-        (self.books, self.read) = (books, now);
-        if self.books[self.refused.len()..].iter().any(Result::is_err) {
+        (self.statistics, self.read) = (statistics, now);
+        if self.statistics[self.refused.len()..].iter().any(Result::is_err) {
             // Another program may run in the process by now.
             self.look_anyway = round + 1;
         }
@@ -162,7 +162,7 @@ impl Tap {
     pub fn wait(&mut self) {
         if self.looks == 0 {
             let why = "it waits to be looked at for runtimes: the budget of probes goes to others";
-            self.books = vec![Err(Missing::new(MissingKind::Refused, why))];
+            self.statistics = vec![Err(Missing::new(MissingKind::Refused, why))];
         }
     }
 
@@ -170,20 +170,20 @@ impl Tap {
         (self.served, self.cost) = (round, cost);
     }
 
-    /// Counts the books that could not be read.
+    /// Counts the heap statistics that could not be read.
     pub fn count(&self, stats: &mut CollectionStats) {
         let refused = self.refused.iter().map(|refused| refused.probe);
         let probes = refused.chain(self.runtimes.iter().map(Attached::probe));
-        for (probe, books) in probes.zip(&self.books) {
-            if let Err(lack) = books {
+        for (probe, statistics) in probes.zip(&self.statistics) {
+            if let Err(lack) = statistics {
                 *stats.probe_errors.entry((probe, lack.kind)).or_default() += 1;
             }
         }
     }
 
-    /// Adds the books to a sample that is taken at `now`.
+    /// Adds the heap statistics to a sample that is taken at `now`.
     pub fn add_to(&self, sample: &mut ProcessSample, now: Instant) {
-        memgap_probes::add(sample, &self.books, now.saturating_duration_since(self.read));
+        memgap_probes::add(sample, &self.statistics, now.saturating_duration_since(self.read));
     }
 }
 
@@ -194,13 +194,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_collector_did_is_told_between_two_readings() {
+    fn what_a_collector_did_is_reported_between_two_readings() {
         let said = |file: &str, cycles| Runtime {
             file: file.to_owned(),
             gc: Some(Gc { cycles: Some(cycles), ..Gc::default() }),
             ..Runtime::named("go")
         };
-        let before = [Ok(Books { runtime: said("/a", 5), claims: Vec::new() })];
+        let before = [Ok(HeapStatistics { runtime: said("/a", 5), claims: Vec::new() })];
         let over = Duration::from_secs(10);
         for (mut now, cycles) in
             [(said("/a", 8), Some(3)), (said("/b", 8), None), (said("/a", 1), None)]
@@ -213,12 +213,12 @@ mod tests {
 
     /// The rounds that look at a process without a runtime, of such a size in each.
     fn looks(vsz: impl Fn(u64) -> u64) -> Vec<u64> {
-        let mut tap = Tap::new(1);
+        let mut probes = ProbeState::new(1);
         let mut look = |round: &u64| {
-            let is_due = tap.due(1, *round, vsz(*round)).is_some();
-            assert_eq!(is_due, tap.wants_look(*round, vsz(*round)));
+            let is_due = probes.due(1, *round, vsz(*round)).is_some();
+            assert_eq!(is_due, probes.wants_look(*round, vsz(*round)));
             if is_due {
-                tap.turn(Ok(Vec::new()), vsz(*round), *round).expect("nothing was refused");
+                probes.turn(Ok(Vec::new()), vsz(*round), *round).expect("nothing was refused");
             }
             is_due
         };

@@ -1,4 +1,4 @@
-//! Tier 2: the books of runtimes and allocators, by their counters, as far as the
+//! Tier 2: the heap statistics of runtimes and allocators, by their counters, as far as the
 //! budget goes. A process is looked at for runtimes once in a while; the memory of
 //! one that has any stays open.
 
@@ -13,7 +13,7 @@ use super::probe_state::{Due, SAME};
 use super::tracked::{Round, Tracked};
 use super::{CollectionStats, Collector};
 
-/// Share of one CPU that reading books may take where nothing else is said, 0 to 1.
+/// Share of one CPU that reading heap statistics may take where nothing else is said, 0 to 1.
 pub const PROBE_SHARE: f64 = 0.005;
 
 /// Time by the clock that a collection spends on looking for runtimes: files that
@@ -21,9 +21,9 @@ pub const PROBE_SHARE: f64 = 0.005;
 const LOOKING: Duration = Duration::from_millis(100);
 
 impl Collector {
-    /// Looks for runtimes and reads their books, as far as the budget allows. What
-    /// is left out keeps the books that it has, with their age.
-    pub(super) fn tap(&mut self, stats: &mut CollectionStats) {
+    /// Looks for runtimes and reads their heap statistics, as far as the budget allows. What
+    /// is left out keeps the heap statistics that it has, with their age.
+    pub(super) fn probes(&mut self, stats: &mut CollectionStats) {
         let mut round = Round {
             reader: &self.reader,
             number: self.round,
@@ -32,33 +32,33 @@ impl Collector {
         };
         let users = self.tracked.iter().filter(|(_, tracked)| tracked.has_memory());
         let due = |(pid, tracked): (&u32, &Tracked)| {
-            tracked.tap.due(*pid, round.number, tracked.counters.vsz)
+            tracked.probes.due(*pid, round.number, tracked.counters.vsz)
         };
         let due = users.filter_map(due).collect();
         let mut handles: usize = self.tracked.values().map(Tracked::handles).sum();
         let end = Instant::now() + LOOKING;
         for Due { pid, .. } in in_order(due) {
             let Some(tracked) = self.tracked.get_mut(&pid) else { continue };
-            let is_late = !tracked.tap.has_runtimes() && Instant::now() >= end;
+            let is_late = !tracked.probes.has_runtimes() && Instant::now() >= end;
             if is_late || !self.probe_budget.has_any() {
-                stats.taps_skipped += 1;
-                tracked.tap.wait();
+                stats.probes_skipped += 1;
+                tracked.probes.wait();
                 continue;
             }
-            handles -= tracked.tap.handles();
+            handles -= tracked.probes.handles();
             let keep = handles + Live::HANDLES <= self.max_handles;
             let before = thread_cpu();
-            if let Err(lack) = tracked.tap(Instant::now() < end, keep, &mut round)
+            if let Err(lack) = tracked.probes(Instant::now() < end, keep, &mut round)
                 && lack.kind != MissingKind::Gone
             {
                 stats.note("maps", &lack);
             }
             let cost = thread_cpu().saturating_sub(before);
             self.probe_budget.spend(cost);
-            tracked.tap.serve(round.number, cost);
-            handles += tracked.tap.handles();
-            stats.reopened += u64::from(!keep && tracked.tap.has_runtimes());
-            tracked.tap.count(stats);
+            tracked.probes.serve(round.number, cost);
+            handles += tracked.probes.handles();
+            stats.reopened += u64::from(!keep && tracked.probes.has_runtimes());
+            tracked.probes.count(stats);
         }
         let probes = self.reader.probes();
         probes.forget_unused(2 * SAME);
@@ -67,7 +67,7 @@ impl Collector {
 }
 
 /// The longest wait for the least cost first. With the wait squared the mean age of
-/// all books is least; and however dear one is, its turn comes.
+/// all heap statistics is least; and however dear one is, its turn comes.
 fn in_order(mut due: Vec<Due>) -> Vec<Due> {
     let urgency = |one: &Due| {
         let waits = u128::from(one.waits).pow(2);
@@ -81,7 +81,7 @@ fn in_order(mut due: Vec<Due>) -> Vec<Due> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::probe_state::Tap;
+    use super::super::probe_state::ProbeState;
     use super::*;
     use crate::budget::Budget;
 
@@ -104,24 +104,25 @@ mod tests {
 
     /// Rounds of a policy over processes of such costs: how often each is read.
     fn rounds(costs: &[Duration], grant: Duration, rounds: u64) -> Vec<u64> {
-        let mut taps: BTreeMap<u32, Tap> = BTreeMap::new();
+        let mut probes: BTreeMap<u32, ProbeState> = BTreeMap::new();
         for pid in 0u32..u32::try_from(costs.len()).expect("few") {
-            taps.insert(pid, Tap::new(0));
+            probes.insert(pid, ProbeState::new(0));
         }
         let mut budget = Budget::new(1.0, Duration::ZERO);
         budget.spend(Duration::from_mins(1));
         let mut reads = vec![0; costs.len()];
         for round in 1..=rounds {
             budget.earn(grant);
-            let due = taps.iter().filter_map(|(pid, tap)| tap.due(*pid, round, 0)).collect();
+            let due =
+                probes.iter().filter_map(|(pid, probes)| probes.due(*pid, round, 0)).collect();
             for one in in_order(due) {
                 if budget.has_any() {
                     let cost = costs[one.pid as usize];
                     budget.spend(cost);
-                    let tap = taps.get_mut(&one.pid).expect("it is there");
-                    // As one whose books are read on every collection.
-                    tap.look_anyway = round + 1;
-                    tap.serve(round, cost);
+                    let probes = probes.get_mut(&one.pid).expect("it is there");
+                    // As one whose heap statistics are read on every collection.
+                    probes.look_anyway = round + 1;
+                    probes.serve(round, cost);
                     reads[one.pid as usize] += 1;
                 }
             }

@@ -13,7 +13,7 @@ use memgap_kernel::source::{smaps, stat, statm, status};
 use memgap_ledger::sample::{Area, Counters, ProcessKind, ProcessSample, Walk};
 use memgap_ledger::{Fact, Missing, MissingKind};
 
-use super::probe_state::Tap;
+use super::probe_state::ProbeState;
 use crate::process::no_memory;
 use crate::reader::Reader;
 use crate::walk::Rate;
@@ -36,7 +36,7 @@ pub(super) struct Tracked {
     statm: Option<File>,
     pub counters: Counters,
     /// Its runtimes.
-    pub tap: Tap,
+    pub probes: ProbeState,
     /// The last collection that met it.
     pub seen: u64,
     /// The collection that reads its name and cgroup again.
@@ -97,7 +97,7 @@ impl Tracked {
             identity,
             cgroup,
             statm: keep.then_some(statm),
-            tap: Tap::new(round.number),
+            probes: ProbeState::new(round.number),
             seen: round.number,
             due: round.number + 1,
             walk: None,
@@ -121,18 +121,18 @@ impl Tracked {
         if fresh.identity.start != self.identity.start {
             return Err(gone(self.pid));
         }
-        // Another name may be another program's: its books are not these.
-        let tap = if fresh.identity.name == self.identity.name {
-            std::mem::replace(&mut self.tap, Tap::new(round.number))
+        // Another name may be another program's: its heap statistics are not these.
+        let probes = if fresh.identity.name == self.identity.name {
+            std::mem::replace(&mut self.probes, ProbeState::new(round.number))
         } else {
-            Tap::new(round.number)
+            ProbeState::new(round.number)
         };
         // A sixteenth of all processes in each collection.
         let next = round.number + 1;
         *self = Self {
             statm: self.statm.take(),
             due: next + u64::from(self.pid).wrapping_sub(next) % REFRESH,
-            tap,
+            probes,
             walk: self.walk.take(),
             cost: self.cost,
             no_walk: self.no_walk.clone(),
@@ -148,33 +148,33 @@ impl Tracked {
 
     /// How many files are kept open for it.
     pub fn handles(&self) -> usize {
-        usize::from(self.keeps_handle()) + self.tap.handles()
+        usize::from(self.keeps_handle()) + self.probes.handles()
     }
 
     pub fn has_memory(&self) -> bool {
         self.identity.kind == ProcessKind::User
     }
 
-    /// Looks for its runtimes where that is due and may be, and reads their books;
+    /// Looks for its runtimes where that is due and may be, and reads their heap statistics;
     /// `keep` tells whether its memory may stay open.
-    pub fn tap(&mut self, may_look: bool, keep: bool, round: &mut Round<'_>) -> Fact<()> {
-        let look = may_look && self.tap.wants_look(round.number, self.counters.vsz);
-        let memory = match self.tap.memory.take() {
+    pub fn probes(&mut self, may_look: bool, keep: bool, round: &mut Round<'_>) -> Fact<()> {
+        let look = may_look && self.probes.wants_look(round.number, self.counters.vsz);
+        let memory = match self.probes.memory.take() {
             Some(memory) if !look => Ok(memory),
             _ => {
                 let process = self.open(round)?;
                 if look {
                     let found = round.reader.probes().attach(&process, round.buf);
-                    self.tap.turn(found, self.counters.vsz, round.number)?;
+                    self.probes.turn(found, self.counters.vsz, round.number)?;
                 }
-                if !self.tap.has_runtimes() {
+                if !self.probes.has_runtimes() {
                     return Ok(());
                 }
                 Live::open(&process)
             }
         };
-        self.tap.read(&memory, round.number);
-        self.tap.memory = memory.ok().filter(|_| keep);
+        self.probes.read(&memory, round.number);
+        self.probes.memory = memory.ok().filter(|_| keep);
         Ok(())
     }
 
@@ -231,7 +231,7 @@ impl Tracked {
             runtimes: Vec::new(),
             cgroup: self.cgroup.clone(),
         };
-        self.tap.add_to(&mut sample, now);
+        self.probes.add_to(&mut sample, now);
         sample
     }
 }

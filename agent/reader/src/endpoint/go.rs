@@ -37,7 +37,7 @@ pub(super) const ROWS: &[Row] = &[
 
 const INFO: &str = "go_info";
 
-/// The books of an exposition, by whichever names it tells them.
+/// The heap statistics of an exposition, by whichever names it tells them.
 pub(super) fn of_series(values: &Values) -> io::Result<Option<Figures>> {
     let mut stats = memstats(values);
     if stats.heap_inuse.is_none() {
@@ -83,7 +83,7 @@ fn classes(values: &Values) -> MemStats {
     }
 }
 
-/// The books; `None` where what is in use is not told.
+/// The heap statistics; `None` where what is in use is not reported.
 pub(super) fn figures(stats: &MemStats, version: Option<String>) -> io::Result<Option<Figures>> {
     let Some(in_use) = stats.heap_inuse else { return Ok(None) };
     let tables = [stats.mspan_sys, stats.mcache_sys, stats.buck_hash_sys, stats.other_sys];

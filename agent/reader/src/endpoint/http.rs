@@ -47,7 +47,7 @@ impl Default for Limits {
 /// An answer with status 200, its body still to be read.
 #[derive(Debug)]
 pub struct Response<S> {
-    /// `Content-Type`, in lower case; empty where it is not told.
+    /// `Content-Type`, in lower case; empty where it is not reported.
     pub content_type: String,
     /// The body, freed of its framing.
     pub body: Body<S>,

@@ -7,7 +7,7 @@ use memgap_ledger::Account;
 use super::series::{Row, Values};
 use super::{Figures, parts, rest};
 
-/// The name of the books.
+/// The name of the heap statistics.
 pub(super) const NAME: &str = "jemalloc";
 
 /// Where the statistics of one program stand.

@@ -25,7 +25,7 @@ impl Row {
     }
 }
 
-/// What was told of the metrics that are of use.
+/// What was reported the metrics that are of use.
 #[derive(Debug)]
 pub(super) struct Values {
     rows: Vec<Row>,

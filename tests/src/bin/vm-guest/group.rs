@@ -72,7 +72,7 @@ impl Group {
     pub fn tell(&mut self, script: &str) -> Result<()> {
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             writeln!(self.orders, "{line}").context("the actor is gone")?;
-            let answer = self.hear()?;
+            let answer = self.add_report()?;
             ensure!(answer.trim_end() == DONE, "the actor failed: {answer:?} to {line:?}");
         }
         Ok(())
@@ -84,7 +84,7 @@ impl Group {
     }
 
     /// Waits for the next line of its output.
-    pub fn hear(&mut self) -> Result<String> {
+    pub fn add_report(&mut self) -> Result<String> {
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
         ensure!(!line.is_empty(), "{} ended", self.name);

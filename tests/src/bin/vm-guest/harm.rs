@@ -18,7 +18,7 @@ use memgap_tests::frozen::Frozen;
 
 const KIB: i64 = 1024;
 const LOOKS: usize = 1000;
-/// Looks that may run out of time before the books are found.
+/// Looks that may run out of time before the heap statistics are found.
 const TRIES: usize = 16;
 /// What a look reads of counters. The heap has a thousand times as many pages.
 pub const COUNTERS: i64 = 64 * KIB;
@@ -28,7 +28,7 @@ const BATCHES: i64 = 256 * KIB;
 const SWAPPED: i64 = 16 << 20;
 const REQUEST: i64 = 1 << 20;
 
-/// A program whose books a probe reads.
+/// A program whose heap statistics a probe reads.
 pub struct Program {
     /// The name of its runtime or allocator.
     pub runtime: &'static str,
@@ -48,7 +48,7 @@ pub struct Program {
 pub fn check(program: &Program, findings: &mut Findings) -> Result<()> {
     let mut twin = Twin::start("twin", program)?;
     let mut probed = Twin::start("probed", program)?;
-    // Finding the books reads more than they take; it is done once for each file.
+    // Finding the heap statistics reads more than they take; it is done once for each file.
     let mut looks = Looks::new(program.runtime, probed.group.pid())?;
     for one in [&mut twin, &mut probed] {
         one.press(program)?;
@@ -96,10 +96,10 @@ pub fn check(program: &Program, findings: &mut Findings) -> Result<()> {
     probed.touch(program, findings)
 }
 
-/// Reads the books of a program as collections do: found once, then read again and again.
+/// Reads the heap statistics of a program as collections do: found once, then read again and again.
 struct Looks {
     memory: Live,
-    books: Attached,
+    statistics: Attached,
 }
 
 impl Looks {
@@ -110,14 +110,14 @@ impl Looks {
         // A look of a busy machine may run out of time; then the next one answers.
         for _ in 0..TRIES {
             let found = probes.attach(&process, &mut buf)?;
-            let it = found.into_iter().flatten().find(|books| books.probe() == runtime);
-            if let Some(books) = it {
-                let mut looks = Self { memory, books };
+            let it = found.into_iter().flatten().find(|statistics| statistics.probe() == runtime);
+            if let Some(statistics) = it {
+                let mut looks = Self { memory, statistics };
                 looks.answered()?;
                 return Ok(looks);
             }
         }
-        bail!("the books of {runtime} are not found");
+        bail!("the heap statistics of {runtime} are not found");
     }
 
     /// Looks until that is answered.
@@ -130,12 +130,12 @@ impl Looks {
         bail!("no look is answered in time");
     }
 
-    /// Whether the books were read, and not out of time.
+    /// Whether the heap statistics were read, and not out of time.
     fn look(&mut self) -> Result<bool> {
         let space = Space::new(&self.memory, Bounds::COUNTERS);
-        match self.books.read(&space, Detail::Counters) {
-            Ok(books) => {
-                ensure!(books.runtime.in_use.is_some(), "they tell nothing: {books:?}");
+        match self.statistics.read(&space, Detail::Counters) {
+            Ok(statistics) => {
+                ensure!(statistics.runtime.in_use.is_some(), "they tell nothing: {statistics:?}");
                 Ok(true)
             }
             Err(lack) if lack.why.contains("bound of time") => Ok(false),
@@ -155,7 +155,7 @@ impl Twin {
     fn start(name: &str, program: &Program) -> Result<Self> {
         let mut group = Group::running(name, program.words, program.environment)?;
         group.set("memory.swap.max", "max")?;
-        group.hear()?;
+        group.add_report()?;
         Ok(Self { frozen: None, group })
     }
 
@@ -170,7 +170,7 @@ impl Twin {
         }
         for line in program.free {
             self.group.say(line)?;
-            self.group.hear()?;
+            self.group.add_report()?;
         }
         self.frozen = Some(Frozen::stop(self.group.pid())?);
         let process = self.process()?;

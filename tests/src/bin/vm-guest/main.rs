@@ -6,7 +6,6 @@
 //! and `vm-guest TAB end` when it got through all of them.
 
 mod actor;
-mod books;
 mod exporter;
 mod findings;
 mod group;
@@ -16,6 +15,7 @@ mod memgap;
 mod memory;
 mod scenarios;
 mod stalls;
+mod statistics;
 
 use std::env;
 use std::path::Path;

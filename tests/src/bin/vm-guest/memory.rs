@@ -35,7 +35,7 @@ impl Region {
         Ok(region)
     }
 
-    /// Shared anonymous memory, written: the kernel books it as shmem.
+    /// Shared anonymous memory, written: the kernel heap statistics it as shmem.
     pub fn shared(mib: usize) -> Result<Self> {
         let region = Self { start: map_anonymous(mib * MIB, MapFlags::SHARED)?, bytes: mib * MIB };
         region.write(0..mib)?;

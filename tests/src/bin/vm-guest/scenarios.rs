@@ -1,17 +1,17 @@
 //! The scenarios: what an actor does with its memory, and what must be true of
-//! memgap's books afterwards. Amounts in scripts are MiB.
+//! memgap's heap statistics afterwards. Amounts in scripts are MiB.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 
-use crate::books::{self, NOISE};
 use crate::exporter::Exporter;
 use crate::findings::Findings;
 use crate::group::Group;
 use crate::harm::{self, Program};
 use crate::kernel;
 use crate::stalls;
+use crate::statistics::{self, NOISE};
 
 /// A scenario and its name, which is also its cgroup's.
 pub type Scenario = (&'static str, fn(&mut Group, &mut Findings) -> Result<()>);
@@ -49,19 +49,19 @@ const DISK: &str = "/dev/vdb";
 /// Freed and not written since: the working set and required leave it out.
 fn lazy_free(group: &mut Group, findings: &mut Findings) -> Result<()> {
     group.tell("anon heap 512\n free heap 0 256")?;
-    let books = books::check(group, findings)?;
-    let lru_lazy = books.report.headline("lru_lazy")?.point;
-    findings.near("identity", lru_lazy, books.lazy, NOISE);
-    books::required(group, &books, findings)
+    let statistics = statistics::check(group, findings)?;
+    let lru_lazy = statistics.report.headline("lru_lazy")?.point;
+    findings.near("identity", lru_lazy, statistics.lazy, NOISE);
+    statistics::required(group, &statistics, findings)
 }
 
 /// Written again: live memory that the working set leaves out.
 fn rewrite(group: &mut Group, findings: &mut Findings) -> Result<()> {
     group.tell("anon heap 512\n free heap 0 256\n write heap 0 128")?;
-    let books = books::check(group, findings)?;
-    let hidden = books.report.headline("working_set_hidden")?.point;
+    let statistics = statistics::check(group, findings)?;
+    let hidden = statistics.report.headline("working_set_hidden")?.point;
     findings.near("identity", hidden, 128 << 20, NOISE);
-    books::required(group, &books, findings)
+    statistics::required(group, &statistics, findings)
 }
 
 /// Locked pages are off the lists, whether anonymous or cache.
@@ -70,11 +70,11 @@ fn mlock(group: &mut Group, findings: &mut Findings) -> Result<()> {
         "anon heap 128\n free heap 0 64\n write heap 0 32\n lock heap 96 128
          map cache {DISK} 64\n lock cache 0 16"
     ))?;
-    let books = books::check(group, findings)?;
+    let statistics = statistics::check(group, findings)?;
     // The walk tells how much of what is locked the file lists lack.
-    let hidden = books.report.headline("working_set_hidden")?.point;
+    let hidden = statistics.report.headline("working_set_hidden")?.point;
     findings.near("hidden beside locked cache", hidden, 32 << 20, NOISE);
-    books::required(group, &books, findings)
+    statistics::required(group, &statistics, findings)
 }
 
 /// tmpfs files and shared mappings: cache by name, anonymous by list.
@@ -82,9 +82,9 @@ fn shmem(group: &mut Group, findings: &mut Findings) -> Result<()> {
     group.tell(
         "fill /tmp/shmem 48\n shared area 48\n anon heap 64\n free heap 0 32\n write heap 0 16",
     )?;
-    let books = books::check(group, findings)?;
-    findings.near("shmem", books.report.figure("shmem")?.point, 96 << 20, NOISE);
-    let done = books::required(group, &books, findings);
+    let statistics = statistics::check(group, findings)?;
+    findings.near("shmem", statistics.report.figure("shmem")?.point, 96 << 20, NOISE);
+    let done = statistics::required(group, &statistics, findings);
     fs::remove_file("/tmp/shmem").context("failed to remove /tmp/shmem")?;
     done
 }
@@ -95,8 +95,8 @@ fn swap(group: &mut Group, findings: &mut Findings) -> Result<()> {
     group.tell("anon heap 64\n free heap 0 32\n write heap 0 16\n anon cold 64\n pageout cold 0 64\n write cold 0 16")?;
     let swapped = kernel::smaps(group.pid(), "Swap")?;
     findings.near("swapped", swapped, 48 << 20, 8 << 20);
-    let books = books::check(group, findings)?;
-    books::required(group, &books, findings)
+    let statistics = statistics::check(group, findings)?;
+    statistics::required(group, &statistics, findings)
 }
 
 /// Huge pages, freed whole and written in part.
@@ -104,8 +104,8 @@ fn thp(group: &mut Group, findings: &mut Findings) -> Result<()> {
     group.tell("huge heap 128\n free heap 0 64\n write heap 0 32")?;
     let huge = kernel::smaps(group.pid(), "AnonHugePages")?;
     findings.near("huge", huge, 128 << 20, NOISE);
-    let books = books::check(group, findings)?;
-    books::required(group, &books, findings)
+    let statistics = statistics::check(group, findings)?;
+    statistics::required(group, &statistics, findings)
 }
 
 /// Huge pages unmapped in part: the tails are charged, but are neither anonymous
@@ -116,15 +116,15 @@ fn thp_tails(group: &mut Group, findings: &mut Findings) -> Result<()> {
     for start in (0..64).step_by(2) {
         group.tell(&format!("drop heap {start} {}", start + 1))?;
     }
-    let books = books::check(group, findings)?;
-    let tails = books.report.figure("off_lru")?.point;
+    let statistics = statistics::check(group, findings)?;
+    let tails = statistics.report.figure("off_lru")?.point;
     // The kernel may have split some already.
     findings.near("off_lru", tails, 32 << 20, 16 << 20);
-    let required = books.report.headline("required")?;
+    let required = statistics.report.headline("required")?;
     let left = group.squeeze()?;
     findings.note("left", left);
     findings.note("required", required.point);
-    findings.inside("required", required, left, books::residual_bound()?);
+    findings.inside("required", required, left, statistics::residual_bound()?);
     Ok(())
 }
 
@@ -133,8 +133,8 @@ fn thp_tails(group: &mut Group, findings: &mut Findings) -> Result<()> {
 fn reclaim(group: &mut Group, findings: &mut Findings) -> Result<()> {
     group.tell("anon heap 256\n free heap 0 128\n write heap 0 64")?;
     group.reclaim(40 << 20)?;
-    let books = books::check(group, findings)?;
-    books::required(group, &books, findings)
+    let statistics = statistics::check(group, findings)?;
+    statistics::required(group, &statistics, findings)
 }
 
 /// Lists that have aged: by new generations, or by a little pressure each time.
@@ -146,23 +146,23 @@ fn aged(group: &mut Group, findings: &mut Findings) -> Result<()> {
         group.tell("write heap 64 128")?;
     }
     findings.figures.push(if generations { "3 generations" } else { "3 reclaims" }.to_owned());
-    let books = books::check(group, findings)?;
-    books::required(group, &books, findings)
+    let statistics = statistics::check(group, findings)?;
+    statistics::required(group, &statistics, findings)
 }
 
 /// Clean, mapped and dirty cache: all can be taken back.
 fn page_cache(group: &mut Group, findings: &mut Findings) -> Result<()> {
     group.tell(&format!("anon heap 96\n map cache {DISK} 64\n read {DISK} 96\n fill {DISK} 32"))?;
-    let books = books::check(group, findings)?;
-    findings.near("cache", books.report.figure("page_cache")?.point, 96 << 20, NOISE);
-    books::required(group, &books, findings)
+    let statistics = statistics::check(group, findings)?;
+    findings.near("cache", statistics.report.figure("page_cache")?.point, 96 << 20, NOISE);
+    statistics::required(group, &statistics, findings)
 }
 
 /// Kernel memory on a program's behalf: pipes, directory entries, stacks.
 fn kernel_memory(group: &mut Group, findings: &mut Findings) -> Result<()> {
     group.tell("anon heap 64\n pipes 128\n socket\n entries /tmp/entries 4000\n threads 64")?;
     group.opaque = true;
-    let checked = books::check(group, findings);
+    let checked = statistics::check(group, findings);
     fs::remove_dir_all("/tmp/entries").context("failed to remove /tmp/entries")?;
     checked.map(drop)
 }
@@ -171,19 +171,19 @@ fn kernel_memory(group: &mut Group, findings: &mut Findings) -> Result<()> {
 /// machine itself.
 fn processes(group: &mut Group, findings: &mut Findings) -> Result<()> {
     group.tell(&format!("anon heap 64\n huge pages 16\n map cache {DISK} 16\n threads 16"))?;
-    books::check(group, findings)?;
+    statistics::check(group, findings)?;
     let mut count = 0;
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
         // Kernel threads have no VmSize; one of them stands for all.
         if pid == 2 || kernel::status(pid, "VmSize")? > 0 {
-            books::process(pid, findings)?;
+            statistics::process(pid, findings)?;
             count += 1;
         }
     }
     findings.figures.push(format!("{count} processes"));
-    books::host(findings)
+    statistics::host(findings)
 }
 
 /// A cgroup, a unit and a container in one scrape: each family of accounts sums
@@ -358,7 +358,7 @@ fn harm_cpython(_: &mut Group, findings: &mut Findings) -> Result<()> {
     harm::check(&program, findings)
 }
 
-/// A Go program: its runtime's books, and those of its C library.
+/// A Go program: its runtime's heap statistics, and those of its C library.
 fn stall_go(_: &mut Group, findings: &mut Findings) -> Result<()> {
     stalls::check("/opt/cgo", &[("STEPS", "steady")], "", findings)
 }

@@ -42,7 +42,7 @@ pub fn check(
     let path = stalls.path().display().to_string();
     let own = [("LD_PRELOAD", &*libraries), (Stalls::VARIABLE, &path), ("BALLAST", BALLAST)];
     let mut group = Group::running("stalled", &[program], &[environment, &own].concat())?;
-    group.hear()?;
+    group.add_report()?;
     let looks = [Look::None, Look::Runtimes, Look::Rollup];
     let mut tallies = stalls.during(group.pid(), looks, ROUNDS, SLICE)?;
     for _ in 0..TRIES {

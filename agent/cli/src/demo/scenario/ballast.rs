@@ -4,7 +4,7 @@ use memgap_ledger::{Account, Figure};
 
 use super::{Stage, bytes, less};
 use crate::demo::Stop;
-use crate::demo::story::{Story, Teller};
+use crate::demo::story::{Source, Story};
 use crate::demo::target::{BALLAST, MIB, Program};
 
 pub fn play(stage: &Stage<'_>) -> Result<Story, Stop> {
@@ -15,10 +15,10 @@ pub fn play(stage: &Stage<'_>) -> Result<Story, Stop> {
 
     let untouched = both.each_ref().map(|p| p.ledger.figure(Account::Untouched));
     let mut story = Story::of(["before", "reserved"], None);
-    story.row(Teller::Kernel, "vsz", both.each_ref().map(|p| p.headline.vsz));
-    story.row(Teller::Kernel, "rss", both.each_ref().map(|p| p.headline.rss));
-    story.row(Teller::Memgap, "untouched", untouched);
-    story.row(Teller::Truth, "reserved", [Figure::Exact(0), Figure::Exact(bytes(BALLAST))]);
+    story.row(Source::Kernel, "vsz", both.each_ref().map(|p| p.headline.vsz));
+    story.row(Source::Kernel, "rss", both.each_ref().map(|p| p.headline.rss));
+    story.row(Source::Memgap, "untouched", untouched);
+    story.row(Source::Truth, "reserved", [Figure::Exact(0), Figure::Exact(bytes(BALLAST))]);
     let more = less(untouched[1], untouched[0]);
     story.check("untouched", more, bytes(BALLAST), bytes(MIB));
     story.conclude(

@@ -6,11 +6,11 @@ use memgap_ledger::{Account, Figure};
 
 use super::{Stage, bytes, less, own};
 use crate::demo::Stop;
-use crate::demo::story::{Story, Teller};
+use crate::demo::story::{Source, Story};
 use crate::demo::target::{MIB, Program, SPARSE, SPARSE_KEPT};
 
 /// Where a heap's pages can stand: on the last two as long as nobody reads the
-/// allocator's books.
+/// allocator's heap statistics.
 const HEAP: &[Account] = &[
     Account::HeapInUse,
     Account::AllocatorFree,
@@ -31,15 +31,15 @@ pub fn play(stage: &Stage<'_>) -> Result<Story, Stop> {
     let allocated = both.map(|(word, _)| own(word, "allocated"));
     let idle = [0, 1].map(|time| less(heap[time], allocated[time]));
     let mut story = Story::of(["allocated", "freed"], None);
-    story.row(Teller::Kernel, "rss", both.map(|(_, process)| process.headline.rss));
-    story.row(Teller::Memgap, "heap", heap);
-    story.row(Teller::Truth, "allocated", allocated);
-    story.row(Teller::Truth, "not_in_use", idle);
+    story.row(Source::Kernel, "rss", both.map(|(_, process)| process.headline.rss));
+    story.row(Source::Memgap, "heap", heap);
+    story.row(Source::Truth, "allocated", allocated);
+    story.row(Source::Truth, "not_in_use", idle);
     let kept = less(idle[1], idle[0]);
     story.check("kept", kept, bytes(SPARSE - SPARSE_KEPT), bytes(4 * MIB));
     story.conclude(format!(
         "no leak: {} were freed in pages that still hold something else, so none could go \
-         back. Only the allocator's books tell it: here the program passed on its own word, and \
+         back. Only the allocator's statistics tell it: here the program passed on its own word, and \
          memgap explain reads them from outside",
         iec(kept.point().unwrap_or_default()),
     ));

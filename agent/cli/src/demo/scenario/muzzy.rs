@@ -1,11 +1,11 @@
 //! jemalloc gives pages back with `MADV_FREE`: they are free for the kernel to
-//! take, gone from jemalloc's books, and still in RSS.
+//! take, gone from jemalloc's heap statistics, and still in RSS.
 
 use memgap_ledger::Account;
 
 use super::{Stage, bytes, less, own};
 use crate::demo::Stop;
-use crate::demo::story::{Story, Teller};
+use crate::demo::story::{Source, Story};
 use crate::demo::target::{CHURN, MIB, Program};
 
 /// Pages are given back when the program says so and not by the clock, and then
@@ -23,11 +23,11 @@ pub fn play(stage: &Stage<'_>) -> Result<Story, Stop> {
     let rss = both.map(|(_, process)| process.headline.rss);
     let lazy = both.map(|(_, process)| process.ledger.figure(Account::LazyFree));
     let mut story = Story::of(["allocated", "freed"], None);
-    story.row(Teller::Kernel, "rss", rss);
-    story.row(Teller::Memgap, "lazy_free", lazy);
-    story.row(Teller::Memgap, "rss_less_lazy_free", [less(rss[0], lazy[0]), less(rss[1], lazy[1])]);
-    story.row(Teller::Truth, "allocated", both.map(|(word, _)| own(word, "allocated")));
-    story.row(Teller::Truth, "jemalloc_resident", both.map(|(word, _)| own(word, "resident")));
+    story.row(Source::Kernel, "rss", rss);
+    story.row(Source::Memgap, "lazy_free", lazy);
+    story.row(Source::Memgap, "rss_less_lazy_free", [less(rss[0], lazy[0]), less(rss[1], lazy[1])]);
+    story.row(Source::Truth, "allocated", both.map(|(word, _)| own(word, "allocated")));
+    story.row(Source::Truth, "jemalloc_resident", both.map(|(word, _)| own(word, "resident")));
     // An allocation's first and last page may be shared with another.
     story.check("lazy_free", lazy[1], bytes(CHURN), bytes(4 * MIB));
     story.conclude(

@@ -8,7 +8,7 @@ use rustix::fs::statfs;
 use super::{Stage, bytes, less};
 use crate::demo::Stop;
 use crate::demo::child::Child;
-use crate::demo::story::{Story, Teller};
+use crate::demo::story::{Source, Story};
 use crate::demo::target::{FILE, LIMIT, MIB, Program};
 
 pub fn play(stage: &Stage<'_>) -> Result<Story, Stop> {
@@ -25,10 +25,10 @@ pub fn play(stage: &Stage<'_>) -> Result<Story, Stop> {
     let required = both.each_ref().map(|c| c.headline.required);
     let cache = both.each_ref().map(|c| c.ledger.figure(memgap_ledger::Account::PageCache));
     let mut story = Story::of(["before", "file_read"], Some(bytes(LIMIT)));
-    story.row(Teller::Kernel, "usage", both.each_ref().map(|c| c.headline.usage));
-    story.row(Teller::Kernel, "working_set", both.each_ref().map(|c| c.headline.working_set));
-    story.row(Teller::Memgap, "page_cache", cache);
-    story.row(Teller::Memgap, "required", required);
+    story.row(Source::Kernel, "usage", both.each_ref().map(|c| c.headline.usage));
+    story.row(Source::Kernel, "working_set", both.each_ref().map(|c| c.headline.working_set));
+    story.row(Source::Memgap, "page_cache", cache);
+    story.row(Source::Memgap, "required", required);
     let tolerance = bytes(8 * MIB);
     story.check("page_cache", less(cache[1], cache[0]), bytes(FILE), tolerance);
     story.check("more required", less(required[1], required[0]), 0, tolerance);

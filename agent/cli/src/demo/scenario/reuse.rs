@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use super::{Enclosed, Stage, bytes, less};
 use crate::demo::Stop;
 use crate::demo::cgroup::Cgroup;
-use crate::demo::story::{Story, Teller};
+use crate::demo::story::{Source, Story};
 use crate::demo::target::{GROWTH, LAZY, LIMIT, MIB, Program, WHOLE};
 
 pub fn play(stage: &Stage<'_>) -> Result<Story, Stop> {
@@ -44,11 +44,11 @@ fn judged(ledgers: &[CgroupLedger; 2], killed: [bool; 2]) -> Story {
     let needed = [bytes(WHOLE), bytes(WHOLE - LAZY)];
 
     let mut story = Story::of(SUBJECTS, Some(bytes(LIMIT)));
-    story.row(Teller::Kernel, "usage", figures(|c| c.headline.usage));
-    story.row(Teller::Kernel, "working_set", figures(|c| c.headline.working_set));
-    story.row(Teller::Memgap, "required", required);
-    story.row(Teller::Memgap, "working_set_hidden", figures(|c| c.headline.working_set_hidden));
-    story.row(Teller::Truth, "needed", needed.map(Figure::Exact));
+    story.row(Source::Kernel, "usage", figures(|c| c.headline.usage));
+    story.row(Source::Kernel, "working_set", figures(|c| c.headline.working_set));
+    story.row(Source::Memgap, "required", required);
+    story.row(Source::Memgap, "working_set_hidden", figures(|c| c.headline.working_set_hidden));
+    story.row(Source::Truth, "needed", needed.map(Figure::Exact));
     story.fate(format!("{} more", iec(bytes(GROWTH))), killed);
     for (subject, (required, needed)) in SUBJECTS.iter().zip(required.into_iter().zip(needed)) {
         // The page tables, the program's own heap, and the charges that
@@ -76,10 +76,10 @@ fn unjudged(ledgers: &[ProcessLedger; 2], why: String) -> Story {
     let truth = [0, bytes(LAZY)];
 
     let mut story = Story::of(SUBJECTS, None);
-    story.row(Teller::Kernel, "rss", rss);
-    story.row(Teller::Memgap, "lazy_free", lazy);
-    story.row(Teller::Memgap, "rss_less_lazy_free", [less(rss[0], lazy[0]), less(rss[1], lazy[1])]);
-    story.row(Teller::Truth, "free_to_take", truth.map(Figure::Exact));
+    story.row(Source::Kernel, "rss", rss);
+    story.row(Source::Memgap, "lazy_free", lazy);
+    story.row(Source::Memgap, "rss_less_lazy_free", [less(rss[0], lazy[0]), less(rss[1], lazy[1])]);
+    story.row(Source::Truth, "free_to_take", truth.map(Figure::Exact));
     for (subject, (lazy, truth)) in SUBJECTS.iter().zip(lazy.into_iter().zip(truth)) {
         story.check(&format!("lazy_free, {subject}"), lazy, truth, bytes(MIB));
     }

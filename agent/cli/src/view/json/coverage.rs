@@ -1,4 +1,4 @@
-//! `memgap ps --coverage`: how much of anonymous memory is explained, and by whom.
+//! `memgap ps --coverage`: how much of anonymous memory is explained, and by which allocators.
 
 use memgap_ledger::Coverage;
 use serde::Serialize;

@@ -11,7 +11,7 @@ use crate::view::headline;
 #[derive(Debug)]
 pub struct Headline {
     figures: Vec<(&'static str, Figure)>,
-    /// Shares, 0 to 1: what of a cgroup's anonymous memory books claim.
+    /// Shares, 0 to 1: what of a cgroup's anonymous memory heap statistics claim.
     ratios: Vec<(&'static str, Option<f64>)>,
 }
 

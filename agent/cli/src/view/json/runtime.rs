@@ -1,11 +1,11 @@
-//! The runtimes and allocators whose books were read.
+//! The runtimes and allocators whose heap statistics were read.
 
 use memgap_ledger::SecondSource;
 use memgap_ledger::finding::Subject;
 use memgap_ledger::runtime::{Gc, Runtime};
 use serde::Serialize;
 
-/// One runtime of a process; of a cgroup's only the name is told.
+/// One runtime of a process; of a cgroup's only the name is reported.
 #[derive(Debug, Serialize)]
 pub struct RuntimeJson {
     name: String,
@@ -32,7 +32,7 @@ struct OfProcess {
     second_source: Option<SecondJson>,
 }
 
-/// Beside the books, what the program's endpoint says.
+/// Beside the heap statistics, what the program's endpoint says.
 #[derive(Debug, Serialize)]
 struct SecondJson {
     name: String,

@@ -20,8 +20,8 @@ pub const NOISE: i64 = 256 * KIB;
 const BEYOND_RSS: [&str; 6] =
     ["swapped", "hugetlb", "device_mapped", "reserved", "untouched", "vsz_skew"];
 
-/// What a cgroup's books said, beside what the kernel says.
-pub struct Books {
+/// What a cgroup's heap statistics said, beside what the kernel says.
+pub struct HeapStatistics {
     /// memgap's report.
     pub report: Report,
     /// The same without a look into any process: `memory.stat` is all it has.
@@ -30,28 +30,28 @@ pub struct Books {
     pub lazy: i64,
 }
 
-/// Checks the cgroup's and the actor's books; the actor waits meanwhile.
-pub fn check(group: &Group, findings: &mut Findings) -> Result<Books> {
+/// Checks the cgroup's and the actor's heap statistics; the actor waits meanwhile.
+pub fn check(group: &Group, findings: &mut Findings) -> Result<HeapStatistics> {
     let target = group.target();
-    let books = Books {
+    let statistics = HeapStatistics {
         report: Report::of(&target)?,
         blind: Report::without_rights(&target)?,
         lazy: kernel::smaps(group.pid(), "LazyFree")?,
     };
     let lru_lazy = kernel::lru_lazy(group.pid())?;
-    headline(group, &books.report, findings)?;
-    residual(group, &books.report, findings)?;
+    headline(group, &statistics.report, findings)?;
+    residual(group, &statistics.report, findings)?;
 
-    findings.near("lazy", books.report.figure("lazy_free")?.point, books.lazy, NOISE);
-    findings.inside("lazy_free", books.blind.figure("lazy_free")?, books.lazy, 0);
-    findings.note("hidden", books.report.headline("working_set_hidden")?.point);
-    for report in [&books.report, &books.blind] {
+    findings.near("lazy", statistics.report.figure("lazy_free")?.point, statistics.lazy, NOISE);
+    findings.inside("lazy_free", statistics.blind.figure("lazy_free")?, statistics.lazy, 0);
+    findings.note("hidden", statistics.report.headline("working_set_hidden")?.point);
+    for report in [&statistics.report, &statistics.blind] {
         findings.inside("lru_lazy", report.headline("lru_lazy")?, lru_lazy, 0);
         let hidden = report.headline("working_set_hidden")?;
-        findings.inside("working_set_hidden", hidden, lru_lazy - books.lazy, 0);
+        findings.inside("working_set_hidden", hidden, lru_lazy - statistics.lazy, 0);
     }
     process(group.pid(), findings)?;
-    Ok(books)
+    Ok(statistics)
 }
 
 /// Usage and working set are the kernel's, and the accounts sum to the usage.
@@ -122,12 +122,12 @@ pub fn host(findings: &mut Findings) -> Result<()> {
 
 /// `required` holds the truth: what is left once the kernel took back all that
 /// it could without swapping. Ends the scenario: the memory is gone after it.
-pub fn required(group: &Group, books: &Books, findings: &mut Findings) -> Result<()> {
-    let required = books.report.headline("required")?;
+pub fn required(group: &Group, statistics: &HeapStatistics, findings: &mut Findings) -> Result<()> {
+    let required = statistics.report.headline("required")?;
     let left = group.squeeze()?;
     findings.note("left", left);
     findings.near("required", required.point, left, left * 3 / 100);
-    for report in [&books.report, &books.blind] {
+    for report in [&statistics.report, &statistics.blind] {
         findings.inside("required", report.headline("required")?, left, residual_bound()?);
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The books: groups of slots of one size, by the pages that describe them.
+//! The heap statistics: groups of slots of one size, by the pages that describe them.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use memgap_ledger::claim::{Claim, Extent, Priority};
 use memgap_ledger::{Account, Fact, Missing, MissingKind, Runtime};
 
 use super::HEAD;
-use crate::Books;
+use crate::HeapStatistics;
 use crate::probe::broken;
 
 /// The page of mallocng on x86-64: `struct meta_area` fills one.
@@ -54,8 +54,8 @@ struct Heap {
     pages: BTreeSet<u64>,
 }
 
-/// Reads the books of a process.
-pub(super) fn read(context: u64, space: &Space<'_>) -> Fact<Books> {
+/// Reads the heap statistics of a process.
+pub(super) fn read(context: u64, space: &Space<'_>) -> Fact<HeapStatistics> {
     let mut tries = 1;
     let heap = loop {
         match Heap::read(context, space) {
@@ -98,7 +98,7 @@ pub(super) fn read(context: u64, space: &Space<'_>) -> Fact<Books> {
     ];
     let pages: Vec<(u64, u64)> = heap.pages.iter().map(|page| (*page, page + PAGE)).collect();
     let metadata = [(Account::AllocatorMetadata, pages.len() as u64 * PAGE)];
-    Ok(Books { runtime, claims: vec![claim(ranges, &parts), claim(pages, &metadata)] })
+    Ok(HeapStatistics { runtime, claims: vec![claim(ranges, &parts), claim(pages, &metadata)] })
 }
 
 impl Heap {
@@ -115,14 +115,14 @@ impl Heap {
                 ));
             }
             if at % PAGE != 0 || at.checked_add(PAGE).is_none() || !heap.pages.insert(at) {
-                return Err(broken("the list of pages with books is none"));
+                return Err(broken("the list of pages with heap statistics is none"));
             }
             space.read(at, &mut page)?;
             heap.add(&page, secret)?;
             at = u64_at(&page, NEXT).unwrap_or_default();
         }
         if heap.groups.is_empty() {
-            return Err(broken("the books describe no group"));
+            return Err(broken("the heap statistics describe no group"));
         }
         Ok(heap)
     }
@@ -131,7 +131,7 @@ impl Heap {
         let count = u32_at(page, COUNT).and_then(|count| usize::try_from(count).ok());
         let count = count.filter(|count| *count <= (BYTES - FIRST) / META);
         let Some(count) = count.filter(|_| secret != 0 && u64_at(page, 0) == Some(secret)) else {
-            return Err(broken("a page of books does not begin with the secret"));
+            return Err(broken("a page of heap statistics does not begin with the secret"));
         };
         for meta in page[FIRST..].chunks_exact(META).take(count) {
             if u64_at(meta, 16).is_some_and(|start| start != 0) {

@@ -1,4 +1,4 @@
-//! The books: counters that must agree with one another, and what they claim.
+//! The heap statistics: counters that must agree with one another, and what they claim.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::shape::{
     RANGES, RELEASED, STACKS_SYS,
 };
 use crate::probe::broken;
-use crate::{Books, Detail};
+use crate::{Detail, HeapStatistics};
 
 /// The runtime's page, whatever the machine's.
 pub(super) const PAGE: u64 = 8192;
@@ -204,13 +204,13 @@ fn consistent(variables: &Variables, bias: u64, space: &Space<'_>) -> Fact<Read>
     Ok(Read { controller, stats: None, ranges })
 }
 
-/// Reads the books of a process.
+/// Reads the heap statistics of a process.
 pub(super) fn read(
     variables: &Variables,
     bias: u64,
     space: &Space<'_>,
     detail: Detail,
-) -> Fact<Books> {
+) -> Fact<HeapStatistics> {
     let read = consistent(variables, bias, space)?;
     let pages = match detail {
         Detail::Counters => None,
@@ -240,7 +240,7 @@ pub(super) fn read(
         gc: Some(gc),
         ..Runtime::named("go")
     };
-    Ok(Books { runtime, claims: claims(&read, pages) })
+    Ok(HeapStatistics { runtime, claims: claims(&read, pages) })
 }
 
 fn evidence(variables: &Variables, read: &Read) -> Vec<String> {

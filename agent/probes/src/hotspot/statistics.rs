@@ -1,4 +1,4 @@
-//! The books: the heap by its collector, and what is beside it.
+//! The heap statistics: the heap by its collector, and what is beside it.
 
 use memgap_kernel::memory::Space;
 use memgap_kernel::source::pagemap::Ranges;
@@ -12,7 +12,7 @@ use super::flags::{Choice, Collector};
 use super::heap::Heap;
 use super::pages::{Pages, Seen};
 use super::perfdata::{Counters, Places};
-use crate::{Books, Detail};
+use crate::{Detail, HeapStatistics};
 
 /// Readings of variables that a running program changes meanwhile.
 const TRIES: usize = 4;
@@ -27,7 +27,7 @@ pub(super) struct Kept {
     marks: Option<Ranges>,
 }
 
-/// Reads the books of a process, with what the last reading kept. An error keeps
+/// Reads the heap statistics of a process, with what the last reading kept. An error keeps
 /// nothing.
 pub(super) fn read(
     variables: &Variables,
@@ -35,7 +35,7 @@ pub(super) fn read(
     space: &Space<'_>,
     detail: Detail,
     kept: &mut Kept,
-) -> Fact<Books> {
+) -> Fact<HeapStatistics> {
     let mut tries = 0;
     let (reading, heap, mut known) = loop {
         let mut known = std::mem::take(kept);
@@ -59,10 +59,10 @@ pub(super) fn read(
     };
     known.choice = Some(reading.choice);
     *kept = Kept { seen: reading.pages.into_seen(), ..known };
-    Ok(Books { runtime, claims: claims(heap, beside, detail) })
+    Ok(HeapStatistics { runtime, claims: claims(heap, beside, detail) })
 }
 
-/// One look at the books of a process.
+/// One look at the heap statistics of a process.
 struct Reading<'r, 'm> {
     variables: &'r Variables,
     choice: Choice,
@@ -85,13 +85,13 @@ impl Reading<'_, '_> {
     fn heap(&self) -> Fact<Heap> {
         let (variables, collector) = (self.variables, self.choice.collector);
         let heap = match collector {
-            Collector::Serial => told(&variables.serial)?.read(&self.pages),
+            Collector::Serial => reported(&variables.serial)?.read(&self.pages),
             Collector::Parallel if self.choice.numa => Err(unknown("Parallel with UseNUMA")),
-            Collector::Parallel => told(&variables.parallel)?.read(&self.pages),
-            Collector::G1 => told(&variables.g1)?.read(&self.pages, self.space, self.detail),
+            Collector::Parallel => reported(&variables.parallel)?.read(&self.pages),
+            Collector::G1 => reported(&variables.g1)?.read(&self.pages, self.space, self.detail),
             Collector::Z => {
                 let has_none = self.choice.generational == Some(false);
-                told(if has_none { &variables.x } else { &variables.z })?.read(&self.pages)
+                reported(if has_none { &variables.x } else { &variables.z })?.read(&self.pages)
             }
             Collector::Shenandoah | Collector::Epsilon => Err(unknown(collector.name())),
         };
@@ -102,18 +102,18 @@ impl Reading<'_, '_> {
         let (variables, pages, collector) = (self.variables, &self.pages, self.choice.collector);
         let marks = || match &known.marks {
             Some(marks) => Ok(marks.clone()),
-            None => told(&variables.marks)?.read(
+            None => reported(&variables.marks)?.read(
                 pages,
                 self.space,
-                told(&variables.g1)?.reserved(pages)?,
+                reported(&variables.g1)?.reserved(pages)?,
             ),
         };
         let marks = (collector == Collector::G1).then(marks);
         known.marks = marks.as_ref().and_then(|marks| marks.as_ref().ok().cloned());
-        let cards = || told(&variables.cards)?.read(pages, self.choice.max_heap);
-        let perf = told(&variables.perf);
+        let cards = || reported(&variables.cards)?.read(pages, self.choice.max_heap);
+        let perf = reported(&variables.perf);
         Beside {
-            code: told(&variables.code).and_then(|code| code.read(pages)),
+            code: reported(&variables.code).and_then(|code| code.read(pages)),
             // ZGC has none.
             cards: heap.views.is_empty().then(cards),
             marks,
@@ -162,7 +162,7 @@ impl Reading<'_, '_> {
     }
 }
 
-fn told<T>(layout: &Fact<T>) -> Fact<&T> {
+fn reported<T>(layout: &Fact<T>) -> Fact<&T> {
     layout.as_ref().map_err(Clone::clone)
 }
 

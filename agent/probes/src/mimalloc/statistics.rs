@@ -1,4 +1,4 @@
-//! The books: pages of blocks of one size, by the tables of the segments.
+//! The heap statistics: pages of blocks of one size, by the tables of the segments.
 
 use memgap_kernel::memory::{Area, Space};
 use memgap_kernel::source::pagemap::{Ranges, size};
@@ -7,7 +7,7 @@ use memgap_ledger::{Account, Fact, Missing, MissingKind, Runtime};
 
 use super::Variables;
 use super::segment::{self, Segment};
-use crate::{Books, Detail};
+use crate::{Detail, HeapStatistics};
 
 /// Readings of a table that the program changes meanwhile.
 const TRIES: usize = 4;
@@ -24,13 +24,13 @@ struct Heap {
     perhaps: u64,
 }
 
-/// Reads the books of a process.
+/// Reads the heap statistics of a process.
 pub(super) fn read(
     variables: Variables,
     bias: u64,
     space: &Space<'_>,
     detail: Detail,
-) -> Fact<Books> {
+) -> Fact<HeapStatistics> {
     let [secret] = space.words::<1>(variables.cookie.wrapping_add(bias))?;
     let areas = space.areas()?;
     let mut heap = Heap::default();
@@ -48,7 +48,7 @@ pub(super) fn read(
     for area in &areas {
         heap.add_rest(area);
     }
-    Ok(heap.books(variables.shape.versions, detail))
+    Ok(heap.statistics(variables.shape.versions, detail))
 }
 
 impl Heap {
@@ -88,7 +88,7 @@ impl Heap {
         push(&mut self.free, at.unwrap_or(area.end), area.end);
     }
 
-    fn books(self, versions: &str, detail: Detail) -> Books {
+    fn statistics(self, versions: &str, detail: Detail) -> HeapStatistics {
         let kept = size(&self.used).saturating_sub(self.in_use);
         let free = size(&self.free);
         let runtime = Runtime {
@@ -121,7 +121,7 @@ impl Heap {
                 vec![claim(self.own, &own), claim(self.used, &used), claim(self.free, &unused)]
             }
         };
-        Books { runtime, claims }
+        HeapStatistics { runtime, claims }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The books: the sums over all arenas, and what they rest on.
+//! The heap statistics: the sums over all arenas, and what they rest on.
 
 use memgap_kernel::memory::{Space, u64_at};
 use memgap_kernel::source::pagemap;
@@ -11,7 +11,7 @@ use super::extents::{self, Extents};
 use super::total::Total;
 use super::{MAX_ARENAS, NAME, TRIES, Variables};
 use crate::probe::broken;
-use crate::{Books, Detail};
+use crate::{Detail, HeapStatistics};
 
 /// What may be off where the program changed it in every reading: a hundredth.
 const TORN: u64 = 100;
@@ -25,13 +25,13 @@ struct Read {
     total: Total,
 }
 
-/// Reads the books of a process.
+/// Reads the heap statistics of a process.
 pub(super) fn read(
     variables: &Variables,
     bias: u64,
     space: &Space<'_>,
     detail: Detail,
-) -> Fact<Books> {
+) -> Fact<HeapStatistics> {
     let mut read = consistent(variables, bias, space)?;
     let mut evidence = vec![format!(
         "arenas found by their lists of dirty, muzzy and retained pages: {}",
@@ -74,7 +74,7 @@ pub(super) fn read(
         ..Runtime::named(NAME)
     };
     let blocks = arenas.into_iter().flat_map(|(_, arena)| arena.blocks).collect();
-    Ok(Books { runtime, claims: claims::of(blocks, &total, extents) })
+    Ok(HeapStatistics { runtime, claims: claims::of(blocks, &total, extents) })
 }
 
 /// Whether the rules hold: what a place must show before it is believed.

@@ -2,7 +2,7 @@
 
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
 use memgap_ledger::sample::{Counters, ProcessSample};
-use memgap_ledger::{Account, Figure, Missing, MissingKind, Runtime, Told, process};
+use memgap_ledger::{Account, Figure, Missing, MissingKind, Report, Runtime, process};
 
 const MIB: u64 = 1 << 20;
 
@@ -26,28 +26,28 @@ fn runtime(name: &str, in_use: u64) -> Runtime {
     Runtime { in_use: Some(in_use), ..Runtime::named(name) }
 }
 
-fn told(name: &str, in_use: u64, resident: Option<u64>) -> Told {
+fn reported(name: &str, in_use: u64, resident: Option<u64>) -> Report {
     let claim = Claim {
         priority: Priority::Runtime,
         owner: name.to_owned(),
         extent: Extent::Anywhere,
         parts: vec![Part { account: Account::HeapInUse, bytes: in_use }],
     };
-    let books = vec![(runtime(name, in_use), vec![claim])];
-    Told { source: "http://127.0.0.1:1/metrics".to_owned(), resident, books }
+    let statistics = vec![(runtime(name, in_use), vec![claim])];
+    Report { source: "http://127.0.0.1:1/metrics".to_owned(), resident, statistics }
 }
 
 #[test]
 fn where_no_probe_answered_the_endpoint_counts() {
     let mut sample = sample();
     sample.runtimes.push(Err(Missing::absent("go 1.12 is not read from outside")));
-    sample.hear(Ok(told("go", 30 * MIB, Some(100 * MIB))));
+    sample.add_report(Ok(reported("go", 30 * MIB, Some(100 * MIB))));
     let made = process::ledger(&sample);
     assert_eq!(made.headline.in_use, Figure::exact(30 * MIB));
     assert_eq!(made.ledger.booked(Account::HeapInUse), 30 << 20);
     assert_eq!(made.ledger.booked(Account::HeapUnprobed), 70 << 20);
     assert_eq!((made.runtimes.len(), &made.runtimes[0].second_source), (1, &None));
-    assert!(made.absent.iter().any(|a| a.what == "runtime"), "why no probe did, stays told");
+    assert!(made.absent.iter().any(|a| a.what == "runtime"), "why no probe did, stays reported");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn where_a_probe_answered_the_endpoint_is_compared() {
     let beside = runtime("glibc", 29 * MIB);
     sample.runtimes = [runtime("go", 2 * MIB), runtime("go", 31 * MIB), beside].map(Ok).to_vec();
     let claims = sample.claims.clone();
-    sample.hear(Ok(told("go", 30 * MIB, None)));
+    sample.add_report(Ok(reported("go", 30 * MIB, None)));
     assert_eq!(sample.claims, claims, "no byte is claimed by both");
     let made = process::ledger(&sample);
     let second: Vec<_> =
@@ -66,21 +66,21 @@ fn where_a_probe_answered_the_endpoint_is_compared() {
 
 #[test]
 fn another_process_is_not_heard() {
-    for (resident, heard) in [(50, true), (200, true), (49, false), (202, false), (0, false)] {
+    for (resident, received) in [(50, true), (200, true), (49, false), (202, false), (0, false)] {
         let mut sample = sample();
-        sample.hear(Ok(told("go", 30 * MIB, Some(resident * MIB))));
-        assert_eq!(sample.claims.len(), usize::from(heard), "{resident}");
-        assert_eq!(sample.runtimes[0].is_ok(), heard, "{resident}");
+        sample.add_report(Ok(reported("go", 30 * MIB, Some(resident * MIB))));
+        assert_eq!(sample.claims.len(), usize::from(received), "{resident}");
+        assert_eq!(sample.runtimes[0].is_ok(), received, "{resident}");
     }
 }
 
 #[test]
-fn absurd_amounts_do_not_open_the_books() {
+fn absurd_amounts_do_not_open_the_statistics() {
     for in_use in [i64::MAX as u64, u64::MAX] {
         let mut sample = sample();
         sample.runtimes.push(Ok(runtime("jemalloc", 0)));
-        sample.hear(Ok(told("jemalloc", in_use, None)));
-        sample.hear(Ok(told("go", in_use, None)));
+        sample.add_report(Ok(reported("jemalloc", in_use, None)));
+        sample.add_report(Ok(reported("go", in_use, None)));
         let made = process::ledger(&sample);
         assert_eq!(made.ledger.total(), made.headline.vsz.point().expect("known"));
         let compared = made.runtimes[1].second_source.as_ref().expect("compared");

@@ -1,4 +1,4 @@
-//! The books: where the chunks are, and what the spaces say of them.
+//! The heap statistics: where the chunks are, and what the spaces say of them.
 
 use memgap_kernel::memory::{Area, Space};
 use memgap_kernel::source::pagemap::size;
@@ -8,10 +8,10 @@ use memgap_ledger::{Account, Fact, Missing, MissingKind, Runtime};
 use super::Heap;
 use super::chunk::{self, Chunks};
 use super::spaces::{self, Counts};
-use crate::{Books, Detail};
+use crate::{Detail, HeapStatistics};
 
-/// Reads the books of a process.
-pub(super) fn read(heap: Heap, space: &Space<'_>, detail: Detail) -> Fact<Books> {
+/// Reads the heap statistics of a process.
+pub(super) fn read(heap: Heap, space: &Space<'_>, detail: Detail) -> Fact<HeapStatistics> {
     let areas = space.areas()?;
     let mut chunks = match detail {
         Detail::Counters => chunk::sample(heap.shape, &areas, space)?,
@@ -43,8 +43,14 @@ pub(super) fn read(heap: Heap, space: &Space<'_>, detail: Detail) -> Fact<Books>
     Ok(made(heap.shape.versions, chunks, heaps, counts, is_all))
 }
 
-/// The books of so many heaps; `is_all` tells that there are no others.
-fn made(versions: &str, chunks: Chunks, heaps: u64, counts: Counts, is_all: bool) -> Books {
+/// The heap statistics of so many heaps; `is_all` tells that there are no others.
+fn made(
+    versions: &str,
+    chunks: Chunks,
+    heaps: u64,
+    counts: Counts,
+    is_all: bool,
+) -> HeapStatistics {
     // Emptied chunks are kept for the next one. Where there are other heaps these may be of
     // theirs, and so in use.
     let kept = size(&chunks.data).saturating_sub(counts.committed);
@@ -75,7 +81,7 @@ fn made(versions: &str, chunks: Chunks, heaps: u64, counts: Counts, is_all: bool
     let code = merged(chunks.code);
     let claims =
         vec![claim(chunks.data, &parts), claim(code.clone(), &[(Account::JitCode, size(&code))])];
-    Books { runtime, claims }
+    HeapStatistics { runtime, claims }
 }
 
 fn claim(ranges: Vec<(u64, u64)>, parts: &[(Account, u64)]) -> Claim {

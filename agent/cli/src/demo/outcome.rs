@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::Stop;
 use super::scenario::Scenario;
-use super::story::{Cell, Story, Teller};
+use super::story::{Cell, Source, Story};
 use crate::view::terminal::{Ink, Style, pad};
 
 /// A scenario and its end.
-pub struct Told {
+pub struct Outcome {
     /// What was played.
     pub scenario: &'static Scenario,
     /// How it ended.
@@ -20,11 +20,11 @@ pub struct Told {
 /// The body of the JSON document.
 #[derive(Debug, Default, Serialize)]
 pub struct Demo {
-    /// Every scenario that was asked for, as [`Told::json`] gives it.
+    /// Every scenario that was asked for, as [`Outcome::json`] gives it.
     pub demo: Vec<Value>,
 }
 
-impl Told {
+impl Outcome {
     /// Whether nothing is wrong with memgap; what was skipped is not.
     pub fn agrees(&self) -> bool {
         match &self.end {
@@ -47,9 +47,9 @@ impl Told {
         json!({
             "name": self.scenario.name,
             "title": self.scenario.title,
-            "kernel": story.map(|s| figures(s, Teller::Kernel)),
-            "truth": story.map(|s| figures(s, Teller::Truth)),
-            "memgap": story.map(|s| figures(s, Teller::Memgap)),
+            "kernel": story.map(|s| figures(s, Source::Kernel)),
+            "truth": story.map(|s| figures(s, Source::Truth)),
+            "memgap": story.map(|s| figures(s, Source::Memgap)),
             "agrees": played.then(|| self.agrees()),
             "verdict": story.map(Story::verdict).or(failed),
             "skipped": skipped,
@@ -95,9 +95,9 @@ fn remark(style: &Style, mark: Mark, text: &str) -> String {
     format!("  {} {}\n", style.paint(ink, mark), style.wrap(&text, 4, 4))
 }
 
-fn figures(story: &Story, teller: Teller) -> Map<String, Value> {
+fn figures(story: &Story, source: Source) -> Map<String, Value> {
     let of = |subject: usize| -> Map<String, Value> {
-        let rows = story.rows.iter().filter(|row| row.teller == teller);
+        let rows = story.rows.iter().filter(|row| row.source == source);
         rows.map(|row| (row.name.to_owned(), value(row.cells[subject]))).collect()
     };
     [0, 1].map(|n| (story.subjects[n].to_owned(), Value::Object(of(n)))).into_iter().collect()
@@ -131,9 +131,9 @@ fn table(story: &Story, style: &Style) -> String {
     let mut text = chart.line(["", ""], &heads);
     let mut said = None;
     for row in &story.rows {
-        let teller = if said == Some(row.teller) { "" } else { row.teller.name() };
-        said = Some(row.teller);
-        text += &chart.line([teller, &row.label], &row.cells.map(|cell| chart.cell(cell)));
+        let source = if said == Some(row.source) { "" } else { row.source.name() };
+        said = Some(row.source);
+        text += &chart.line([source, &row.label], &row.cells.map(|cell| chart.cell(cell)));
     }
     text
 }
@@ -143,7 +143,7 @@ struct Chart<'a> {
     style: &'a Style,
     /// What a full bar and 100 % stand for.
     scale: i64,
-    /// Whether that is a limit, of which percentages are told.
+    /// Whether that is a limit, of which percentages are reported.
     limited: bool,
     bar: usize,
 }
@@ -155,10 +155,10 @@ impl Chart<'_> {
     }
 
     fn line(&self, names: [&str; 2], cells: &[String; 2]) -> String {
-        let [teller, name] = [0, 1].map(|n| pad(names[n], NAMES[n]));
-        let teller = self.style.paint(Ink::Faint, &teller);
+        let [source, name] = [0, 1].map(|n| pad(names[n], NAMES[n]));
+        let source = self.style.paint(Ink::Faint, &source);
         let gap = if self.bar > 0 { "  " } else { " " };
-        let line = format!("  {teller}{name}{}{gap}{}", cells[0], cells[1]);
+        let line = format!("  {source}{name}{}{gap}{}", cells[0], cells[1]);
         line.trim_end().to_owned() + "\n"
     }
 
@@ -211,18 +211,18 @@ mod tests {
     const WIDE: Style = Style { width: 80, color: false, unicode: true };
     const NARROW: Style = Style { width: 60, color: false, unicode: false };
 
-    fn told() -> Told {
+    fn reported() -> Outcome {
         let mut story = Story::of(["before", "after_it_was_freed"], Some(256 << 20));
-        story.row(Teller::Kernel, "usage", [Figure::Exact(0), Figure::Exact(243 << 20)]);
-        story.row(Teller::Kernel, "working_set", [Figure::Absent, Figure::Exact(128 << 20)]);
+        story.row(Source::Kernel, "usage", [Figure::Exact(0), Figure::Exact(243 << 20)]);
+        story.row(Source::Kernel, "working_set", [Figure::Absent, Figure::Exact(128 << 20)]);
         story.fate("31 MiB more".to_owned(), [false, true]);
         story.conclude("it is as it is".to_owned());
-        Told { scenario: &SCENARIOS[0], end: Ok(story) }
+        Outcome { scenario: &SCENARIOS[0], end: Ok(story) }
     }
 
     #[test]
     fn a_story_lines_up_on_the_page() {
-        let wide = told().text(&WIDE);
+        let wide = reported().text(&WIDE);
         assert_eq!(
             wide.lines().skip(1).collect::<Vec<_>>(),
             [
@@ -233,7 +233,7 @@ mod tests {
                 "  ✓ it is as it is",
             ]
         );
-        let narrow = told().text(&NARROW);
+        let narrow = reported().text(&NARROW);
         assert!(wide.lines().all(|line| line.chars().count() <= 80), "{wide}");
         assert!(
             narrow.is_ascii() && narrow.lines().skip(1).all(|line| line.len() <= 60),
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn json_has_integers_and_null_for_what_is_unknown() {
-        let json = told().json();
+        let json = reported().json();
         assert_eq!(
             json["kernel"],
             json!({
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn what_was_skipped_is_not_wrong_and_what_failed_is() {
-        let end = |stop| Told { scenario: &SCENARIOS[0], end: Err(stop) };
+        let end = |stop| Outcome { scenario: &SCENARIOS[0], end: Err(stop) };
         let skipped = end(Stop::Skip("no cgroup".to_owned()));
         assert!(skipped.agrees() && skipped.text(&WIDE).ends_with("\n  - skipped: no cgroup\n"));
         assert_eq!(skipped.json()["agrees"], Value::Null);

@@ -1,4 +1,4 @@
-//! The books: what the arenas hold, less what is free in them.
+//! The heap statistics: what the arenas hold, less what is free in them.
 
 use memgap_kernel::memory::{Space, u32_at, u64_at};
 use memgap_kernel::source::pagemap::{Ranges, size};
@@ -10,9 +10,9 @@ use super::free::{self, Free};
 use super::locate::MMAP_MAX;
 use super::{ADDRESSES, Malloc, SMALLEST_PAGE, claims, mapped};
 use crate::probe::broken;
-use crate::{Books, Detail};
+use crate::{Detail, HeapStatistics};
 
-/// Readings of books that a running program changes meanwhile.
+/// Readings of heap statistics that a running program changes meanwhile.
 const fn tries(detail: Detail) -> usize {
     match detail {
         Detail::Counters => 4,
@@ -30,12 +30,12 @@ pub(super) struct Read {
     is_still: bool,
 }
 
-/// What the lists told of arenas, and how the arenas were then.
+/// What the lists reported arenas, and how the arenas were then.
 #[derive(Debug, Default)]
 pub(super) struct Kept(Option<(Vec<Arena>, Free)>);
 
 impl Kept {
-    /// What was told of the same arenas. A large chunk that is taken whole from the
+    /// What was reported the same arenas. A large chunk that is taken whole from the
     /// middle of its list changes none of their words, so those may be in use by now.
     fn of(&self, arenas: &[Arena]) -> Option<Free> {
         self.0.as_ref().filter(|(then, _)| then == arenas).map(|(_, free)| free.of_then())
@@ -67,7 +67,7 @@ impl Read {
         let parameters = Parameters::read(malloc, bias, space)?;
         let all = || arena::all(main, malloc.shape, parameters.sbrk_base, space);
         let arenas = all()?;
-        // By what `mp_` was told apart in the process in which it was found.
+        // By what `mp_` was distinguished in the process in which it was found.
         if parameters.limit != MMAP_MAX && arenas.first().is_none_or(|main| main.heaps.is_empty()) {
             return Err(broken("mp_ knows neither where the break began nor its usual limits"));
         }
@@ -143,14 +143,14 @@ impl Parameters {
     }
 }
 
-/// Reads the books of a process.
+/// Reads the heap statistics of a process.
 pub(super) fn read(
     malloc: &Malloc,
     bias: u64,
     space: &Space<'_>,
     detail: Detail,
     kept: &mut Kept,
-) -> Fact<Books> {
+) -> Fact<HeapStatistics> {
     let mut sums = Vec::new();
     let mut last = Read::of(malloc, bias, space, detail, kept);
     for _ in 1..tries(detail) {
@@ -198,7 +198,7 @@ pub(super) fn read(
     if detail == Detail::Counters {
         *kept = Kept(read.is_final().then_some((read.arenas, read.free)));
     }
-    Ok(Books { runtime, claims })
+    Ok(HeapStatistics { runtime, claims })
 }
 
 fn evidence(read: &Read, tries: usize, located: usize, detail: Detail) -> Vec<String> {
@@ -236,7 +236,7 @@ fn evidence(read: &Read, tries: usize, located: usize, detail: Detail) -> Vec<St
     }
     if let Some(lack) = &free.lack {
         lines.push(match free.sampled {
-            0 => format!("in use is at most what is told, for {lack}"),
+            0 => format!("in use is at most what is reported, for {lack}"),
             pages => format!("what is free beyond that is judged by {pages} pages, for {lack}"),
         });
     }

@@ -1,4 +1,4 @@
-//! The books: arenas by their table, blocks in use by the headers of pools.
+//! The heap statistics: arenas by their table, blocks in use by the headers of pools.
 
 use memgap_kernel::memory::Space;
 use memgap_kernel::source::pagemap::size;
@@ -8,18 +8,18 @@ use memgap_ledger::{Account, Fact, Missing, MissingKind, Runtime};
 use super::Variables;
 use super::pools::{self, ALIGNMENT as SMALLEST, HEADER, Pools, Sample};
 use super::table::{self, Arena};
-use crate::{Books, Detail};
+use crate::{Detail, HeapStatistics};
 
 /// Readings of a table that a running program changes meanwhile.
 const TRIES: usize = 4;
 
-/// Reads the books of a process.
+/// Reads the heap statistics of a process.
 pub(super) fn read(
     variables: &Variables,
     bias: u64,
     space: &Space<'_>,
     detail: Detail,
-) -> Fact<Books> {
+) -> Fact<HeapStatistics> {
     let Variables { place, sizes, .. } = *variables;
     let mut tries = 1;
     let arenas = loop {
@@ -44,7 +44,7 @@ struct Answer<'a> {
 
 impl Answer<'_> {
     /// Every block is counted.
-    fn exact(&self, pools: Pools) -> Books {
+    fn exact(&self, pools: Pools) -> HeapStatistics {
         let (used, free) = (size(&pools.used), size(&pools.free));
         let away = pools.away * self.variables.sizes.pool;
         let in_use = pools.blocks + away;
@@ -66,11 +66,11 @@ impl Answer<'_> {
             in_use_bounds: (away > 0).then_some((pools.blocks, in_use)),
             ..self.runtime(in_use, kept + free, how)
         };
-        Books { runtime, claims }
+        HeapStatistics { runtime, claims }
     }
 
     /// Pools in use are counted; how full they are is what a sample of them says.
-    fn estimated(&self, sample: Sample) -> Books {
+    fn estimated(&self, sample: Sample) -> HeapStatistics {
         let (pool, header) = (self.variables.sizes.pool, HEADER as u64);
         let used = self.arenas.iter().map(|arena| arena.used).sum::<u64>();
         let room = used * (pool - header);
@@ -98,7 +98,7 @@ impl Answer<'_> {
             in_use_bounds: (low < high).then_some((low, high)),
             ..self.runtime(in_use, free, how)
         };
-        Books { runtime, claims: vec![claim(all, &parts)] }
+        HeapStatistics { runtime, claims: vec![claim(all, &parts)] }
     }
 
     fn runtime(&self, in_use: u64, free: u64, how: String) -> Runtime {

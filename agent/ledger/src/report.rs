@@ -1,4 +1,4 @@
-//! A second source: what a program's endpoint tells of the books that a probe reads.
+//! A second source: what a program's endpoint tells of the heap statistics that a probe reads.
 //!
 //! A probe's word goes first, because it has addresses and needs nobody's
 //! cooperation. An endpoint's counts where no probe answered, and is compared
@@ -11,25 +11,25 @@ use crate::runtime::{Runtime, SecondSource};
 use crate::sample::ProcessSample;
 use crate::size::iec;
 
-/// What an endpoint told of one process.
+/// What an endpoint reported one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct Report {
     /// Its address.
     pub source: String,
     /// What it takes for the resident memory of its process, in bytes.
     pub resident: Option<u64>,
     /// Runtimes and allocators, each with its claims.
-    pub books: Vec<(Runtime, Vec<Claim>)>,
+    pub statistics: Vec<(Runtime, Vec<Claim>)>,
 }
 
 impl ProcessSample {
-    /// Adds what an endpoint told, or why it told nothing.
-    pub fn hear(&mut self, told: Fact<Told>) {
-        match told.and_then(|told| self.own(told)) {
+    /// Adds what an endpoint reported, or why it reported nothing.
+    pub fn add_report(&mut self, reported: Fact<Report>) {
+        match reported.and_then(|reported| self.own(reported)) {
             Err(missing) => self.runtimes.push(Err(missing)),
-            Ok(told) => {
-                for (runtime, claims) in told.books {
-                    self.hear_one(&told.source, runtime, claims);
+            Ok(reported) => {
+                for (runtime, claims) in reported.statistics {
+                    self.add_one(&reported.source, runtime, claims);
                 }
             }
         }
@@ -37,15 +37,15 @@ impl ProcessSample {
 
     /// Refuses the word of what must be another process: one whose resident memory
     /// is more than twice as large, or as small.
-    fn own(&self, told: Told) -> Fact<Told> {
+    fn own(&self, reported: Report) -> Fact<Report> {
         let rss = self.counters.as_ref().ok().map(|counters| counters.rss);
-        let (Some(rss), Some(resident)) = (rss, told.resident) else { return Ok(told) };
+        let (Some(rss), Some(resident)) = (rss, reported.resident) else { return Ok(reported) };
         if rss.min(resident) >= rss.max(resident) / 2 {
-            return Ok(told);
+            return Ok(reported);
         }
         let why = format!(
             "{}: it tells of a process with {} resident, and process {} has {}: name its own endpoint",
-            told.source,
+            reported.source,
             iec(signed(resident)),
             self.pid,
             iec(signed(rss)),
@@ -53,7 +53,7 @@ impl ProcessSample {
         Err(Missing::new(MissingKind::Refused, why))
     }
 
-    fn hear_one(&mut self, source: &str, runtime: Runtime, claims: Vec<Claim>) {
+    fn add_one(&mut self, source: &str, runtime: Runtime, claims: Vec<Claim>) {
         let Some(in_use) = runtime.in_use else { return };
         let same = self.runtimes.iter_mut().flatten().filter(|known| known.name == runtime.name);
         let probed = same.filter_map(|known| known.in_use.map(|probed| (probed, known)));

@@ -20,14 +20,14 @@ pub struct CgroupHeadline {
     pub required: Figure,
     /// The limit; `None` where there is none or it was not read.
     pub limit: Option<u64>,
-    /// In use by the books of its processes' allocators and runtimes.
+    /// In use by the heap statistics of its processes' allocators and runtimes.
     pub in_use: Figure,
-    /// Share of the anonymous memory that such books claim, 0 to 1.
+    /// Share of the anonymous memory that such heap statistics claim, 0 to 1.
     pub in_use_coverage: Option<f64>,
 }
 
 /// Makes the headline from the accounts below it.
-pub(crate) fn headline(
+pub(crate) fn of_cgroup(
     sample: &CgroupSample,
     ledger: &Ledger,
     lru_lazy: Figure,
@@ -105,7 +105,7 @@ fn required(
     Figure::interval(low.max(0), point.max(0), high.max(0))
 }
 
-/// The share of the anonymous memory, lazily freed left out, that books claim.
+/// The share of the anonymous memory, lazily freed left out, that heap statistics claim.
 fn coverage(ledger: &Ledger) -> f64 {
     let all = ledger.sum(ANONYMOUS).max(1);
     let unknown = ledger.sum(&[Account::HeapUnprobed, Account::Unexplained, Account::Unreadable]);

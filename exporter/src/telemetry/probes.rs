@@ -1,4 +1,4 @@
-//! What reading the books of runtimes and allocators takes, and what it leaves out;
+//! What reading the heap statistics of runtimes and allocators takes, and what it leaves out;
 //! what endpoints tell beside them.
 
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use memgap_ledger::MissingKind;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
-/// Counts processes whose books were due and left for a later collection.
+/// Counts processes whose heap statistics were due and left for a later collection.
 pub fn skipped(count: u64) {
     counter!("memgap_exporter_probes_skipped_total").increment(count);
 }
@@ -28,12 +28,12 @@ pub fn resolved(count: u64) {
     counter!("memgap_exporter_probes_resolved_total").increment(count);
 }
 
-/// Records how old the oldest books are that are exported.
+/// Records how old the oldest heap statistics are that are exported.
 pub fn oldest(age: Duration) {
-    gauge!("memgap_exporter_books_oldest_seconds").set(age.as_secs_f64());
+    gauge!("memgap_exporter_heap_statistics_oldest_seconds").set(age.as_secs_f64());
 }
 
-/// Counts books that could not be read.
+/// Counts heap statistics that could not be read.
 pub fn refused(probe: &'static str, kind: MissingKind, count: u64) {
     counter!("memgap_exporter_probe_errors_total", "probe" => probe, "kind" => kind.name())
         .increment(count);
@@ -56,11 +56,11 @@ pub fn endpoint_unmatched(endpoint: &str) {
 pub(super) fn describe() {
     describe_counter!(
         "memgap_exporter_probes_skipped_total",
-        "Processes whose books were due and left for a later collection: the budget went to others."
+        "Processes whose heap statistics were due and left for a later collection: the budget went to others."
     );
     describe_counter!(
         "memgap_exporter_probes_reopened_total",
-        "Processes whose memory was opened anew for their books, for want of file descriptors."
+        "Processes whose memory was opened anew for their heap statistics, for want of file descriptors."
     );
     describe_counter!(
         "memgap_exporter_probe_files_total",
@@ -71,12 +71,12 @@ pub(super) fn describe() {
         "Searches for the variables of a runtime or allocator in the memory of a process."
     );
     describe_gauge!(
-        "memgap_exporter_books_oldest_seconds",
-        "Age of the oldest books of a runtime or allocator that are exported."
+        "memgap_exporter_heap_statistics_oldest_seconds",
+        "Age of the oldest heap statistics of a runtime or allocator that are exported."
     );
     describe_counter!(
         "memgap_exporter_probe_errors_total",
-        "Books of runtimes and allocators that could not be read, by probe and how."
+        "Heap statistics of runtimes and allocators that could not be read, by probe and how."
     );
     describe_counter!(
         "memgap_exporter_endpoint_scrapes_total",
