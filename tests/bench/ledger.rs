@@ -8,7 +8,7 @@ use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, Counters, HostSample, MachineSample, Meminfo,
     MemoryStat, ProcessKind, ProcessSample, Walk,
 };
-use memgap_ledger::{Machine, Missing, MissingKind, cgroup, process};
+use memgap_ledger::{Events, Machine, Missing, MissingKind, cgroup, process};
 
 const PAGE: u64 = 4096;
 const MIB: u64 = 1 << 20;
@@ -89,7 +89,9 @@ fn container(nth: u32) -> CgroupSample {
             sock: Some(0),
             ..MemoryStat::default()
         }),
+        limit_is_pods: false,
         kmem: Err(Missing::absent("cgroup v2 has it in memory.stat")),
+        events: Events::missing(&Missing::absent("a test")),
         cpus: 2,
         leaf: true,
         names: None,

@@ -53,7 +53,7 @@ fn parsers(c: &mut Criterion) {
     let stat = captured("sys/fs/cgroup/system.slice/kubelet.service/memory.stat");
     let scrape = exposition();
     bench(c, "exposition", &scrape, |text| exposition::parse(text, false, |_| Ok(())));
-    bench(c, "memory.stat", &stat, |text| memory_stat::parse(text, CgroupVersion::V2));
+    bench(c, "memory.stat", &stat, |text| memory_stat::parse(text, CgroupVersion::V2, 4096));
 }
 
 /// An endpoint that answers with the same text, over loopback, connection and all.

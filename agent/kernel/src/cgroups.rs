@@ -1,6 +1,7 @@
 //! The cgroups of a machine, through whichever interface has its memory
 //! controller.
 
+mod events;
 mod hierarchy;
 mod namespace;
 mod sample;
@@ -18,6 +19,8 @@ use crate::container_names::ContainerLogs;
 use crate::file::{Buf, Dir, malformed};
 use crate::source::{memory_stat, zoneinfo};
 use crate::text;
+pub use events::FILES as EVENT_FILES;
+use events::Unoffered;
 use hierarchy::Hierarchy;
 use namespace::View;
 use walk::Walk;
@@ -45,6 +48,7 @@ pub struct Cgroups {
     cpus: u32,
     logs: RefCell<ContainerLogs>,
     counts: Cell<Counts>,
+    unoffered: Option<Unoffered>,
 }
 
 /// What collections left out, since the hierarchy was opened.
@@ -66,12 +70,14 @@ impl Cgroups {
     pub fn open(proc: &Dir, cgroupfs: Option<&Path>, container_logs: &Path) -> Fact<Self> {
         let mut buf = Buf::default();
         let hierarchy = hierarchy::find(proc, cgroupfs, &mut buf)?;
+        let unoffered = hierarchy.dir.is_cgroupfs().then(Unoffered::default);
         Ok(Self {
             view: View::of(proc, &hierarchy, &mut buf),
             hierarchy,
             cpus: zoneinfo::cpus(proc, &mut buf),
             logs: RefCell::new(ContainerLogs::new(container_logs)),
             counts: Cell::default(),
+            unoffered,
         })
     }
 
@@ -115,7 +121,7 @@ impl Cgroups {
             is_pod.then(|| sample::limit(&parent, self.version(), false, &mut buf).ok()?).flatten()
         });
         let path = format!("/{}", components(path).collect::<Vec<_>>().join("/"));
-        let mut found = sample::read(&dir, &path, self.version(), self.cpus, &mut buf)?;
+        let mut found = self.read(&dir, &path, &mut buf)?;
         self.identify(&mut found, pod_limit);
         let (below, _) = dir.directories(MAX_CGROUPS)?;
         found.leaf = !below.iter().any(|n| dir.dir(n).is_ok_and(|d| d.holds(memory_stat::NAME)));
@@ -159,6 +165,11 @@ impl Cgroups {
         self.view.resolve(&self.hierarchy, memory_path(self.version(), lines)?)
     }
 
+    fn read(&self, dir: &Dir, path: &str, buf: &mut Buf) -> Fact<CgroupSample> {
+        let unoffered = self.unoffered.as_ref();
+        sample::read(dir, path, self.version(), self.cpus, unoffered, buf)
+    }
+
     /// Opens the cgroup at a path component by component, so that neither `..`
     /// nor a link leads out of the hierarchy. Its parent comes with it.
     fn locate(&self, path: &str) -> Fact<(Dir, Option<(Dir, String)>)> {
@@ -188,6 +199,7 @@ impl Cgroups {
                 sample.names = self.logs.borrow().of(&container.id).cloned();
                 if sample.limit == Ok(None) {
                     sample.limit = Ok(pod_limit);
+                    sample.limit_is_pods = pod_limit.is_some();
                 }
                 false
             }

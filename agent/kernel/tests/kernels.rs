@@ -10,6 +10,8 @@ use procfs_core::FromRead;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+const PAGE: u64 = 4096;
+
 const KERNELS: [(&str, CgroupVersion); 5] =
     [("5.10", V2), ("6.1", V2), ("6.12", V2), ("7.2", V2), ("6.18-v1", V1)];
 
@@ -29,7 +31,7 @@ fn line(text: &[u8], name: &str) -> Option<u64> {
 fn memory_stat_is_read_on_every_kernel() {
     for (kernel, version) in KERNELS {
         let text = text(kernel, "memory.stat");
-        let stat = memory_stat::parse(&text, version).unwrap();
+        let stat = memory_stat::parse(&text, version, PAGE).unwrap();
         let of = |v2: &str, v1: &str| line(&text, if version == V2 { v2 } else { v1 });
         let optional = |name: &str| line(&text, name).filter(|_| version == V2);
         let expected = MemoryStat {
@@ -50,6 +52,11 @@ fn memory_stat_is_read_on_every_kernel() {
             slab_unreclaimable: optional("slab_unreclaimable"),
             hugetlb: optional("hugetlb"),
             swapcached: of("swapcached", "total_swapcached"),
+            sec_pagetables: optional("sec_pagetables"),
+            vmalloc: optional("vmalloc"),
+            zswap: optional("zswap"),
+            swap: line(&text, "total_swap"),
+            ever_lazily_freed: optional("pglazyfree").map(|pages| pages * PAGE),
         };
         assert_eq!(stat, expected, "{kernel}");
         assert_eq!(stat.kernel.is_some(), !["5.10", "6.18-v1"].contains(&kernel), "{kernel}");
@@ -197,8 +204,10 @@ fn sockets_are_counted_in_pages_and_fragments_in_bytes() {
 fn a_cut_text_never_gives_another_figure() {
     for (kernel, version) in KERNELS {
         let stat = text(kernel, "memory.stat");
-        let whole = memory_stat::parse(&stat, version).unwrap();
-        for cut in (0..stat.len()).filter_map(|n| memory_stat::parse(&stat[..n], version).ok()) {
+        let whole = memory_stat::parse(&stat, version, PAGE).unwrap();
+        for cut in
+            (0..stat.len()).filter_map(|n| memory_stat::parse(&stat[..n], version, PAGE).ok())
+        {
             assert_eq!(mandatory(cut), mandatory(whole), "{kernel}");
         }
         let meminfo = text(kernel, "meminfo");
@@ -238,7 +247,7 @@ proptest! {
                 bytes[at] = *byte;
             }
             bytes.truncate(end.index(bytes.len() * 2).max(1));
-            let _ = memory_stat::parse(&bytes, version);
+            let _ = memory_stat::parse(&bytes, version, PAGE);
             let _ = meminfo::parse(&bytes);
             let _ = zoneinfo::parse(&bytes, 4096);
             let _ = sockstat::parse(&bytes, 4096);

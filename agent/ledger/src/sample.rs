@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::claim::Claim;
+use crate::events::Events;
 use crate::fact::{Fact, Missing};
 use crate::runtime::Runtime;
 
@@ -147,12 +148,16 @@ pub struct CgroupSample {
     pub usage: Fact<u64>,
     /// `memory.max`; v1 `memory.limit_in_bytes`. `None` is unlimited.
     pub limit: Fact<Option<u64>>,
+    /// Whether `limit` is that of its pod, for want of one of its own.
+    pub limit_is_pods: bool,
     /// `memory.swap.max`; v1 `memory.memsw.limit_in_bytes` less the limit.
     pub swap_limit: Fact<Option<u64>>,
     /// `memory.stat`, with the `total_` figures on v1.
     pub stat: Fact<MemoryStat>,
     /// v1 `memory.kmem.usage_in_bytes`.
     pub kmem: Fact<u64>,
+    /// What happened at its limits, and what is in its swap.
+    pub events: Events,
     /// Processors of the machine: bounds what per-CPU stocks can hide.
     pub cpus: u32,
     /// Whether no cgroup stands below it.
@@ -200,8 +205,14 @@ pub struct MemoryStat {
     pub kernel_stack: Option<u64>,
     /// v2 from 5.13 or so; in `kernel` where that is.
     pub pagetables: Option<u64>,
+    /// v2 from 6.1: page tables of virtual machines and devices.
+    pub sec_pagetables: Option<u64>,
     /// v2.
     pub percpu: Option<u64>,
+    /// v2 from 5.18: without kernel stacks.
+    pub vmalloc: Option<u64>,
+    /// v2 from 5.19: what swapped pages take when compressed in memory.
+    pub zswap: Option<u64>,
     /// v2.
     pub sock: Option<u64>,
     /// v2.
@@ -212,6 +223,11 @@ pub struct MemoryStat {
     pub hugetlb: Option<u64>,
     /// v2 from 5.12; v1 later (6.18 has it, 6.1 has not).
     pub swapcached: Option<u64>,
+    /// v1, where swap is accounted for.
+    pub swap: Option<u64>,
+    /// v2: bytes that `MADV_FREE` freed since the cgroup began (`pglazyfree`). 0 where
+    /// nothing can be lazily freed.
+    pub ever_lazily_freed: Option<u64>,
 }
 
 /// The machine at one time.

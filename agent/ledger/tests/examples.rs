@@ -8,7 +8,9 @@ use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, Counters, MemoryStat, ProcessKind, ProcessSample,
     Walk,
 };
-use memgap_ledger::{Figure, Missing, MissingKind, ProcessLedger, Runtime, cgroup, process};
+use memgap_ledger::{
+    Events, Figure, Missing, MissingKind, ProcessLedger, Runtime, cgroup, process,
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -226,7 +228,9 @@ fn cgroup_sample(stat: MemoryStat) -> CgroupSample {
         limit: Ok(Some(540 * MIB)),
         swap_limit: Ok(Some(0)),
         stat: Ok(stat),
+        limit_is_pods: false,
         kmem: Err(Missing::absent("v2")),
+        events: Events::missing(&Missing::absent("a test")),
         cpus: 2,
         leaf: true,
         names: None,

@@ -8,7 +8,7 @@ use memgap_ledger::runtime::{Gc, RecentGc};
 use memgap_ledger::sample::{
     Area, CgroupSample, CgroupVersion, Counters, MemoryStat, ProcessKind, ProcessSample, Walk,
 };
-use memgap_ledger::{Account, Finding, Missing, Runtime, cgroup, process};
+use memgap_ledger::{Account, Events, Finding, Missing, Runtime, cgroup, process};
 
 const MIB: u64 = 1 << 20;
 
@@ -73,7 +73,9 @@ fn found_in_cgroup(sample: &ProcessSample, limit: Option<u64>) -> Option<Finding
         limit: Ok(limit),
         swap_limit: Ok(Some(0)),
         stat: Ok(MemoryStat { anon, active_anon: anon, ..MemoryStat::default() }),
+        limit_is_pods: false,
         kmem: Err(Missing::absent("cgroup v2 has no such file")),
+        events: Events::missing(&Missing::absent("a test")),
         cpus: 1,
         leaf: true,
         names: None,

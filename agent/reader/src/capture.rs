@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use memgap_kernel::cgroups::EVENT_FILES;
 use memgap_kernel::file::{Buf, Dir};
 use memgap_kernel::process::Process;
 use memgap_kernel::source::{
@@ -24,7 +25,7 @@ use redact::Names;
 /// The longest file that is copied: the text of a large walk.
 const LIMIT: usize = 256 << 20;
 
-/// Files of a cgroup, of either version; `release_agent` tells the root of v1.
+/// Files of a cgroup, of either version, beside those of its events; `release_agent` tells the root of v1.
 const CGROUP_FILES: [&str; 12] = [
     memory_stat::NAME,
     "memory.usage_in_bytes",
@@ -172,7 +173,7 @@ impl Capture<'_> {
                 Some(names) => names.path(&sample.path),
                 None => sample.path.clone(),
             };
-            for name in CGROUP_FILES.into_iter().filter(|name| dir.holds(name)) {
+            for name in CGROUP_FILES.into_iter().chain(EVENT_FILES).filter(|name| dir.holds(name)) {
                 let text = dir.read(name, LIMIT, &mut self.buf).map(<[u8]>::to_vec);
                 // Of this one only that it is there matters.
                 let text = if name == "release_agent" { Ok(Vec::new()) } else { text };

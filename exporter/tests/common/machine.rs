@@ -8,7 +8,7 @@ use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, ContainerNames, Counters, HostSample,
     MachineSample, Meminfo, MemoryStat, ProcessKind, ProcessSample, Walk,
 };
-use memgap_ledger::{Account, Missing, MissingKind};
+use memgap_ledger::{Account, Events, Missing, MissingKind};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -62,7 +62,9 @@ pub fn cgroup(path: &str) -> CgroupSample {
             slab_unreclaimable: Some(MIB),
             ..MemoryStat::default()
         }),
+        limit_is_pods: false,
         kmem: Err(Missing::absent("cgroup v2 has no such file")),
+        events: Events::missing(&Missing::absent("a test")),
         cpus: 2,
         leaf: true,
         names: None,

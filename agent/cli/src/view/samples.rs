@@ -7,7 +7,7 @@ use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, ContainerNames, Counters, HostSample, Meminfo,
     MemoryStat, ProcessKind, ProcessSample, Walk,
 };
-use memgap_ledger::{Account, Missing, MissingKind, Runtime};
+use memgap_ledger::{Account, Events, Missing, MissingKind, Runtime};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -109,7 +109,9 @@ pub fn container() -> CgroupSample {
             sock: Some(MIB),
             ..MemoryStat::default()
         }),
+        limit_is_pods: false,
         kmem: Err(Missing::absent("cgroup v2")),
+        events: Events::missing(&Missing::absent("a test")),
         cpus: 2,
         leaf: true,
         names: Some(ContainerNames {

@@ -3,16 +3,9 @@
 use memgap_ledger::sample::{CgroupSample, CgroupVersion};
 use memgap_ledger::{Fact, Missing, MissingKind};
 
-use crate::file::{Buf, Dir, malformed};
-use crate::source::memory_stat;
-use crate::text;
-
-/// What a file of one number may take.
-const LIMIT: usize = 4 << 10;
-
-/// v1 says "no limit" with the largest count of whole pages: `PAGE_COUNTER_MAX`
-/// of include/linux/page_counter.h, here for pages of up to 64 KiB.
-const UNLIMITED: u64 = i64::MAX as u64 & !0xffff;
+use super::events::{self, Files, Unoffered};
+use crate::file::{Buf, Dir};
+use crate::source::{amount, memory_stat};
 
 /// Reads the cgroup behind a handle. What stands below it (`leaf`) and its names
 /// are the caller's to fill in. Gone when it vanished in between, absent when it
@@ -22,6 +15,7 @@ pub fn read(
     path: &str,
     version: CgroupVersion,
     cpus: u32,
+    unoffered: Option<&Unoffered>,
     buf: &mut Buf,
 ) -> Fact<CgroupSample> {
     let root = path == "/" && is_root(dir, version);
@@ -29,7 +23,7 @@ pub fn read(
     // The figures that must add up are read without anything in between.
     let usage = usage(dir, version, root, buf);
     let kmem = match version {
-        CgroupVersion::V1 => number(dir, "memory.kmem.usage_in_bytes", buf),
+        CgroupVersion::V1 => amount::read(dir, "memory.kmem.usage_in_bytes", buf),
         CgroupVersion::V2 => Err(Missing::absent("cgroup v2 has it in memory.stat")),
     };
     if lacks(&stat) || (lacks(&usage) && !root) {
@@ -42,6 +36,7 @@ pub fn read(
         }
     }
     let limit = limit(dir, version, root, buf);
+    let events = events::read(&Files { dir, root, unoffered }, version, &stat, buf);
     Ok(CgroupSample {
         path: path.to_owned(),
         version,
@@ -49,8 +44,10 @@ pub fn read(
         usage,
         swap_limit: swap_limit(dir, version, root, &limit, buf),
         limit,
+        limit_is_pods: false,
         stat,
         kmem,
+        events,
         cpus,
         leaf: true,
         names: None,
@@ -61,8 +58,8 @@ pub fn read(
 pub fn limit(dir: &Dir, version: CgroupVersion, root: bool, buf: &mut Buf) -> Fact<Option<u64>> {
     match version {
         _ if root => Ok(None),
-        CgroupVersion::V1 => maximum(dir, "memory.limit_in_bytes", buf),
-        CgroupVersion::V2 => maximum(dir, "memory.max", buf),
+        CgroupVersion::V1 => amount::read_limit(dir, "memory.limit_in_bytes", buf),
+        CgroupVersion::V2 => amount::read_limit(dir, "memory.max", buf),
     }
 }
 
@@ -77,11 +74,11 @@ fn is_root(dir: &Dir, version: CgroupVersion) -> bool {
 
 fn usage(dir: &Dir, version: CgroupVersion, root: bool, buf: &mut Buf) -> Fact<u64> {
     match version {
-        CgroupVersion::V1 => number(dir, "memory.usage_in_bytes", buf),
+        CgroupVersion::V1 => amount::read(dir, "memory.usage_in_bytes", buf),
         CgroupVersion::V2 if root => {
             Err(Missing::absent("the root of cgroup v2 has no usage: look at the host's ledger"))
         }
-        CgroupVersion::V2 => number(dir, "memory.current", buf),
+        CgroupVersion::V2 => amount::read(dir, "memory.current", buf),
     }
 }
 
@@ -97,31 +94,11 @@ fn swap_limit(
         return Ok(None);
     }
     if version == CgroupVersion::V2 {
-        return maximum(dir, "memory.swap.max", buf);
+        return amount::read_limit(dir, "memory.swap.max", buf);
     }
-    let both = maximum(dir, "memory.memsw.limit_in_bytes", buf)?;
+    let both = amount::read_limit(dir, "memory.memsw.limit_in_bytes", buf)?;
     let memory = limit.clone()?;
     Ok(both.map(|both| both.saturating_sub(memory.unwrap_or(0))))
-}
-
-fn number(dir: &Dir, name: &str, buf: &mut Buf) -> Fact<u64> {
-    let text = dir.read_record(name, LIMIT, buf)?;
-    amount(text).ok_or_else(|| malformed(&dir.path().join(name), "it is not one number"))
-}
-
-/// A limit: a number, or no limit.
-fn maximum(dir: &Dir, name: &str, buf: &mut Buf) -> Fact<Option<u64>> {
-    match dir.read_record(name, LIMIT, buf)? {
-        b"max\n" => Ok(None),
-        text => match amount(text) {
-            Some(bytes) => Ok(Some(bytes).filter(|bytes| *bytes < UNLIMITED)),
-            None => Err(malformed(&dir.path().join(name), "it is neither a number nor `max`")),
-        },
-    }
-}
-
-fn amount(text: &[u8]) -> Option<u64> {
-    text::decimal(text.strip_suffix(b"\n")?)
 }
 
 /// Whether a file was not there: it never was, or its cgroup has ended.

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use memgap_ledger::sample::CgroupSample;
 use memgap_ledger::{Fact, Missing, MissingKind};
 
-use super::{Cgroups, Counts, MAX_CGROUPS, MAX_DEPTH, sample};
+use super::{Cgroups, Counts, MAX_CGROUPS, MAX_DEPTH};
 use crate::file::{Buf, Dir};
 use crate::text;
 
@@ -34,8 +34,7 @@ impl<'c> Walk<'c> {
         depth: usize,
         pod_limit: Option<u64>,
     ) -> Fact<()> {
-        let Cgroups { hierarchy, cpus, .. } = self.cgroups;
-        let mut sample = sample::read(dir, path, hierarchy.version, *cpus, &mut self.buf)?;
+        let mut sample = self.cgroups.read(dir, path, &mut self.buf)?;
         let is_pod = self.cgroups.identify(&mut sample, pod_limit);
         let pod_limit = sample.limit.as_ref().ok().copied().flatten().filter(|_| is_pod);
         let index = self.samples.len();

@@ -16,15 +16,16 @@ const LIMIT: usize = 16 << 10;
 /// Reads the file in a cgroup's directory.
 pub fn read(dir: &Dir, version: CgroupVersion, buf: &mut Buf) -> Fact<MemoryStat> {
     let text = dir.read_record(NAME, LIMIT, buf)?;
-    parse(text, version).map_err(|what| malformed(&dir.path().join(NAME), &what))
+    let page_size = rustix::param::page_size() as u64;
+    parse(text, version, page_size).map_err(|what| malformed(&dir.path().join(NAME), &what))
 }
 
 /// The figures of the text, or what is wrong with it.
-pub fn parse(text: &[u8], version: CgroupVersion) -> Result<MemoryStat, String> {
+pub fn parse(text: &[u8], version: CgroupVersion, page_size: u64) -> Result<MemoryStat, String> {
     let mut fields = Fields::of(text)?;
     match version {
         CgroupVersion::V1 => v1(&mut fields),
-        CgroupVersion::V2 => v2(&mut fields),
+        CgroupVersion::V2 => v2(&mut fields, page_size),
     }
 }
 
@@ -35,6 +36,7 @@ fn v1(fields: &mut Fields<'_>) -> Result<MemoryStat, String> {
         anon: fields.required("total_rss")?,
         shmem: fields.required("total_shmem")?,
         swapcached: fields.optional("total_swapcached")?,
+        swap: fields.optional("total_swap")?,
         inactive_anon: fields.required("total_inactive_anon")?,
         active_anon: fields.required("total_active_anon")?,
         inactive_file: fields.required("total_inactive_file")?,
@@ -44,16 +46,19 @@ fn v1(fields: &mut Fields<'_>) -> Result<MemoryStat, String> {
     })
 }
 
-fn v2(fields: &mut Fields<'_>) -> Result<MemoryStat, String> {
+fn v2(fields: &mut Fields<'_>, page_size: u64) -> Result<MemoryStat, String> {
     Ok(MemoryStat {
         anon: fields.required("anon")?,
         file: fields.required("file")?,
         kernel: fields.optional("kernel")?,
         kernel_stack: fields.optional("kernel_stack")?,
         pagetables: fields.optional("pagetables")?,
+        sec_pagetables: fields.optional("sec_pagetables")?,
         percpu: fields.optional("percpu")?,
         sock: fields.optional("sock")?,
+        vmalloc: fields.optional("vmalloc")?,
         shmem: fields.required("shmem")?,
+        zswap: fields.optional("zswap")?,
         swapcached: fields.optional("swapcached")?,
         inactive_anon: fields.required("inactive_anon")?,
         active_anon: fields.required("active_anon")?,
@@ -63,5 +68,8 @@ fn v2(fields: &mut Fields<'_>) -> Result<MemoryStat, String> {
         slab_reclaimable: fields.optional("slab_reclaimable")?,
         slab_unreclaimable: fields.optional("slab_unreclaimable")?,
         hugetlb: fields.optional("hugetlb")?,
+        // Counted in pages, unlike the amounts.
+        ever_lazily_freed: fields.optional("pglazyfree")?.map(|n| n.saturating_mul(page_size)),
+        swap: None,
     })
 }

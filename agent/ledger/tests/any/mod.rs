@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
+use memgap_ledger::events::{Events, Stall, Waited};
 use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, Counters, HostSample, MachineSample, Meminfo,
     MemoryStat, ProcessKind, ProcessSample, Walk,
@@ -74,20 +75,45 @@ pub fn cgroup(scale: Scale) -> impl Strategy<Value = CgroupSample> {
         fact(prop::option::of(bytes(scale))),
         fact(memory_stat(scale)),
         fact(bytes(scale)),
+        events(scale),
     );
-    (version, proptest::bool::ANY, facts, 0u32..512).prop_map(
-        |(version, root, (usage, limit, swap_limit, stat, kmem), cpus)| CgroupSample {
-            path: "/a".to_owned(),
-            version,
-            root,
-            usage,
-            limit,
-            swap_limit,
-            stat,
-            kmem,
-            cpus,
-            leaf: true,
-            names: None,
+    (version, any::<[bool; 2]>(), facts, 0u32..512).prop_map(
+        |(version, [root, limit_is_pods], (usage, limit, swap_limit, stat, kmem, events), cpus)| {
+            CgroupSample {
+                path: "/a".to_owned(),
+                version,
+                root,
+                usage,
+                limit,
+                limit_is_pods,
+                swap_limit,
+                stat,
+                kmem,
+                events,
+                cpus,
+                leaf: true,
+                names: None,
+            }
+        },
+    )
+}
+
+fn events(scale: Scale) -> impl Strategy<Value = Events> {
+    let numbers = prop::collection::vec(fact(bytes(scale)), 7);
+    (numbers, fact(prop::option::of(bytes(scale))), fact(any::<(u32, u64)>())).prop_map(
+        |(n, high, stall)| Events {
+            oom_kills: n[0].clone(),
+            limit_hits: n[1].clone(),
+            throttled: n[2].clone(),
+            high,
+            peak: n[3].clone(),
+            swap: n[4].clone(),
+            swap_failures: n[5].clone(),
+            stall: stall.map(|(last_ten, total)| {
+                let waited = Waited { total: Duration::from_micros(total), last_ten };
+                Stall { some: waited, full: waited }
+            }),
+            dying: n[6].clone(),
         },
     )
 }
@@ -232,7 +258,7 @@ fn claim(scale: Scale) -> impl Strategy<Value = Claim> {
 }
 
 fn memory_stat(scale: Scale) -> impl Strategy<Value = MemoryStat> {
-    let options = prop::collection::vec(prop::option::of(bytes(scale)), 9);
+    let options = prop::collection::vec(prop::option::of(bytes(scale)), 14);
     (prop::array::uniform8(bytes(scale)), options).prop_map(|(m, o)| MemoryStat {
         anon: m[0],
         file: m[1],
@@ -251,6 +277,11 @@ fn memory_stat(scale: Scale) -> impl Strategy<Value = MemoryStat> {
         slab_unreclaimable: o[6],
         hugetlb: o[7],
         swapcached: o[8],
+        sec_pagetables: o[9],
+        vmalloc: o[10],
+        zswap: o[11],
+        swap: o[12],
+        ever_lazily_freed: o[13],
     })
 }
 
