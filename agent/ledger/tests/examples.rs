@@ -219,7 +219,7 @@ fn a_look_at_every_page_that_failed_says_why() {
     assert!(made.is_denied() && made.is_walked());
 }
 
-fn cgroup_sample(stat: MemoryStat) -> CgroupSample {
+fn cgroup_sample(stat: &MemoryStat) -> CgroupSample {
     CgroupSample {
         path: "/example".to_owned(),
         version: CgroupVersion::V2,
@@ -227,7 +227,7 @@ fn cgroup_sample(stat: MemoryStat) -> CgroupSample {
         usage: Ok(stat.anon),
         limit: Ok(Some(540 * MIB)),
         swap_limit: Ok(Some(0)),
-        stat: Ok(stat),
+        stat: Ok(*stat),
         limit_is_pods: false,
         kmem: Err(Missing::absent("v2")),
         events: Events::missing(&Missing::absent("a test")),
@@ -246,7 +246,7 @@ fn lists(anon: u64, lazy: u64) -> MemoryStat {
 #[test]
 fn memory_written_again_is_hidden_from_the_working_set() {
     let member = explain(vec![area(0x10_0000, 512 * MIB, 512 * MIB)], Vec::new());
-    let sample = cgroup_sample(lists(512 * MIB, 256 * MIB));
+    let sample = cgroup_sample(&lists(512 * MIB, 256 * MIB));
     let made = cgroup::ledger(&sample, Ok(&[&member]));
     assert_eq!(made.headline.working_set, Figure::exact(256 * MIB));
     assert_eq!(made.headline.working_set_hidden.point(), Some(mib(256)));
@@ -264,7 +264,7 @@ fn a_dated_walk_tells_hidden_memory_from_lazy_memory() {
         walk.age = Duration::from_secs(30);
     }
     let member = process::ledger(&dated);
-    let made = cgroup::ledger(&cgroup_sample(lists(200 * MIB, 160 * MIB)), Ok(&[&member]));
+    let made = cgroup::ledger(&cgroup_sample(&lists(200 * MIB, 160 * MIB)), Ok(&[&member]));
     let lazy = made.ledger.figure(Account::LazyFree);
     assert_eq!((lazy.point(), lazy.quality()), (Some(mib(64)), "interval"));
     assert_eq!(made.headline.working_set_hidden.point(), Some(mib(96)));
@@ -277,7 +277,7 @@ fn without_a_walk_lazy_memory_counts_once() {
     let mut unwalked = sample(vec![area(0x10_0000, 200 * MIB, 200 * MIB)], Vec::new());
     unwalked.walk = Err(Missing::new(MissingKind::Refused, "over budget"));
     let member = process::ledger(&unwalked);
-    let made = cgroup::ledger(&cgroup_sample(lists(200 * MIB, 160 * MIB)), Ok(&[&member]));
+    let made = cgroup::ledger(&cgroup_sample(&lists(200 * MIB, 160 * MIB)), Ok(&[&member]));
     assert_eq!(made.ledger.booked(Account::LazyFree), mib(160));
     assert_eq!(made.ledger.booked(Account::HeapUnprobed), mib(40));
     assert_eq!(made.ledger.booked(Account::MovedCharges), 0);
@@ -297,7 +297,7 @@ fn without_a_walk_statistics_tell_what_is_lazily_freed() {
     assert_eq!(lazy, Figure::interval(0, mib(120), mib(120)));
     assert_eq!(member.ledger.booked(Account::Unexplained), mib(20));
     assert_eq!(member.ledger.booked(Account::Skew), 0);
-    let made = cgroup::ledger(&cgroup_sample(lists(200 * MIB, 120 * MIB)), Ok(&[&member]));
+    let made = cgroup::ledger(&cgroup_sample(&lists(200 * MIB, 120 * MIB)), Ok(&[&member]));
     let accounts = [Account::LazyFree, Account::HeapInUse, Account::Unexplained];
     assert_eq!(accounts.map(|a| made.ledger.booked(a)), [mib(120), mib(60), mib(20)]);
     assert_eq!(made.ledger.booked(Account::MovedCharges), 0);
@@ -315,7 +315,7 @@ fn what_came_since_a_dated_walk_is_heap() {
     let member = process::ledger(&grown);
     assert_eq!(member.ledger.booked(Account::HeapUnprobed), mib(150));
     assert_eq!(member.ledger.booked(Account::Skew), 0);
-    let made = cgroup::ledger(&cgroup_sample(lists(150 * MIB, 0)), Ok(&[&member]));
+    let made = cgroup::ledger(&cgroup_sample(&lists(150 * MIB, 0)), Ok(&[&member]));
     assert_eq!(made.ledger.booked(Account::MovedCharges), 0);
 }
 
@@ -358,7 +358,7 @@ fn lazily_freed_pages_that_a_fork_shares_are_charged_once() {
     };
     let parent = explain(vec![shared.clone()], Vec::new());
     let child = explain(vec![shared], Vec::new());
-    let group = cgroup_sample(lists(100 * MIB, 60 * MIB));
+    let group = cgroup_sample(&lists(100 * MIB, 60 * MIB));
     let made = cgroup::ledger(&group, Ok(&[&parent, &child]));
     assert_eq!(made.ledger.figure(Account::LazyFree), Figure::Exact(mib(60)));
     assert_eq!(made.ledger.figure(Account::HeapUnprobed), Figure::Exact(mib(40)));
