@@ -6,7 +6,7 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, Counters, HostSample, MachineSample, Meminfo,
-    MemoryStat, ProcessKind, ProcessSample, Walk,
+    MemoryStat, ProcessKind, ProcessSample, SocketBuffers, Vmstat, Walk,
 };
 use memgap_ledger::{Events, Machine, Missing, MissingKind, cgroup, process};
 
@@ -128,7 +128,9 @@ fn of_machine(c: &mut Criterion) {
         host: HostSample {
             meminfo: Ok(Meminfo { mem_total: 24 << 30, ..Meminfo::default() }),
             pcp: Ok(MIB),
-            sock: Ok(MIB),
+            sock: Ok(SocketBuffers { tcp: MIB, ..SocketBuffers::default() }),
+            vmstat: Ok(Vmstat { zspages: Some(0), balloon: Some(0) }),
+            huge_pages: Err(Missing::absent("no huge pages")),
             cpus: 2,
         },
         cgroups: Ok((0..CONTAINERS).map(container).collect()),

@@ -120,6 +120,11 @@ impl Dir {
             .is_ok_and(|fs| matches!(fs.f_type, CGROUP_SUPER_MAGIC | CGROUP2_SUPER_MAGIC))
     }
 
+    /// Whether it is procfs, and not a copy that was made of it.
+    pub fn is_procfs(&self) -> bool {
+        rustix::fs::fstatfs(&self.fd).is_ok_and(|fs| fs.f_type == PROC_SUPER_MAGIC)
+    }
+
     /// Whether something of that name stands in it.
     pub fn holds(&self, name: &str) -> bool {
         rustix::fs::statat(self.fd.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
@@ -139,8 +144,9 @@ impl Dir {
     }
 }
 
-/// Types of the cgroup file systems: include/uapi/linux/magic.h.
+/// Types of the kernel's file systems: include/uapi/linux/magic.h.
 const CGROUP_SUPER_MAGIC: rustix::fs::FsWord = 0x0027_e0eb;
+const PROC_SUPER_MAGIC: rustix::fs::FsWord = 0x9fa0;
 const CGROUP2_SUPER_MAGIC: rustix::fs::FsWord = 0x6367_7270;
 
 /// A buffer for file contents that keeps its memory between reads.

@@ -3,6 +3,7 @@
 pub mod amount;
 pub mod cgroup;
 pub mod cgroup_stat;
+pub mod hugepages;
 pub mod maps;
 pub mod meminfo;
 pub mod memory_events;
@@ -18,6 +19,7 @@ pub mod stat;
 pub mod statm;
 pub mod status;
 pub mod swap_events;
+pub mod vmstat;
 pub mod zoneinfo;
 
 /// What a parser says of a text that is not in its documented form.

@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-use memgap_kernel::source::{meminfo, memory_stat, mountinfo, sockstat, zoneinfo};
+use memgap_kernel::source::{meminfo, memory_stat, mountinfo, sockstat, vmstat, zoneinfo};
 use memgap_ledger::sample::CgroupVersion::{self, V1, V2};
-use memgap_ledger::sample::{Meminfo, MemoryStat};
+use memgap_ledger::sample::{HugePages, Meminfo, MemoryStat, SocketBuffers, Vmstat};
 use procfs_core::FromRead;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -90,6 +90,14 @@ fn meminfo_equals_what_procfs_core_reads() {
             vmalloc_used: theirs.vmalloc_used,
             percpu: theirs.per_cpu,
             hugetlb: theirs.hugetlb,
+            huge_pages: theirs.hugepagesize.map(|size| HugePages {
+                size,
+                total: theirs.hugepages_total.unwrap() * size,
+                free: theirs.hugepages_free.unwrap() * size,
+                reserved: theirs.hugepages_rsvd.unwrap() * size,
+            }),
+            k_reclaimable: theirs.k_reclaimable,
+            zswap: line(&text, "Zswap").map(|kb| kb * 1024),
             swap_total: theirs.swap_total,
             swap_free: theirs.swap_free,
         };
@@ -101,7 +109,8 @@ fn meminfo_equals_what_procfs_core_reads() {
 #[test]
 fn a_lacking_line_is_named_or_known_to_be_optional() {
     let text = String::from_utf8(text("6.12", "meminfo")).unwrap();
-    let optional = ["MemAvailable", "SecPageTables", "Percpu", "Hugetlb"];
+    let optional =
+        ["MemAvailable", "SecPageTables", "Percpu", "Hugetlb", "Hugepagesize", "KReclaimable"];
     let mut refused = 0;
     for name in text.lines().filter_map(|line| line.split(':').next()) {
         let without: String =
@@ -113,7 +122,7 @@ fn a_lacking_line_is_named_or_known_to_be_optional() {
             refused += 1;
         }
     }
-    assert_eq!(refused, 19);
+    assert_eq!(refused, 22);
 }
 
 #[test]
@@ -182,7 +191,9 @@ fn zoneinfo_is_the_sum_of_all_lists() {
 fn sockets_are_counted_in_pages_and_fragments_in_bytes() {
     let text = b"sockets: used 9\nTCP: inuse 1 orphan 0 tw 7 alloc 1 mem 30\n\
         UDP: inuse 2 mem 5\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 1 memory 777\n";
-    assert_eq!(sockstat::parse(text, 4096), Some(35 * 4096 + 777));
+    let read = SocketBuffers { tcp: 30 * 4096, udp: 5 * 4096, fragments: 777 };
+    assert_eq!(sockstat::parse(text, 4096), Some(read));
+    assert_eq!(read.sum(), 35 * 4096 + 777);
     for (kernel, _) in KERNELS {
         assert!(sockstat::parse(&self::text(kernel, "sockstat"), 4096).is_some(), "{kernel}");
     }
@@ -195,6 +206,33 @@ fn sockets_are_counted_in_pages_and_fragments_in_bytes() {
         "TCP: mem 1\nUDP: mem 1",
     ] {
         assert_eq!(sockstat::parse(bad.as_bytes(), 4096), None, "{bad:?}");
+    }
+}
+
+#[test]
+fn vmstat_tells_compressed_pages_and_the_balloon() {
+    let text = text("6.18-v1", "vmstat");
+    let none = Vmstat { zspages: Some(0), balloon: Some(0) };
+    assert_eq!(vmstat::parse(&text, 4096), Ok(none));
+    // Before 6.18 there are two event counters.
+    let old = b"nr_free_pages 9\nnr_zspages 5\nballoon_inflate 7\nballoon_deflate 3\n";
+    let read = Vmstat { zspages: Some(5 * 4096), balloon: Some(4 * 4096) };
+    assert_eq!(vmstat::parse(old, 4096), Ok(read));
+    // A kernel built without them tells neither, which is not 0.
+    let bare = vmstat::parse(b"nr_free_pages 9\n", 4096);
+    assert_eq!(bare, Ok(Vmstat { zspages: None, balloon: None }));
+    let crossed = b"nr_free_pages 9\nballoon_inflate 3\nballoon_deflate 4\n";
+    assert_eq!(vmstat::parse(crossed, 4096).unwrap().balloon, Some(0));
+    for bad in [
+        "",
+        "nr_zspages 5\n",
+        "nr_free_pages x\n",
+        "nr_free_pages 9\nnr_zspages -1\n",
+        "nr_free_pages 9\nnr_zspages 5",
+        "nr_free_pages 9\nnr_zspages 18446744073709551615\n",
+        "nr_free_pages 9\nballoon_inflate 9x\nballoon_deflate 1\n",
+    ] {
+        assert!(vmstat::parse(bad.as_bytes(), 4096).is_err(), "{bad:?}");
     }
 }
 
@@ -213,7 +251,8 @@ fn a_cut_text_never_gives_another_figure() {
         let meminfo = text(kernel, "meminfo");
         let whole = meminfo::parse(&meminfo).unwrap();
         for cut in (0..meminfo.len()).filter_map(|n| meminfo::parse(&meminfo[..n]).ok()) {
-            let optional = Meminfo { percpu: cut.percpu, hugetlb: cut.hugetlb, ..whole };
+            let Meminfo { percpu, hugetlb, huge_pages, .. } = cut;
+            let optional = Meminfo { percpu, hugetlb, huge_pages, ..whole };
             assert_eq!(cut, optional, "{kernel}");
         }
         let sockstat = text(kernel, "sockstat");
@@ -251,6 +290,7 @@ proptest! {
             let _ = meminfo::parse(&bytes);
             let _ = zoneinfo::parse(&bytes, 4096);
             let _ = sockstat::parse(&bytes, 4096);
+            let _ = vmstat::parse(&bytes, 4096);
             prop_assert!(mountinfo::parse(&bytes).len() <= bytes.len());
         }
     }

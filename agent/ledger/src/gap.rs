@@ -1,8 +1,12 @@
 //! The gaps between two headline figures, each in one sentence.
 
+mod host;
+
+pub use host::{Part, of_host, parts as host_parts};
+
 use crate::figure::Figure;
 use crate::size::iec;
-use crate::{Account, CgroupLedger, HostLedger, ProcessLedger};
+use crate::{Account, CgroupLedger, ProcessLedger};
 
 /// Why two figures of the same thing differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,21 +89,6 @@ pub fn of_cgroup(cgroup: &CgroupLedger) -> Vec<Gap> {
             .to_owned()
     }));
     gaps
-}
-
-/// The gaps of the host.
-pub fn of_host(host: &HostLedger) -> Vec<Gap> {
-    let available = host.headline.available;
-    let total = host.headline.total;
-    let held = [
-        (Account::Anonymous, "anonymous memory"),
-        (Account::Shmem, "shared memory"),
-        (Account::SlabUnreclaimable, "kernel objects"),
-        (Account::KernelUnaccounted, "that the kernel does not name"),
-    ];
-    gap("total", total, "available", available, |_| parts(&held, |a| host.ledger.booked(a)))
-        .into_iter()
-        .collect()
 }
 
 fn gap(

@@ -20,6 +20,7 @@ pub mod finding;
 pub mod gap;
 pub mod headline;
 pub mod host;
+mod host_kernel;
 pub mod identity;
 pub mod ledger;
 mod lru;

@@ -26,12 +26,17 @@ pub(crate) struct Lists {
 /// What a processor can hold back: a statistics batch of 64 pages.
 const BATCH: u64 = 64 * 4096;
 
+/// What the processors together can hold back.
+pub(crate) fn noise(cpus: u32) -> u64 {
+    BATCH.saturating_mul(cpus.into())
+}
+
 /// Memory on the file lists that is not page cache, whether still lazy or written
 /// again since: `lru_lazy`.
 pub(crate) fn lazy(lists: &Lists) -> Figure {
     let anon = signed(lists.anon);
     let surplus = difference(lists.file_lists, lists.page_cache);
-    let noise = signed(BATCH.saturating_mul(lists.cpus.into()));
+    let noise = signed(noise(lists.cpus));
     let locked = signed(lists.locked_file.min(lists.unevictable));
     let point = surplus.saturating_add(locked).clamp(0, anon);
     let low = surplus.saturating_sub(noise).clamp(0, point);

@@ -237,10 +237,55 @@ pub struct HostSample {
     pub meminfo: Fact<Meminfo>,
     /// Free pages on per-CPU lists: the `count` lines of `/proc/zoneinfo`.
     pub pcp: Fact<u64>,
-    /// Socket buffers: the `mem` figures of `/proc/net/sockstat`.
-    pub sock: Fact<u64>,
+    /// Socket buffers: `/proc/net/sockstat`.
+    pub sock: Fact<SocketBuffers>,
+    /// `/proc/vmstat`.
+    pub vmstat: Fact<Vmstat>,
+    /// Huge pages of every size: `/sys/kernel/mm/hugepages`.
+    pub huge_pages: Fact<Vec<HugePages>>,
     /// Processors of the machine.
     pub cpus: u32,
+}
+
+/// What socket buffers cost (`truesize`), in bytes, in all network namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SocketBuffers {
+    /// TCP: hardly any of it is slab.
+    pub tcp: u64,
+    /// UDP: what came over loopback is slab, and is counted there too.
+    pub udp: u64,
+    /// IP fragments that wait for their others.
+    pub fragments: u64,
+}
+
+impl SocketBuffers {
+    /// All of them.
+    pub fn sum(self) -> u64 {
+        self.tcp.saturating_add(self.udp).saturating_add(self.fragments)
+    }
+}
+
+/// What only `/proc/vmstat` tells, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Vmstat {
+    /// `nr_zspages`: `None` without `CONFIG_ZSMALLOC`.
+    pub zspages: Option<u64>,
+    /// `nr_balloon_pages` (6.18), else `balloon_inflate - balloon_deflate`; `None` without
+    /// `CONFIG_MEMORY_BALLOON`.
+    pub balloon: Option<u64>,
+}
+
+/// Huge pages of one size, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HugePages {
+    /// The size of one.
+    pub size: u64,
+    /// `nr_hugepages`: set aside, surplus ones among them.
+    pub total: u64,
+    /// `free_hugepages`: of `total`, what no program uses.
+    pub free: u64,
+    /// `resv_hugepages`: of `free`, what is promised to programs.
+    pub reserved: u64,
 }
 
 /// `/proc/meminfo`, in bytes.
@@ -275,6 +320,12 @@ pub struct Meminfo {
     pub percpu: Option<u64>,
     /// All huge page sizes together: `Hugetlb` (4.18), bytes set aside.
     pub hugetlb: Option<u64>,
+    /// Huge pages of the default size: `HugePages_*` times `Hugepagesize`.
+    pub huge_pages: Option<HugePages>,
+    /// `KReclaimable` (4.20): `s_reclaimable` and what drivers can drop.
+    pub k_reclaimable: Option<u64>,
+    /// `Zswap` (5.19): the compressed pool of zswap.
+    pub zswap: Option<u64>,
     pub swap_total: u64,
     pub swap_free: u64,
 }

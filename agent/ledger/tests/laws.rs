@@ -178,6 +178,10 @@ proptest! {
         if let Ok(meminfo) = &sample.meminfo {
             prop_assert_eq!(made.ledger.total(), i64::try_from(meminfo.mem_total).expect("real"));
         }
+        if let Some(parts) = gap::host_parts(&made) {
+            let gap = &gap::of_host(&made)[0];
+            prop_assert_eq!(parts.iter().map(|part| part.bytes).sum::<i64>(), gap.bytes);
+        }
         let _ = (gap::of_host(&made), findings(Subject::Host(&made)));
     }
 
@@ -206,7 +210,13 @@ fn an_empty_sample_has_every_account() {
     let process = process::ledger(&ProcessSample::missing(1, &why));
     assert!(sound(&process.ledger).is_ok());
     assert!(process.ledger.entries().iter().all(|e| e.figure == Figure::Absent));
-    let host =
-        HostSample { meminfo: Err(why.clone()), pcp: Err(why.clone()), sock: Err(why), cpus: 1 };
+    let host = HostSample {
+        meminfo: Err(why.clone()),
+        pcp: Err(why.clone()),
+        sock: Err(why.clone()),
+        vmstat: Err(why.clone()),
+        huge_pages: Err(why),
+        cpus: 1,
+    };
     assert_eq!(host::ledger(&host).ledger.entries().len(), Scope::Host.accounts().count());
 }

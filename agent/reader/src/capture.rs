@@ -12,7 +12,8 @@ use memgap_kernel::cgroups::EVENT_FILES;
 use memgap_kernel::file::{Buf, Dir};
 use memgap_kernel::process::Process;
 use memgap_kernel::source::{
-    cgroup, meminfo, memory_stat, mountinfo, smaps, sockstat, stat, statm, status, zoneinfo,
+    cgroup, hugepages, meminfo, memory_stat, mountinfo, smaps, sockstat, stat, statm, status,
+    vmstat, zoneinfo,
 };
 use memgap_ledger::{Fact, Missing, MissingKind};
 
@@ -102,13 +103,29 @@ struct Capture<'c> {
 impl Capture<'_> {
     fn host(&mut self) -> Result<(), Error> {
         let proc = Dir::open(self.reader.procfs())?;
-        for name in [meminfo::NAME, zoneinfo::NAME].into_iter().chain(sockstat::NAMES) {
+        for name in [meminfo::NAME, zoneinfo::NAME, vmstat::NAME].into_iter().chain(sockstat::NAMES)
+        {
             let text = proc.read(name, LIMIT, &mut self.buf).map(<[u8]>::to_vec);
             self.keep(&Path::new("proc").join(name), text)?;
         }
+        self.huge_pages(&hugepages::place(&proc))?;
         let text = proc.read("self/mountinfo", LIMIT, &mut self.buf).map(<[u8]>::to_vec);
         let text = text.map(|text| self.redacted(mountinfo::NAME, text));
         self.keep(Path::new("proc/self/mountinfo"), text)
+    }
+
+    /// The files of every size of huge pages, where the kernel has such pages.
+    fn huge_pages(&mut self, place: &Path) -> Result<(), Error> {
+        let Ok(dir) = Dir::open(place) else { return Ok(()) };
+        let (sizes, _) = dir.directories(hugepages::MAX_SIZES).unwrap_or_default();
+        for size in sizes {
+            let Ok(of_size) = dir.dir(&size) else { continue };
+            for name in hugepages::FILES {
+                let text = of_size.read(name, LIMIT, &mut self.buf).map(<[u8]>::to_vec);
+                self.keep(&Path::new("sys").join(hugepages::PLACE).join(&size).join(name), text)?;
+            }
+        }
+        Ok(())
     }
 
     /// A cgroup, those below it and the processes in them.

@@ -1,7 +1,7 @@
 //! The host's figures, from a procfs root.
 
 use memgap_kernel::file::{Buf, Dir};
-use memgap_kernel::source::{meminfo, sockstat, zoneinfo};
+use memgap_kernel::source::{hugepages, meminfo, sockstat, vmstat, zoneinfo};
 use memgap_ledger::sample::HostSample;
 
 /// Reads the machine whose procfs root is given.
@@ -12,6 +12,8 @@ pub fn read(proc: &Dir, buf: &mut Buf) -> HostSample {
         cpus: zoneinfo::online(&pagesets),
         pcp: pagesets.map(|p| p.free),
         sock: sockstat::read(proc, page_size(), buf),
+        vmstat: vmstat::read(proc, page_size(), buf),
+        huge_pages: hugepages::read(&hugepages::place(proc), buf),
     }
 }
 

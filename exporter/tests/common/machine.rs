@@ -6,7 +6,7 @@ use memgap_ledger::claim::{Claim, Extent, Part, Priority};
 use memgap_ledger::runtime::{Gc, Runtime};
 use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, ContainerNames, Counters, HostSample,
-    MachineSample, Meminfo, MemoryStat, ProcessKind, ProcessSample, Walk,
+    MachineSample, Meminfo, MemoryStat, ProcessKind, ProcessSample, SocketBuffers, Vmstat, Walk,
 };
 use memgap_ledger::{Account, Events, Missing, MissingKind};
 
@@ -36,7 +36,9 @@ pub fn host() -> HostSample {
             ..Meminfo::default()
         }),
         pcp: Ok(10 * MIB),
-        sock: Ok(MIB),
+        sock: Ok(SocketBuffers { tcp: MIB, ..SocketBuffers::default() }),
+        vmstat: Ok(Vmstat { zspages: Some(0), balloon: Some(0) }),
+        huge_pages: Err(Missing::absent("no huge pages")),
         cpus: 2,
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
 use memgap_ledger::sample::{
-    Area, AreaKind, CgroupSample, CgroupVersion, ContainerNames, Counters, HostSample, Meminfo,
-    MemoryStat, ProcessKind, ProcessSample, Walk,
+    Area, AreaKind, CgroupSample, CgroupVersion, ContainerNames, Counters, HostSample, HugePages,
+    Meminfo, MemoryStat, ProcessKind, ProcessSample, Vmstat, Walk,
 };
 use memgap_ledger::{Account, Events, Missing, MissingKind, Runtime};
 
@@ -142,13 +142,20 @@ pub fn machine() -> HostSample {
             page_tables: 30 * MIB,
             vmalloc_used: 60 * MIB,
             percpu: Some(20 * MIB),
-            hugetlb: Some(0),
+            hugetlb: Some(64 * MIB),
             swap_total: 1024 * MIB,
             swap_free: 1024 * MIB,
             ..Meminfo::default()
         }),
         pcp: Ok(40 * MIB),
         sock: Err(Missing::new(MissingKind::Denied, "/proc/net/sockstat: permission denied")),
+        vmstat: Ok(Vmstat { zspages: Some(90 * MIB), balloon: Some(0) }),
+        huge_pages: Ok(vec![HugePages {
+            size: 2 * MIB,
+            total: 64 * MIB,
+            free: 44 * MIB,
+            reserved: 4 * MIB,
+        }]),
         cpus: 2,
     }
 }

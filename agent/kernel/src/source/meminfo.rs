@@ -1,7 +1,7 @@
 //! `/proc/meminfo`: proc_meminfo(5), fs/proc/meminfo.c.
 
 use memgap_ledger::Fact;
-use memgap_ledger::sample::Meminfo;
+use memgap_ledger::sample::{HugePages, Meminfo};
 
 use crate::fields::Fields;
 use crate::file::{Buf, Dir, malformed};
@@ -45,5 +45,23 @@ pub fn parse(text: &[u8]) -> Result<Meminfo, String> {
         vmalloc_used: fields.required("VmallocUsed")?,
         percpu: fields.optional("Percpu")?,
         hugetlb: fields.optional("Hugetlb")?,
+        huge_pages: huge_pages(&mut fields)?,
+        k_reclaimable: fields.optional("KReclaimable")?,
+        zswap: fields.optional("Zswap")?,
     })
+}
+
+/// `None` without `CONFIG_HUGETLB_PAGE`.
+fn huge_pages(fields: &mut Fields<'_>) -> Result<Option<HugePages>, String> {
+    let Some(size) = fields.optional("Hugepagesize")? else { return Ok(None) };
+    let mut bytes = |name: &str| {
+        let pages = fields.required(name)?;
+        pages.checked_mul(size).ok_or_else(|| format!("`{name}` is no machine's"))
+    };
+    Ok(Some(HugePages {
+        size,
+        total: bytes("HugePages_Total")?,
+        free: bytes("HugePages_Free")?,
+        reserved: bytes("HugePages_Rsvd")?,
+    }))
 }

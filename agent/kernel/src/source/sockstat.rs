@@ -4,6 +4,7 @@
 //! are read in; IPv6 sockets are counted in them.
 
 use memgap_ledger::Fact;
+use memgap_ledger::sample::SocketBuffers;
 
 use crate::file::{Buf, Dir, malformed};
 use crate::text;
@@ -15,8 +16,8 @@ pub const NAMES: [&str; 2] = ["net/sockstat", "1/net/sockstat"];
 /// The kernel prints six lines.
 const LIMIT: usize = 64 << 10;
 
-/// Reads the file below a procfs root: bytes of all socket buffers.
-pub fn read(proc: &Dir, page_size: u64, buf: &mut Buf) -> Fact<u64> {
+/// Reads the file below a procfs root.
+pub fn read(proc: &Dir, page_size: u64, buf: &mut Buf) -> Fact<SocketBuffers> {
     let [name, other] = NAMES;
     let name = if proc.file(name).is_ok() { name } else { other };
     let text = proc.read(name, LIMIT, buf)?;
@@ -24,9 +25,9 @@ pub fn read(proc: &Dir, page_size: u64, buf: &mut Buf) -> Fact<u64> {
         .ok_or_else(|| malformed(&proc.path().join(name), "there is no `mem` of TCP or UDP"))
 }
 
-/// Sums `mem` of TCP and UDP, which are pages, and `memory` of FRAG, which is
-/// bytes. `None` where one of the first two is lacking or a number is none.
-pub fn parse(text: &[u8], page_size: u64) -> Option<u64> {
+/// `mem` of TCP and UDP, which are pages, and `memory` of FRAG, which is bytes. `None`
+/// where one of the first two is lacking or a number is none.
+pub fn parse(text: &[u8], page_size: u64) -> Option<SocketBuffers> {
     let mut tcp = None;
     let mut udp = None;
     let mut fragments = 0;
@@ -38,7 +39,8 @@ pub fn parse(text: &[u8], page_size: u64) -> Option<u64> {
             _ => {}
         }
     }
-    tcp?.checked_add(udp?)?.checked_mul(page_size)?.checked_add(fragments)
+    let bytes = |pages: u64| pages.checked_mul(page_size);
+    Some(SocketBuffers { tcp: bytes(tcp?)?, udp: bytes(udp?)?, fragments })
 }
 
 /// The number behind a name in a line of `name number` pairs.

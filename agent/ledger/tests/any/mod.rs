@@ -6,8 +6,8 @@ use std::time::Duration;
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
 use memgap_ledger::events::{Events, Stall, Waited};
 use memgap_ledger::sample::{
-    Area, AreaKind, CgroupSample, CgroupVersion, Counters, HostSample, MachineSample, Meminfo,
-    MemoryStat, ProcessKind, ProcessSample, Walk,
+    Area, AreaKind, CgroupSample, CgroupVersion, Counters, HostSample, HugePages, MachineSample,
+    Meminfo, MemoryStat, ProcessKind, ProcessSample, SocketBuffers, Vmstat, Walk,
 };
 use memgap_ledger::{Account, Fact, Missing, MissingKind, Runtime};
 use proptest::prelude::*;
@@ -119,8 +119,28 @@ fn events(scale: Scale) -> impl Strategy<Value = Events> {
 }
 
 pub fn host(scale: Scale) -> impl Strategy<Value = HostSample> {
-    (fact(meminfo(scale)), fact(bytes(scale)), fact(bytes(scale)), 0u32..512)
-        .prop_map(|(meminfo, pcp, sock, cpus)| HostSample { meminfo, pcp, sock, cpus })
+    let sock = prop::array::uniform3(bytes(scale));
+    let vmstat = prop::array::uniform2(prop::option::of(bytes(scale)));
+    let huge_pages = prop::collection::vec(huge_pages(scale), 0..3);
+    let facts =
+        (fact(meminfo(scale)), fact(bytes(scale)), fact(sock), fact(vmstat), fact(huge_pages));
+    (facts, 0u32..512).prop_map(|((meminfo, pcp, sock, vmstat, huge_pages), cpus)| HostSample {
+        meminfo,
+        pcp,
+        sock: sock.map(|[tcp, udp, fragments]| SocketBuffers { tcp, udp, fragments }),
+        vmstat: vmstat.map(|[zspages, balloon]| Vmstat { zspages, balloon }),
+        huge_pages,
+        cpus,
+    })
+}
+
+fn huge_pages(scale: Scale) -> impl Strategy<Value = HugePages> {
+    prop::array::uniform4(bytes(scale)).prop_map(|[size, total, free, reserved]| HugePages {
+        size,
+        total,
+        free,
+        reserved,
+    })
 }
 
 pub fn machine(
@@ -286,8 +306,9 @@ fn memory_stat(scale: Scale) -> impl Strategy<Value = MemoryStat> {
 }
 
 fn meminfo(scale: Scale) -> impl Strategy<Value = Meminfo> {
-    let options = prop::collection::vec(prop::option::of(bytes(scale)), 4);
-    (prop::collection::vec(bytes(scale), 19), options).prop_map(|(m, o)| Meminfo {
+    let options = prop::collection::vec(prop::option::of(bytes(scale)), 6);
+    let huge = prop::option::of(huge_pages(scale));
+    (prop::collection::vec(bytes(scale), 19), options, huge).prop_map(|(m, o, huge)| Meminfo {
         mem_total: m[0],
         mem_free: m[1],
         mem_available: o[0],
@@ -309,6 +330,9 @@ fn meminfo(scale: Scale) -> impl Strategy<Value = Meminfo> {
         vmalloc_used: m[16],
         percpu: o[2],
         hugetlb: o[3],
+        k_reclaimable: o[4],
+        zswap: o[5],
+        huge_pages: huge,
         swap_total: m[17],
         swap_free: m[18],
     })
