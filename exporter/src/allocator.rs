@@ -1,4 +1,4 @@
-//! The allocator, reported to keep nothing: the exporter's work comes in one burst a
+//! The allocator, configured to keep nothing: the exporter's work comes in one burst a
 //! collection, by one thread. Between two bursts any memory kept would lie idle for
 //! longer than a decay lasts, and be given back just before it is needed again.
 

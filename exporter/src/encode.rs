@@ -54,7 +54,7 @@ pub struct Family<'e> {
     begun: bool,
 }
 
-/// Units that OpenMetrics wants to be reported, each the last word of a name.
+/// Units that OpenMetrics requires to be declared, each the last word of a name.
 const UNITS: [&str; 3] = ["bytes", "ratio", "seconds"];
 
 impl Encoder {

@@ -36,7 +36,7 @@ impl Last {
         for process in processes {
             let before = last.remove(&process.pid);
             let is_new = before.is_none() && !is_first;
-            // What is not reported this time is remembered.
+            // What is missing this time is remembered.
             let mut said = before.unwrap_or_default();
             let did = process.runtimes.iter().map(|runtime| advance(&mut said, runtime, is_new));
             increments.insert(process.pid, did.collect());

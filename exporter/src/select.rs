@@ -1,4 +1,4 @@
-//! What of a machine is exported, and under which labels.
+//! Which members of a machine are exported, and their labels.
 //!
 //! No byte may count twice in a sum over a node. So of cgroups that contain one
 //! another only one is exported with a ledger: the outermost container, and

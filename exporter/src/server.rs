@@ -31,7 +31,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time to live of a connection: bounds a client that reads slowly.
 const MAX_AGE: Duration = Duration::from_mins(5);
 
-/// Time that a connection gets to finish once it is reported to close.
+/// Time that a connection gets to finish once it is asked to close.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Rest after a failure to accept, such as having no file descriptors left.

@@ -97,7 +97,7 @@ fn walks_that_are_made_refused_and_skipped_are_reported() {
         let every = ["--interval", "100ms", "--walk.min-bytes", "0", "--walk.cap", "1ms"];
         let daemon = Daemon::ready(&[&every, args].concat());
         // The figures of a collection are in the answers of the next.
-        let answers = std::iter::repeat_with(|| daemon.families());
+        let answers = daemon.answers();
         let counted = |families: &[Family], stage: &str| {
             let seconds = samples(families, "memgap_exporter_collection_seconds_count");
             seconds.iter().any(|s| s.label("stage") == stage && s.value >= 2.0)
@@ -123,7 +123,7 @@ fn walks_that_are_made_refused_and_skipped_are_reported() {
 fn statistics_are_read_as_far_as_their_budget_goes() {
     let reported = |budget: &str| {
         let daemon = Daemon::ready(&["--interval", "100ms", "--probe.budget", budget]);
-        let mut answers = std::iter::repeat_with(|| daemon.families());
+        let mut answers = daemon.answers();
         let of = |families: &[Family], name: &str| {
             samples(families, name).iter().map(|s| s.value).sum::<f64>()
         };

@@ -11,11 +11,6 @@ use std::thread;
 use common::daemon::{Daemon, PATIENCE};
 use common::{Family, samples};
 
-/// Answers of a daemon, one after the other.
-fn answers(daemon: &Daemon) -> impl Iterator<Item = Vec<Family>> + '_ {
-    std::iter::repeat_with(|| daemon.families())
-}
-
 /// How often an endpoint was asked with that outcome.
 fn asked(families: &[Family], outcome: &str) -> f64 {
     let all = samples(families, "memgap_exporter_endpoint_scrapes_total");
@@ -51,7 +46,7 @@ fn what_an_endpoint_tells_is_in_use_of_its_process() {
         let in_use = samples(families, "memgap_process_group_runtime_in_use_bytes");
         in_use.iter().any(|s| s.label("runtime") == "go" && s.value == f64::from(123 << 20))
     };
-    let found = answers(&daemon).find(|f| reported(f) && asked(f, "ok") > 0.0).expect("it goes on");
+    let found = daemon.answers().find(|f| reported(f) && asked(f, "ok") > 0.0).expect("it goes on");
     assert!(samples(&found, "memgap_exporter_endpoint_unmatched_total").is_empty());
     for status in daemon.threads("endpoint") {
         assert!(status.contains("CapEff:\t0000000000000000\nCapBnd"), "{status}");
@@ -70,7 +65,7 @@ fn who_does_not_answer_holds_nothing_up() {
         let counts = samples(families, "memgap_exporter_collection_seconds_count");
         counts.iter().find(|s| s.label("stage") == "encode").map_or(0.0, |s| s.value)
     };
-    let found = answers(&daemon).find(|f| collections(f) >= 5.0).expect("it goes on");
+    let found = daemon.answers().find(|f| collections(f) >= 5.0).expect("it goes on");
     // It waits for its first answer yet, or gave up on it.
     assert!(samples(&found, "memgap_exporter_endpoint_scrapes_total").len() <= 2);
     assert!(samples(&found, "memgap_exporter_endpoint_unmatched_total").len() == 1);
@@ -85,13 +80,17 @@ fn both_sources_are_compared() {
     let stats = samples(&text, "memgap_exporter_jemalloc_bytes");
     let reported = stats.iter().find(|s| s.label("stat") == "allocated").expect("told").value;
     let named = format!("{}=http://{}/metrics", other.pid(), other.address);
-    let daemon = Daemon::ready(&["--interval", "100ms", "--endpoint", &named]);
+    // On a machine with many programs this one is among the largest by no means.
+    let groups = ["--process-groups", "1000"];
+    let args = [&["--interval", "100ms", "--endpoint", &named][..], &groups].concat();
+    let daemon = Daemon::ready(&args);
     let of = |families: &[Family], name: &str| {
         let all = samples(families, &format!("memgap_process_group_runtime_{name}_bytes"));
         let mut jemalloc = all.iter().filter(|s| s.label("runtime") == "jemalloc");
         jemalloc.find(|s| s.label("group").starts_with("memgap-ex")).map(|s| s.value)
     };
-    let found = answers(&daemon)
+    let found = daemon
+        .answers()
         .find(|families| of(families, "endpoint_difference").is_some())
         .expect("it goes on");
     let difference = of(&found, "endpoint_difference").expect("found");

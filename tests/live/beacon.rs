@@ -41,7 +41,7 @@ fn a_beacon_is_a_second_source_beside_the_probe() -> Result<()> {
         let runtime = jemalloc(&made)?;
         let second = runtime.second_source.as_ref().context("the beacon is read")?;
         assert_eq!((&*second.name, second.in_use), ("memgap-beacon", target.holds("allocated")?));
-        // Buffers that the program made since it reported.
+        // Buffers that the program made since its report.
         assert!(second.differs_by.abs() < 1 << 20, "{second:?}");
         assert!(has_gauge(&runtime.evidence, &target)?, "{:?}", runtime.evidence);
         // Its heap statistics are claimed once.

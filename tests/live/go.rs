@@ -446,7 +446,7 @@ fn a_ballast_is_in_use_and_not_resident() -> Result<()> {
     Ok(())
 }
 
-/// What is reported Go in a program that only looks like it, beside the C library's
+/// What is said of Go in a program that only looks like it, beside the C library's
 /// honest heap statistics.
 fn of_a_liar(reader: &Reader, target: &Target, depth: Depth) -> Result<Fact<Runtime>> {
     let sample = reader.process(target.pid(), depth)?;

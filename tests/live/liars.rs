@@ -75,7 +75,7 @@ fn a_program_that_runs_code_of_thousands_of_files_is_not_looked_at() -> Result<(
     Ok(())
 }
 
-/// What is reported a runtime, whatever that is. On a busy machine a look may be out of
+/// What is said of a runtime, whatever that is. On a busy machine a look may be out of
 /// time.
 fn reported(reader: &Reader, target: &Target, name: &str, depth: Depth) -> Result<Fact<Runtime>> {
     let mut reported = reported_once(reader, target, name, depth);
@@ -90,7 +90,7 @@ fn reported(reader: &Reader, target: &Target, name: &str, depth: Depth) -> Resul
     reported
 }
 
-/// The sums close, whatever is reported.
+/// The sums close, whatever is said.
 fn reported_once(
     reader: &Reader,
     target: &Target,

@@ -45,7 +45,7 @@ pub fn of_a_thousand_looks(pid: u32, runtime: &str) -> Result<(u64, u64)> {
 }
 
 /// What the kernel says of a process: RSS, page tables, swap, lazily freed memory,
-/// and what of its own memory was referenced since it was last reported to forget that.
+/// and what of its own memory was referenced since the kernel was last asked to forget that.
 /// Pages of files are left out: who reads or runs the file references them too.
 fn traces(pid: u32) -> Result<BTreeMap<String, u64>> {
     let mut traces = BTreeMap::new();

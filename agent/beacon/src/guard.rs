@@ -1,7 +1,7 @@
 //! Tells a process from its children: the kernel wipes a page of its memory in them
-//! (madvise(2), `MADV_WIPEONFORK`, since Linux 4.14). By pids that can not be reported, for
+//! (madvise(2), `MADV_WIPEONFORK`, since Linux 4.14). Pids can not show it, for
 //! a child in a pid namespace of its own may have the same one.
-#![allow(unsafe_code, reason = "the kernel is reported what to do with the page in children")]
+#![allow(unsafe_code, reason = "the kernel is asked to wipe the page in children")]
 
 use std::io;
 use std::ptr::{self, NonNull};

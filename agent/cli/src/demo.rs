@@ -69,7 +69,7 @@ pub enum End {
 }
 
 /// Plays the scenarios that were asked for and hands over each as it ends. A
-/// `reported` that fails ends the demo too.
+/// `shown` that fails ends the demo too.
 pub fn run(
     args: &DemoArgs,
     explain: &Explain<'_>,

@@ -122,7 +122,7 @@ fn is_broken_pipe(error: Option<&io::Error>) -> bool {
 
 fn failed(why: &str, code: u8) -> ExitCode {
     let why = Style::detect(view::terminal::Color::Never).safe(why);
-    // Nobody is left to be reported where even this can not be written.
+    // Nothing more can be done where even this can not be written.
     let _ = writeln!(io::stderr(), "memgap: {why}");
     ExitCode::from(code)
 }

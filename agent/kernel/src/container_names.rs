@@ -1,4 +1,4 @@
-//! What Kubernetes calls the containers of this node, reported by the names of the
+//! What Kubernetes calls the containers of this node, taken from the names of the
 //! log links that the kubelet makes: `<pod>_<namespace>_<container>-<id>.log`.
 
 use std::collections::HashMap;

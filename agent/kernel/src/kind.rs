@@ -1,4 +1,4 @@
-//! What a mapping maps, reported by its name, its device and its flags.
+//! The kind of a mapping, by its name, its device and its flags.
 
 use memgap_ledger::sample::AreaKind;
 

@@ -120,7 +120,7 @@ impl Drop for Made {
     }
 }
 
-/// The residual of a sample, once the sum of its heap statistics was seen to be its usage.
+/// The residual of a sample, once the sum of its accounts was seen to be its usage.
 fn residual(sample: &CgroupSample) -> Option<i64> {
     let unread = Missing::absent("processes are not read here");
     let ledger = cgroup::ledger(sample, Err(&unread));

@@ -1,4 +1,4 @@
-//! What a cgroup is, reported by its path.
+//! What a cgroup is, by its path.
 
 use crate::sample::ContainerNames;
 

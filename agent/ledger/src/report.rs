@@ -11,7 +11,7 @@ use crate::runtime::{Runtime, SecondSource};
 use crate::sample::ProcessSample;
 use crate::size::iec;
 
-/// What an endpoint reported one process.
+/// What an endpoint reported of one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// Its address.

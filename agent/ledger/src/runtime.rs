@@ -68,7 +68,7 @@ pub struct Gc {
     pub goal: Option<u64>,
     /// Growth over the live heap that begins a collection, in percent (`GOGC`).
     pub percent: Option<u32>,
-    /// Bytes that it was reported to stay below (`GOMEMLIMIT`, `-Xmx`).
+    /// Bytes that it was configured to stay below (`GOMEMLIMIT`, `-Xmx`).
     pub limit: Option<u64>,
     /// What it did lately, where it was read twice.
     pub recent: Option<RecentGc>,

@@ -174,7 +174,7 @@ const STACK: u64 = 64 << 20;
 /// right behind a library's data too, and merges it with the `.bss`.
 const BSS: u64 = 1 << 20;
 
-/// What the anonymous pages of each mapping are, reported by the mapping's kind and
+/// What the anonymous pages of each mapping are, by the mapping's kind and
 /// by what stands directly below it.
 fn roles(areas: &[Area], threads: Option<u64>) -> Vec<Role> {
     let mut stacks = threads.map_or(u64::MAX, |n| n.saturating_sub(1));

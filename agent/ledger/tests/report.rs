@@ -47,7 +47,7 @@ fn where_no_probe_answered_the_endpoint_counts() {
     assert_eq!(made.ledger.booked(Account::HeapInUse), 30 << 20);
     assert_eq!(made.ledger.booked(Account::HeapUnprobed), 70 << 20);
     assert_eq!((made.runtimes.len(), &made.runtimes[0].second_source), (1, &None));
-    assert!(made.absent.iter().any(|a| a.what == "runtime"), "why no probe did, stays reported");
+    assert!(made.absent.iter().any(|a| a.what == "runtime"), "why no probe did is still said");
 }
 
 #[test]

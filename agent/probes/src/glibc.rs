@@ -90,7 +90,7 @@ impl Layout for Malloc {
     }
 }
 
-/// The `malloc` of one process. What its lists reported is kept for as long as its arenas
+/// The `malloc` of one process. What its lists held is kept for as long as its arenas
 /// stay as they are: an idle program's free chunks are not touched again and again.
 #[derive(Debug)]
 struct InProcess {
@@ -110,7 +110,7 @@ impl Layout for InProcess {
 const ADDRESSES: u64 = 1 << 56;
 /// `MALLOC_ALIGNMENT`.
 const ALIGN: u64 = 16;
-/// Arenas of a process: 8 for each processor, or as many as it was reported.
+/// Arenas of a process: 8 for each processor, or as many as it was told to make.
 const MAX_ARENAS: usize = 4096;
 
 /// Sizes that the kernel gave are multiples of this on every machine.

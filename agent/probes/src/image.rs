@@ -33,7 +33,7 @@ impl FileId {
     }
 }
 
-/// The mount namespace of a process by device and inode, where it is reported.
+/// The mount namespace of a process by device and inode, where it may be read.
 pub(super) fn mounts(process: &Process) -> Option<(u64, u64)> {
     let stat = rustix::fs::fstat(process.place("ns/mnt")?).ok()?;
     Some((stat.st_dev, stat.st_ino))

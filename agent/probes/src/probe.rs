@@ -87,7 +87,7 @@ pub fn add(sample: &mut ProcessSample, statistics: &[Fact<HeapStatistics>], age:
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeapStatistics {
     /// Who keeps them, and what else they tell. [`Probes`] fills in name and file. It
-    /// names a second source where that reported the heap statistics, and no probe read them.
+    /// names a second source where the heap statistics are that one's, and no probe read them.
     pub runtime: Runtime,
     /// What they say about addresses.
     pub claims: Vec<Claim>,

@@ -27,7 +27,7 @@ use series::{Row, Values};
 /// What one endpoint reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The form that it reported it in: `exposition`, `expvar` or `pprof`.
+    /// The format of its reply: `exposition`, `expvar` or `pprof`.
     pub form: &'static str,
     /// The runtimes and allocators that it reported, at least one.
     pub figures: Vec<Figures>,

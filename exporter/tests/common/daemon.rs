@@ -109,6 +109,12 @@ impl Daemon {
         (of("rchar:"), of("syscr:"))
     }
 
+    /// Its answers, one after the other, for as long as a test may wait.
+    pub fn answers(&self) -> impl Iterator<Item = Vec<Family>> + '_ {
+        let end = Instant::now() + PATIENCE;
+        std::iter::from_fn(move || (Instant::now() < end).then(|| self.families()))
+    }
+
     /// What it exports now. On a machine that is too busy to collect it says so for a
     /// while instead.
     pub fn families(&self) -> Vec<Family> {

@@ -11,7 +11,7 @@ use crate::view::json;
 /// The exit code where a scenario disagrees with the truth.
 const DISAGREED: u8 = 1;
 
-/// Plays the demo; each scenario is printed as soon as it is reported.
+/// Plays the demo; each scenario is printed as soon as it has ended.
 pub fn run(reader: &Reader, args: &DemoArgs, output: &Output) -> anyhow::Result<Answer> {
     if let Some(list) = args.list() {
         return output

@@ -60,7 +60,7 @@ fn explain(
             }
             show(Subject::Process(&process::ledger(&sample)), &others)
         }
-        // Whose word an endpoint's is can be reported a process only.
+        // An endpoint's figures are those of one process.
         _ if let Some(endpoint) = endpoint => Err(Error::Endpoint {
             word: endpoint.to_string(),
             remedy: "name the process that it is of, not a cgroup or the host",

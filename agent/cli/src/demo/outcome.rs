@@ -143,7 +143,7 @@ struct Chart<'a> {
     style: &'a Style,
     /// What a full bar and 100 % stand for.
     scale: i64,
-    /// Whether that is a limit, of which percentages are reported.
+    /// Whether that is a limit, of which percentages are shown.
     limited: bool,
     bar: usize,
 }

@@ -37,7 +37,7 @@ pub struct Row {
     pub cells: [Cell; 2],
 }
 
-/// One scenario, reported.
+/// One scenario and its outcome.
 #[derive(Debug)]
 pub struct Story {
     /// What the columns are: keys in JSON.

@@ -31,7 +31,7 @@ pub fn figures(subject: Subject<'_>) -> Vec<Headline> {
             line("vsz", p.headline.vsz, "address space, memory behind it or not"),
             line("rss", p.headline.rss, "resident, shared pages counted in full"),
             line("pss", p.headline.pss, "resident, shared pages divided among processes"),
-            line("in_use", p.headline.in_use, "by the program's own statistics"),
+            line("in_use", p.headline.in_use, "by the statistics of its own allocators"),
         ],
         Subject::Cgroup(c) => vec![
             line("usage", c.headline.usage, "all that the kernel charges"),
@@ -43,7 +43,7 @@ pub fn figures(subject: Subject<'_>) -> Vec<Headline> {
                 c.headline.limit.map_or(Figure::Absent, Figure::exact),
                 "the kernel kills beyond it",
             ),
-            line("in_use", c.headline.in_use, "by its programs' own statistics"),
+            line("in_use", c.headline.in_use, "by the statistics of their own allocators"),
         ],
         Subject::Host(h) => vec![
             line("total", h.headline.total, "all memory that the kernel manages"),

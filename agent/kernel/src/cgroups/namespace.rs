@@ -9,7 +9,7 @@ use crate::file::{Buf, Dir};
 use crate::source::cgroup;
 use crate::text;
 
-/// How to take the paths that processes are reported to be in.
+/// How to read the paths of the cgroups that processes are in.
 #[derive(Debug)]
 pub enum View {
     /// As paths of the hierarchy that is mounted.
@@ -45,7 +45,7 @@ impl View {
         start.map_or(Self::Unknown, Self::From)
     }
 
-    /// The path below the mount point of the cgroup that a process is reported to be in.
+    /// The path below the mount point of the cgroup that a process is in.
     pub fn resolve(&self, hierarchy: &Hierarchy, path: &str) -> Option<String> {
         match self {
             Self::Same => hierarchy.below(path),

@@ -111,7 +111,7 @@ impl Figures {
 struct Areas<'d> {
     tmpfs: &'d [Device],
     most: usize,
-    /// The device of the kernel's own tmpfs, once a name has reported it.
+    /// The device of the kernel's own tmpfs, once a name has shown it.
     internal: Option<Device>,
     /// Files on devices without hardware, which may be the kernel's own tmpfs.
     unsure: Vec<(usize, Device)>,

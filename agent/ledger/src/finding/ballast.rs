@@ -22,6 +22,6 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
             format!("in use {} by the heap statistics", iec(total)),
             format!("of that {} in memory", iec(in_use.resident.point().unwrap_or(0))),
         ],
-        remedy: "size by RSS and required, not by in use; a ballast that is to delay garbage collection is better reported as GOMEMLIMIT or -Xms",
+        remedy: "size by RSS and required, not by in use; a ballast that is to delay garbage collection is better set as GOMEMLIMIT or -Xms",
     })
 }

@@ -9,7 +9,7 @@ pub const ID: &str = "hidden-working-set";
 pub fn find(subject: Subject<'_>) -> Option<Finding> {
     let Subject::Cgroup(cgroup) = subject else { return None };
     let h = &cgroup.headline;
-    // The point is 0 as long as no walk has reported hidden memory from lazy memory.
+    // The point is 0 as long as no walk has distinguished hidden memory from lazy memory.
     let hidden = h.working_set_hidden.point()?;
     let (usage, working_set) = (h.usage.point()?, h.working_set.point()?);
     if !matters(hidden, usage) {

@@ -51,7 +51,7 @@ pub(super) struct FreeIn {
     pub whole: Ranges,
     /// Of the free bytes, those that are so by the measure of others.
     pub guessed: u64,
-    /// Bytes of which nothing was reported: they may be free.
+    /// Bytes of which nothing is known: they may be free.
     pub unknown: u64,
     /// Of the free bytes, those that may be taken without a trace in the arena.
     large: u64,
@@ -90,7 +90,7 @@ impl Free {
         }
     }
 
-    /// What was reported when the arenas were as they are now, some time ago.
+    /// What was found when the arenas were as they are now, some time ago.
     pub fn of_then(&self) -> Self {
         let mut then = self.clone();
         for arena in &mut then.arenas {

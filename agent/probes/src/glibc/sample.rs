@@ -192,7 +192,7 @@ impl Page<'_> {
     }
 
     /// Where chunks begin: the places that lead on to most others. One place alone is
-    /// reported where no other looks like it.
+    /// believed where no other looks like it.
     fn starts(&self) -> Vec<u64> {
         // How many chunks follow from a place, by its distance from the end.
         let mut chain = Vec::new();

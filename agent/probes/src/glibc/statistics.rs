@@ -30,12 +30,12 @@ pub(super) struct Read {
     is_still: bool,
 }
 
-/// What the lists reported arenas, and how the arenas were then.
+/// What the lists said of arenas, and how the arenas were then.
 #[derive(Debug, Default)]
 pub(super) struct Kept(Option<(Vec<Arena>, Free)>);
 
 impl Kept {
-    /// What was reported the same arenas. A large chunk that is taken whole from the
+    /// What was known of the same arenas. A large chunk that is taken whole from the
     /// middle of its list changes none of their words, so those may be in use by now.
     fn of(&self, arenas: &[Arena]) -> Option<Free> {
         self.0.as_ref().filter(|(then, _)| then == arenas).map(|(_, free)| free.of_then())
@@ -236,7 +236,7 @@ fn evidence(read: &Read, tries: usize, located: usize, detail: Detail) -> Vec<St
     }
     if let Some(lack) = &free.lack {
         lines.push(match free.sampled {
-            0 => format!("in use is at most what is reported, for {lack}"),
+            0 => format!("in use is at most what the lists leave, for {lack}"),
             pages => format!("what is free beyond that is judged by {pages} pages, for {lack}"),
         });
     }

@@ -23,7 +23,7 @@ const FENCE: u64 = 64;
 /// Ranges of whole free pages that are recognised by address.
 const MAX_RANGES: usize = 1 << 18;
 
-/// What a walk reported, as far as it came.
+/// What a walk found, as far as it came.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Walked {
     /// Bytes of chunks that are free and on no fast list, the top left out.
@@ -182,7 +182,7 @@ impl Walk<'_, '_> {
     }
 }
 
-/// How much was reported at a place, so that a walk can go back there.
+/// How much was found up to a place, so that a walk can go back there.
 #[derive(Debug, Clone, Copy)]
 struct Mark {
     free: u64,

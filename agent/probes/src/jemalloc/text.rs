@@ -81,7 +81,7 @@ mod tests {
     use super::version_around;
 
     #[test]
-    fn versions_are_reported_from_what_looks_alike() {
+    fn versions_are_distinguished_from_what_looks_alike() {
         for (text, version) in [
             ("\x005.3.0-0-g54eaed1d8b56b1aa528be3bdd1877e59c56fa90c\0", Some("5.3.0")),
             ("5.2.1-0-g0\0", Some("5.2.1")),

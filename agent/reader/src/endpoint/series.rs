@@ -25,7 +25,7 @@ impl Row {
     }
 }
 
-/// What was reported the metrics that are of use.
+/// The metrics that are of use.
 #[derive(Debug)]
 pub(super) struct Values {
     rows: Vec<Row>,

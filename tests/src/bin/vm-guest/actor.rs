@@ -1,5 +1,5 @@
 //! The process inside a measured cgroup: it does with its memory what it is
-//! reported, a command a line, and answers each when it is done. Nobody sleeps.
+//! told, a command a line, and answers each when it is done. Nobody sleeps.
 
 use std::collections::HashMap;
 use std::env;

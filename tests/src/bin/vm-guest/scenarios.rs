@@ -1,5 +1,5 @@
 //! The scenarios: what an actor does with its memory, and what must be true of
-//! memgap's heap statistics afterwards. Amounts in scripts are MiB.
+//! memgap's ledgers afterwards. Amounts in scripts are MiB.
 
 use std::fs;
 

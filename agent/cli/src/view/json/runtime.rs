@@ -5,7 +5,7 @@ use memgap_ledger::finding::Subject;
 use memgap_ledger::runtime::{Gc, Runtime};
 use serde::Serialize;
 
-/// One runtime of a process; of a cgroup's only the name is reported.
+/// One runtime of a process; of a cgroup's only the name is shown.
 #[derive(Debug, Serialize)]
 pub struct RuntimeJson {
     name: String,
