@@ -37,8 +37,9 @@ pub(super) struct Jemalloc;
 /// The owner of its claims.
 const NAME: &str = "jemalloc";
 
-/// `malloc_init` keeps the first level of its radix tree, 2^18 pointers, in `.bss`.
-const TREE: u64 = 2 << 20;
+/// `malloc_init` keeps the first level of its radix tree in `.bss`: 2^18 pointers where
+/// it was built for addresses of 48 bits, 2^15 for 57 (`RTREE_NSB` of rtree.h).
+const TREE: u64 = 8 << 15;
 const EM_X86_64: u16 = 62;
 
 impl Probe for Jemalloc {
