@@ -8,7 +8,8 @@ use memgap_kernel::Buf;
 use memgap_kernel::memory::{Bounds, Live, Space};
 use memgap_ledger::account::{self, Account};
 use memgap_ledger::finding::{Subject, findings};
-use memgap_ledger::{Fact, MissingKind, ProcessLedger, Runtime, cgroup, process};
+use memgap_ledger::runtime::Found;
+use memgap_ledger::{MissingKind, ProcessLedger, Runtime, cgroup, process};
 use memgap_probes::{CacheUse, Detail, Probes};
 use memgap_reader::{Collector, Depth, Reader, Roots, WalkPolicy};
 
@@ -448,9 +449,9 @@ fn a_ballast_is_in_use_and_not_resident() -> Result<()> {
 
 /// What is said of Go in a program that only looks like it, beside the C library's
 /// honest heap statistics.
-fn of_a_liar(reader: &Reader, target: &Target, depth: Depth) -> Result<Fact<Runtime>> {
+fn of_a_liar(reader: &Reader, target: &Target, depth: Depth) -> Result<Found> {
     let sample = reader.process(target.pid(), depth)?;
-    let is_honest = |one: &Fact<Runtime>| one.as_ref().is_ok_and(|r| r.name == "glibc");
+    let is_honest = |one: &Found| one.as_ref().is_ok_and(|r| r.name == "glibc");
     let mut others = sample.runtimes.into_iter().filter(|one| !is_honest(one));
     others.next().context("nothing of Go")
 }
@@ -468,7 +469,10 @@ fn statistics_that_can_not_be_are_refused_by_the_rule_they_break() -> Result<()>
     ] {
         let target = Target::spawn(Command::new(&program).arg(lie))?;
         let reported = of_a_liar(&Reader::open(Roots::default())?, &target, Depth::Pages)?;
-        ensure!(reported.as_ref().is_err_and(|lack| lack.why.contains(why)), "{lie}: {reported:?}");
+        ensure!(
+            reported.as_ref().is_err_and(|lack| lack.to_string().contains(why)),
+            "{lie}: {reported:?}"
+        );
     }
     Ok(())
 }
@@ -487,7 +491,7 @@ fn a_heap_that_changes_under_the_probe_is_true_or_refused() -> Result<()> {
                 assert!([1 << 20, 2 << 20].contains(&runtime.in_use.unwrap_or(0)));
                 read += 1;
             }
-            Err(lack) => assert_eq!(lack.kind, MissingKind::Malformed, "{lack}"),
+            Err(lack) => assert_eq!(lack.why.kind, MissingKind::Malformed, "{lack}"),
         }
     }
     println!("{read} of 200 readings kept the rules");

@@ -4,7 +4,8 @@
 use std::process::Command;
 
 use memgap_kernel::Buf;
-use memgap_ledger::{Fact, MissingKind, Runtime, account, process};
+use memgap_ledger::runtime::Found;
+use memgap_ledger::{MissingKind, Runtime, account, process};
 use memgap_probes::{Detail, Probes};
 use memgap_reader::{Depth, Reader, Roots};
 
@@ -70,18 +71,18 @@ fn a_program_that_runs_code_of_thousands_of_files_is_not_looked_at() -> Result<(
     let target = fake("glibc", Some("files"))?;
     let sample = Reader::open(Roots::default())?.process(target.pid(), Depth::Full)?;
     let [Err(lack)] = &sample.runtimes[..] else { bail!("{:?}", sample.runtimes) };
-    assert_eq!(lack.kind, MissingKind::Refused);
-    ensure!(lack.why.contains("it runs code of 300"), "{lack}");
+    assert_eq!(lack.why.kind, MissingKind::Refused);
+    ensure!(lack.to_string().contains("it runs code of 300"), "{lack}");
     Ok(())
 }
 
 /// What is said of a runtime, whatever that is. On a busy machine a look may be out of
 /// time.
-fn reported(reader: &Reader, target: &Target, name: &str, depth: Depth) -> Result<Fact<Runtime>> {
+fn reported(reader: &Reader, target: &Target, name: &str, depth: Depth) -> Result<Found> {
     let mut reported = reported_once(reader, target, name, depth);
     for _ in 0..20 {
         match &reported {
-            Ok(Err(lack)) if lack.why.contains("bound of time") => {
+            Ok(Err(lack)) if lack.to_string().contains("bound of time") => {
                 reported = reported_once(reader, target, name, depth);
             }
             _ => break,
@@ -91,18 +92,13 @@ fn reported(reader: &Reader, target: &Target, name: &str, depth: Depth) -> Resul
 }
 
 /// The sums close, whatever is said.
-fn reported_once(
-    reader: &Reader,
-    target: &Target,
-    name: &str,
-    depth: Depth,
-) -> Result<Fact<Runtime>> {
+fn reported_once(reader: &Reader, target: &Target, name: &str, depth: Depth) -> Result<Found> {
     let sample = reader.process(target.pid(), depth)?;
     let made = process::ledger(&sample);
     assert_eq!(Some(made.ledger.sum(account::RSS)), made.headline.rss.point());
-    let is_it = |one: &Fact<Runtime>| match one {
+    let is_it = |one: &Found| match one {
         Ok(runtime) => runtime.name == name,
-        Err(lack) => lack.why.starts_with(name),
+        Err(lack) => lack.name == name,
     };
     let found = sample.runtimes.iter().find(|one| is_it(one)).cloned();
     found.with_context(|| format!("{:?}", sample.runtimes))
@@ -137,7 +133,7 @@ fn arenas_that_can_not_be_are_refused_by_the_rule_they_break() -> Result<()> {
         for depth in [Depth::Full, Depth::Pages] {
             let reported = reported(&reader, &target, name, depth)?;
             ensure!(
-                reported.as_ref().is_err_and(|lack| lack.why.contains(why)),
+                reported.as_ref().is_err_and(|lack| lack.to_string().contains(why)),
                 "{lie}: {reported:?}"
             );
         }
@@ -153,7 +149,7 @@ fn more_arenas_than_can_be_are_not_read_to_their_end() -> Result<()> {
         let lack = reported.err().context("they are believed")?;
         // Which bound is met first depends on the machine.
         let is_bound = ["does not lead back", "a probe's bound of"];
-        ensure!(is_bound.iter().any(|bound| lack.why.contains(bound)), "{lack}");
+        ensure!(is_bound.iter().any(|bound| lack.to_string().contains(bound)), "{lack}");
     }
     Ok(())
 }
@@ -204,7 +200,7 @@ fn arenas_that_change_under_the_probe_are_true_or_not_exact() -> Result<()> {
                     exact += 1;
                 }
                 Err(lack) => {
-                    ensure!(lack.kind != MissingKind::Gone, "{lack}");
+                    ensure!(lack.why.kind != MissingKind::Gone, "{lack}");
                     refused += 1;
                 }
             }

@@ -110,7 +110,7 @@ fn postgres_at_work_is_read_all_the_time() {
             refused.extend(sample.runtimes.into_iter().filter_map(Result::err));
         }
     }
-    refused.retain(|lack| lack.kind != MissingKind::Gone);
+    refused.retain(|lack| lack.why.kind != MissingKind::Gone);
     println!("{read} readings, refused: {refused:?}");
     assert!(read > 10 && refused.len() * 100 <= read, "{read}: {refused:?}");
 }

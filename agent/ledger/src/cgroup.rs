@@ -1,5 +1,6 @@
 //! Laws C1 to C3: the ledger of one cgroup, from in use to usage.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::absence::{self, Absence};
@@ -37,6 +38,8 @@ pub struct CgroupLedger {
     pub processes: Option<usize>,
     /// Names of the runtimes and allocators whose heap statistics were read in its processes.
     pub runtimes: Vec<String>,
+    /// Names of those whose heap statistics were not read.
+    pub unread: Vec<String>,
     /// Of its processes' garbage collectors the one that ran most often lately.
     pub busiest_gc: Option<BusyGc>,
     /// What could not be read, and why.
@@ -65,10 +68,9 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
             Duration::ZERO,
         );
     }
-    let read = members.iter().flat_map(|m| m.iter()).flat_map(|p| &p.runtimes);
-    let mut runtimes: Vec<String> = read.map(|runtime| runtime.name.clone()).collect();
-    runtimes.sort_unstable();
-    runtimes.dedup();
+    let processes = || members.iter().flat_map(|members| members.iter());
+    let read = processes().flat_map(|p| &p.runtimes).map(|runtime| &runtime.name);
+    let unread = processes().flat_map(|p| &p.unread).map(|unread| &unread.name);
     let absent = absences(sample, &ledger, members);
     CgroupLedger {
         path: sample.path.clone(),
@@ -80,7 +82,8 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
         inactive_file: stat.map_or(Figure::Absent, |s| Figure::exact(s.inactive_file)),
         ledger,
         processes: members.ok().map(<[_]>::len),
-        runtimes,
+        runtimes: names(read),
+        unread: names(unread.filter(|name| !name.is_empty())),
         busiest_gc: members
             .iter()
             .flat_map(|members| members.iter())
@@ -101,6 +104,11 @@ impl CgroupLedger {
         let stocks = below.min(7) as u64;
         u64::from(cpus) * (OWN + stocks * STOCK)
     }
+}
+
+fn names<'n>(names: impl Iterator<Item = &'n String>) -> Vec<String> {
+    let names: BTreeSet<&String> = names.collect();
+    names.into_iter().cloned().collect()
 }
 
 fn lists(stat: &MemoryStat, cpus: u32, members: Members<'_>) -> Lists {

@@ -1,6 +1,6 @@
 //! Coverage: how much of the anonymous memory of processes is explained, and by which allocators.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::account::Account;
 use crate::figure::signed;
@@ -22,6 +22,8 @@ pub struct Coverage {
     pub anonymous: i64,
     /// What of it the heap statistics of each runtime or allocator explain.
     pub owners: BTreeMap<String, i64>,
+    /// Names of the runtimes and allocators that were not read.
+    pub unread: BTreeSet<String>,
     /// What of it is lazily freed, by the kernel's word.
     pub lazy_free: i64,
     /// What nothing explains, by account; `skew` without regard to its sign, which
@@ -50,6 +52,8 @@ impl Coverage {
         for (owner, bytes) in &process.owners {
             grow(self.owners.entry(owner.clone()).or_default(), *bytes);
         }
+        let named = process.unread.iter().filter(|unread| !unread.name.is_empty());
+        self.unread.extend(named.map(|unread| unread.name.clone()));
         for &(account, bytes) in &process.charged {
             grow(&mut self.anonymous, bytes);
             if account == Account::LazyFree {

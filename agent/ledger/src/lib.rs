@@ -53,4 +53,4 @@ pub use machine::Machine;
 pub use parts::InUse;
 pub use process::ProcessLedger;
 pub use report::Report;
-pub use runtime::{Runtime, SecondSource};
+pub use runtime::{Runtime, SecondSource, Unread};

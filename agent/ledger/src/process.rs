@@ -6,11 +6,11 @@ use std::time::Duration;
 use crate::absence::{self, Absence};
 use crate::account::{ANONYMOUS, Account, RSS, Scope, VSZ};
 use crate::claim::Claim;
-use crate::fact::{Fact, Missing, MissingKind};
+use crate::fact::{Missing, MissingKind};
 use crate::figure::{Figure, signed};
 use crate::ledger::Ledger;
 use crate::parts::{InUse, Split};
-use crate::runtime::Runtime;
+use crate::runtime::{Found, Runtime, Unread};
 use crate::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Walk};
 use crate::split;
 
@@ -35,6 +35,8 @@ pub struct ProcessLedger {
     pub in_use_by: BTreeMap<String, u64>,
     /// The runtimes and allocators whose heap statistics were read, sorted by name.
     pub runtimes: Vec<Runtime>,
+    /// Those whose heap statistics were not read, in the order in which they were found.
+    pub unread: Vec<Unread>,
     /// What claims said twice, or beyond the mappings.
     pub cut: u64,
     /// The anonymous accounts and lazily freed memory as a cgroup is charged for
@@ -100,6 +102,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
     let absent = absences(sample, &ledger);
     let mut runtimes: Vec<Runtime> = sample.runtimes.iter().flatten().cloned().collect();
     runtimes.sort_unstable();
+    let unread = sample.runtimes.iter().filter_map(|found| found.as_ref().err());
     ProcessLedger {
         pid: sample.pid,
         name: sample.name.clone(),
@@ -110,6 +113,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         in_use: split.in_use,
         in_use_by: if split.in_use.is_some() { in_use_by(&sample.claims) } else { BTreeMap::new() },
         runtimes,
+        unread: unread.cloned().collect(),
         cut: split.cut,
         charged: ANONYMOUS
             .iter()
@@ -161,7 +165,7 @@ fn in_use_by(claims: &[Claim]) -> BTreeMap<String, u64> {
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What the heap statistics of a process say is the kernel's to take.
-fn lazily_freed(runtimes: &[Fact<Runtime>]) -> u64 {
+fn lazily_freed(runtimes: &[Found]) -> u64 {
     let reported = runtimes.iter().flatten().filter_map(|runtime| runtime.lazily_freed);
     reported.fold(0, u64::saturating_add)
 }
@@ -253,7 +257,7 @@ fn headline(sample: &ProcessSample, split: &Split) -> ProcessHeadline {
 }
 
 /// By how much in use may be below and above what all heap statistics together tell.
-fn left_open(runtimes: &[Fact<Runtime>]) -> (i64, i64) {
+fn left_open(runtimes: &[Found]) -> (i64, i64) {
     let open = |runtime: &Runtime| {
         let (in_use, (low, high)) = (runtime.in_use?, runtime.in_use_bounds?);
         Some((in_use.saturating_sub(low), high.saturating_sub(in_use)))
@@ -275,7 +279,8 @@ fn locked_file(areas: &[Area]) -> u64 {
 /// The account of what no claim finds in a heap: where the heap statistics of an allocator that is
 /// there were not read, it may be its.
 fn unclaimed(sample: &ProcessSample) -> Account {
-    let is_read = !sample.claims.is_empty() && sample.runtimes.iter().all(Result::is_ok);
+    let is_left_out = |found: &Found| found.as_ref().is_err_and(|unread| !unread.within_another);
+    let is_read = !sample.claims.is_empty() && !sample.runtimes.iter().any(is_left_out);
     if is_read { Account::Unexplained } else { Account::HeapUnprobed }
 }
 
@@ -291,8 +296,8 @@ fn absences(sample: &ProcessSample, ledger: &Ledger) -> Vec<Absence> {
         absence::note(&mut absent, "pages", resident);
     }
     absence::note(&mut absent, "cgroup", &sample.cgroup);
-    for refused in &sample.runtimes {
-        absence::note(&mut absent, "runtime", refused);
+    for unread in sample.runtimes.iter().filter_map(|found| found.as_ref().err()) {
+        absent.push(Absence::new("runtime", &unread.missing()));
     }
     let unread =
         Missing::absent("no allocator's or runtime's heap statistics were read for this process");

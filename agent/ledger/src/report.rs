@@ -7,7 +7,7 @@
 use crate::claim::Claim;
 use crate::fact::{Fact, Missing, MissingKind};
 use crate::figure::{difference, signed};
-use crate::runtime::{Runtime, SecondSource};
+use crate::runtime::{Runtime, SecondSource, Unread};
 use crate::sample::ProcessSample;
 use crate::size::iec;
 
@@ -26,7 +26,7 @@ impl ProcessSample {
     /// Adds what an endpoint reported, or why it reported nothing.
     pub fn add_report(&mut self, reported: Fact<Report>) {
         match reported.and_then(|reported| self.own(reported)) {
-            Err(missing) => self.runtimes.push(Err(missing)),
+            Err(missing) => self.runtimes.push(Err(Unread::process(missing))),
             Ok(reported) => {
                 for (runtime, claims) in reported.statistics {
                     self.add_one(&reported.source, runtime, claims);

@@ -1,6 +1,9 @@
 //! Runtimes and allocators whose own statistics were read.
 
+use std::fmt;
 use std::time::Duration;
+
+use crate::fact::Missing;
 
 /// A runtime or allocator in a process, in the words of its own statistics.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +44,23 @@ pub struct Runtime {
     /// What the program's own endpoint says, where it was asked too.
     pub second_source: Option<SecondSource>,
 }
+
+/// A runtime or allocator that is in a process, and whose heap statistics were not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// Stable lower-case name; empty where it is not known what is in the process.
+    pub name: String,
+    /// The file or mapping that shows it, made printable; empty where there is none.
+    pub file: String,
+    /// Why they were not.
+    pub why: Missing,
+    /// Whether its heap lies in the memory of another allocator. Then no memory of the
+    /// process is left out with it.
+    pub within_another: bool,
+}
+
+/// A runtime or allocator of a process, or what is known of one that was not read.
+pub type Found = Result<Runtime, Unread>;
 
 /// What a second source says is in use, where the first was a probe.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,6 +131,33 @@ impl Runtime {
             evidence: Vec::new(),
             gc: None,
             second_source: None,
+        }
+    }
+}
+
+impl Unread {
+    /// What keeps the whole process from being looked at.
+    pub fn process(why: Missing) -> Self {
+        Self { name: String::new(), file: String::new(), why, within_another: false }
+    }
+
+    /// The lack, named after the runtime and the file that it is of.
+    pub fn missing(&self) -> Missing {
+        if self.name.is_empty() {
+            return self.why.clone();
+        }
+        Missing::new(self.why.kind, self.to_string())
+    }
+}
+
+impl std::error::Error for Unread {}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.name.is_empty(), self.file.is_empty()) {
+            (true, _) => write!(f, "{}", self.why),
+            (false, true) => write!(f, "{}: {}", self.name, self.why),
+            (false, false) => write!(f, "{} in {}: {}", self.name, self.file, self.why),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::claim::Claim;
 use crate::events::Events;
 use crate::fact::{Fact, Missing};
-use crate::runtime::Runtime;
+use crate::runtime::Found;
 
 /// One process at one time.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,9 +27,9 @@ pub struct ProcessSample {
     pub walk: Fact<Walk>,
     /// What runtimes' and allocators' own statistics claim. Empty without a probe.
     pub claims: Vec<Claim>,
-    /// The runtimes and allocators that were found, or why the heap statistics of one that is
-    /// there were not read. Empty without a probe.
-    pub runtimes: Vec<Fact<Runtime>>,
+    /// The runtimes and allocators that were found, those too whose heap statistics were not
+    /// read. Empty where none was looked for.
+    pub runtimes: Vec<Found>,
     /// Path of the cgroup that its memory is charged to.
     pub cgroup: Fact<String>,
 }

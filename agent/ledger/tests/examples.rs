@@ -9,7 +9,7 @@ use memgap_ledger::sample::{
     Walk,
 };
 use memgap_ledger::{
-    Events, Figure, Missing, MissingKind, ProcessLedger, Runtime, cgroup, process,
+    Coverage, Events, Figure, Missing, MissingKind, ProcessLedger, Runtime, Unread, cgroup, process,
 };
 
 const MIB: u64 = 1 << 20;
@@ -177,6 +177,31 @@ fn what_no_claim_holds_is_unexplained_only_once_statistics_were_read() {
     let read = explain(areas(), vec![claim(Priority::Malloc, &[(heap.start, heap.end)], &parts)]);
     assert_eq!(read.ledger.booked(Account::HeapUnprobed), 0);
     assert_eq!(read.ledger.booked(Account::Unexplained), mib(4));
+}
+
+#[test]
+fn what_may_be_of_an_allocator_that_was_not_read_is_unprobed() {
+    let heap = area(0x10_0000, 8 * MIB, 8 * MIB);
+    let claims = vec![claim(
+        Priority::Malloc,
+        &[(heap.start, heap.start + MIB)],
+        &[(Account::HeapInUse, MIB)],
+    )];
+    for (within_another, unprobed) in [(false, mib(7)), (true, 0)] {
+        let mut sample = sample(vec![heap.clone()], claims.clone());
+        let why = Missing::absent("no probe reads it");
+        let (name, file) = ("zend".to_owned(), "/usr/bin/php".to_owned());
+        sample.runtimes.push(Err(Unread { name, file, why, within_another }));
+        let made = process::ledger(&sample);
+        assert_eq!(made.ledger.booked(Account::HeapUnprobed), unprobed);
+        assert_eq!(made.ledger.booked(Account::Unexplained), mib(7) - unprobed);
+        let said = "zend in /usr/bin/php: no probe reads it";
+        assert_eq!(made.unread.iter().map(ToString::to_string).collect::<Vec<_>>(), [said]);
+        assert!(made.absent.iter().any(|a| a.what == "runtime" && *a.missing.why == *said));
+        let of_group = cgroup::ledger(&cgroup_sample(&lists(8 * MIB, 0)), Ok(&[&made]));
+        assert_eq!(of_group.unread, ["zend"]);
+        assert_eq!(Coverage::of([&made]).unread, ["zend".to_owned()].into());
+    }
 }
 
 #[test]

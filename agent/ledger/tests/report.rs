@@ -2,7 +2,7 @@
 
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
 use memgap_ledger::sample::{Counters, ProcessSample};
-use memgap_ledger::{Account, Figure, Missing, MissingKind, Report, Runtime, process};
+use memgap_ledger::{Account, Figure, Missing, MissingKind, Report, Runtime, Unread, process};
 
 const MIB: u64 = 1 << 20;
 
@@ -40,7 +40,7 @@ fn reported(name: &str, in_use: u64, resident: Option<u64>) -> Report {
 #[test]
 fn where_no_probe_answered_the_endpoint_counts() {
     let mut sample = sample();
-    sample.runtimes.push(Err(Missing::absent("go 1.12 is not read from outside")));
+    sample.runtimes.push(Err(Unread::process(Missing::absent("go 1.12 is not read from outside"))));
     sample.add_report(Ok(reported("go", 30 * MIB, Some(100 * MIB))));
     let made = process::ledger(&sample);
     assert_eq!(made.headline.in_use, Figure::exact(30 * MIB));

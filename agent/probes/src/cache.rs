@@ -11,12 +11,14 @@ use memgap_kernel::file::Buf;
 use memgap_kernel::memory::{Bounds, Live, Space};
 use memgap_kernel::process::Process;
 use memgap_kernel::source::{maps, status};
-use memgap_ledger::{Fact, Missing, MissingKind};
+use memgap_kernel::text;
+use memgap_ledger::{Fact, Missing, MissingKind, Unread};
 
 use super::beacon;
 use super::image::{self, FileId, Part, Stamp};
 use super::layouts::{Client, Layouts, Users};
-use super::{Detail, HeapStatistics, Image, Layout, Mapped, PROBES, Probe};
+use super::registry::{self, Rule};
+use super::{Detail, HeapStatistics, Image, Layout, Mapped, PROBES, Probe, Read};
 use crate::elf::Elf;
 
 /// Files that are remembered; beyond it those that no process of this round maps
@@ -55,6 +57,8 @@ struct Known {
     used: AtomicU64,
     elf: Elf,
     candidates: Vec<Candidate>,
+    /// What it holds that no probe reads.
+    named: Vec<&'static Rule>,
 }
 
 /// A probe that may read a file.
@@ -77,15 +81,30 @@ pub struct Attached {
 /// A runtime that is in a process, whose heap statistics were not found.
 #[derive(Debug, Clone)]
 pub struct Refused {
-    /// The probe's name.
-    pub probe: &'static str,
-    /// Why they were not.
-    pub why: Missing,
+    /// The name of the probe that looked for them, if there is one.
+    pub probe: Option<&'static str>,
+    /// What is known of it.
+    pub unread: Unread,
+    /// Whether it serves nothing.
+    is_idle: bool,
 }
 
-/// A lack, named after the runtime and the file that it is of.
-fn of(name: &str, path: &str, lack: &Missing) -> Missing {
-    Missing::new(lack.kind, format!("{name} in {path}: {lack}"))
+impl Refused {
+    fn of(probe: &dyn Probe, path: &str, why: Missing) -> Self {
+        let is_idle = probe.is_idle(&why);
+        Self { probe: Some(probe.name()), unread: unread(probe.name(), path, why), is_idle }
+    }
+
+    fn named(rule: &Rule, file: &[u8]) -> Self {
+        let within_another = rule.within_another();
+        let path = text::printable(file, image::SHOWN);
+        let unread = Unread { within_another, ..unread(rule.name, &path, rule.why()) };
+        Self { probe: None, unread, is_idle: false }
+    }
+}
+
+fn unread(name: &str, path: &str, why: Missing) -> Unread {
+    Unread { name: name.to_owned(), file: path.to_owned(), why, within_another: false }
 }
 
 /// Reads heap statistics by a layout; those are refused that tell of more memory than there is.
@@ -123,12 +142,17 @@ impl Attached {
     }
 
     /// Reads the heap statistics.
-    pub fn read(&self, space: &Space<'_>, detail: Detail) -> Fact<HeapStatistics> {
+    pub fn read(&self, space: &Space<'_>, detail: Detail) -> Read {
         let mut statistics = read(&*self.layout, &self.mapped, &self.there, space, detail)
-            .map_err(|lack| of(self.name, &self.mapped.path, &lack))?;
+            .map_err(|why| self.unread(why))?;
         self.name.clone_into(&mut statistics.runtime.name);
         self.mapped.path.clone_into(&mut statistics.runtime.file);
         Ok(statistics)
+    }
+
+    /// What is known of it where its heap statistics are not read.
+    pub fn unread(&self, why: Missing) -> Unread {
+        unread(self.name, &self.mapped.path, why)
     }
 }
 
@@ -141,7 +165,13 @@ impl Probes {
         let mounts = image::mounts(process);
         let mut found = Vec::new();
         for part in image::parts(process, &mappings)? {
-            let Some(known) = self.known(mounts, process, part, buf) else { continue };
+            let name = part.mapping.name;
+            let Some(known) = self.known(mounts, process, part, buf) else {
+                let rules = registry::by_name(name);
+                found.extend(rules.map(|rule| Err(Refused::named(rule, name))));
+                continue;
+            };
+            found.extend(known.named.iter().map(|rule| Err(Refused::named(rule, name))));
             for candidate in &known.candidates {
                 let Some(mapped) = Mapped::of(part.mapping, &known.elf) else { continue };
                 let (probe, name) = (candidate.probe, candidate.probe.name());
@@ -154,10 +184,13 @@ impl Probes {
                         mapped,
                         there: Arc::default(),
                     }),
-                    Err(why) => Err(Refused { probe: name, why: of(name, &mapped.path, &why) }),
+                    Err(why) => Err(Refused::of(probe, &mapped.path, why)),
                 });
             }
         }
+        let by_mapping = registry::by_mappings(&mappings);
+        found.extend(by_mapping.map(|(rule, name)| Err(Refused::named(rule, name))));
+        leave_out_idle(&mut found);
         if let Some(mapped) = beacon::of(&mappings) {
             let layout: Arc<dyn Layout> = Arc::new(beacon::Beacon);
             found.push(Ok(Attached {
@@ -171,29 +204,27 @@ impl Probes {
     }
 
     /// Finds the runtimes of a process and reads their heap statistics.
-    pub fn statistics(
-        &self,
-        process: &Process,
-        detail: Detail,
-        buf: &mut Buf,
-    ) -> Vec<Fact<HeapStatistics>> {
+    pub fn statistics(&self, process: &Process, detail: Detail, buf: &mut Buf) -> Vec<Read> {
         let attached = match self.attach(process, buf) {
             Ok(attached) => attached,
-            Err(lack) => return vec![Err(lack)],
+            Err(lack) => return vec![Err(Unread::process(lack))],
         };
         if attached.is_empty() {
             return Vec::new();
         }
         let memory = match Live::open(process) {
             Ok(memory) => memory,
-            Err(lack) => return vec![Err(lack)],
+            Err(lack) => return vec![Err(Unread::process(lack))],
         };
         let bounds = match detail {
             Detail::Counters => Bounds::COUNTERS,
             Detail::Pages => Bounds::PAGES,
         };
         let read = |one: Attached| one.read(&Space::new(&memory, bounds), detail);
-        attached.into_iter().map(|one| one.map_err(|refused| refused.why).and_then(read)).collect()
+        attached
+            .into_iter()
+            .map(|one| one.map_err(|refused| refused.unread).and_then(read))
+            .collect()
     }
 
     /// Ends a round; files that no look met in the last `rounds` are forgotten.
@@ -289,19 +320,37 @@ impl Known {
         let stamp = Stamp::of(file);
         let nothing = Self::nothing(stamp);
         let Ok(elf) = Elf::read(file) else { return nothing };
+        let mut named = registry::named(&elf, name, file);
+        let is_tried = |name| named.iter().any(|rule| rule.is_tried && rule.name == name);
         let candidates: Vec<Candidate> = PROBES
             .iter()
-            .filter(|probe| probe.detect(&elf, name, file))
+            .filter(|probe| is_tried(probe.name()) || probe.detect(&elf, name, file))
             .map(|probe| Candidate { probe: *probe, layouts: Layouts::default() })
             .collect();
-        if candidates.is_empty() { nothing } else { Self { elf, candidates, ..nothing } }
+        named.retain(|rule| candidates.iter().all(|one| one.probe.name() != rule.name));
+        if candidates.is_empty() {
+            return Self { named, ..nothing };
+        }
+        Self { elf, candidates, named, ..nothing }
     }
 
     /// A file of no interest keeps no headers.
     fn nothing(stamp: Option<Stamp>) -> Self {
         let (segments, sections) = (Vec::new(), Vec::new());
         let elf = Elf { machine: 0, segments, sections, is_static: false };
-        Self { stamp, used: AtomicU64::new(0), elf, candidates: Vec::new() }
+        Self { stamp, used: AtomicU64::new(0), elf, candidates: Vec::new(), named: Vec::new() }
+    }
+}
+
+/// Leaves out allocators that serve nothing where another one is there to serve.
+fn leave_out_idle(found: &mut Vec<Result<Attached, Refused>>) {
+    let is_idle = |one: &Result<Attached, Refused>| one.as_ref().is_err_and(|one| one.is_idle);
+    let serves = |one: &Result<Attached, Refused>| match one {
+        Ok(_) => true,
+        Err(refused) => !refused.is_idle && !refused.unread.within_another,
+    };
+    if found.iter().any(serves) {
+        found.retain(|one| !is_idle(one));
     }
 }
 

@@ -64,7 +64,7 @@ pub struct Symbol {
 const HEADER: usize = 64;
 const PROGRAM_HEADER: usize = 56;
 const SECTION_HEADER: usize = 64;
-const SYMBOL: usize = 24;
+pub(crate) const SYMBOL: usize = 24;
 const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;
 const PT_INTERP: u32 = 3;
@@ -265,7 +265,7 @@ fn offsets_of<const N: usize>(
 
 /// Hands a part of a file to `each` in windows, each with its place in the part.
 /// A window holds the last `overlap` bytes of the one before, and whole `unit`s.
-fn windows(
+pub(crate) fn windows(
     file: &File,
     offset: u64,
     size: u64,

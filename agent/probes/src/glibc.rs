@@ -20,7 +20,7 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use memgap_kernel::memory::Space;
-use memgap_ledger::Fact;
+use memgap_ledger::{Fact, Missing};
 
 use super::{Detail, HeapStatistics, Image, Layout, Mapped, Probe};
 use crate::elf::Elf;
@@ -41,6 +41,10 @@ impl Probe for Glibc {
 
     fn detect(&self, elf: &Elf, name: &[u8], file: &File) -> bool {
         file::holds_malloc(elf, name, file)
+    }
+
+    fn is_idle(&self, why: &Missing) -> bool {
+        *why.why == *locate::IDLE
     }
 
     fn resolve(&self, image: &Image<'_>, space: &Space<'_>) -> Fact<Arc<dyn Layout>> {

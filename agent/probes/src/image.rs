@@ -90,7 +90,7 @@ pub(super) fn parts<'m>(process: &Process, mappings: &'m [Mapping<'m>]) -> Fact<
 }
 
 /// Characters of a path that are shown.
-const SHOWN: usize = 256;
+pub(super) const SHOWN: usize = 256;
 
 /// A file that a process maps, open.
 #[derive(Debug)]

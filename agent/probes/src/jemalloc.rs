@@ -37,9 +37,6 @@ pub(super) struct Jemalloc;
 /// The owner of its claims.
 const NAME: &str = "jemalloc";
 
-/// `malloc_init` keeps the first level of its radix tree in `.bss`: 2^18 pointers where
-/// it was built for addresses of 48 bits, 2^15 for 57 (`RTREE_NSB` of rtree.h).
-const TREE: u64 = 8 << 15;
 const EM_X86_64: u16 = 62;
 
 impl Probe for Jemalloc {
@@ -51,11 +48,10 @@ impl Probe for Jemalloc {
         "jemalloc 5.2.1, 5.3.0 and 5.3.1: library or built in, any prefix, stripped"
     }
 
-    fn detect(&self, elf: &Elf, name: &[u8], file: &File) -> bool {
+    /// Where it is built in, a message of its own tells it: the registry has that.
+    fn detect(&self, _: &Elf, name: &[u8], _: &File) -> bool {
         let file_name = name.rsplit(|b| *b == b'/').next().unwrap_or_default();
-        let has_tree = |s: &crate::elf::Segment| s.memory_size.saturating_sub(s.file_size) >= TREE;
         file_name.starts_with(b"libjemalloc")
-            || (elf.segments.iter().any(has_tree) && text::names_itself(elf, file))
     }
 
     fn resolve(&self, image: &Image<'_>, space: &Space<'_>) -> Fact<Arc<dyn Layout>> {

@@ -19,11 +19,13 @@ mod layouts;
 mod mimalloc;
 mod musl;
 mod probe;
+mod registry;
 mod v8;
 
 pub use cache::{Attached, CacheUse, Probes, Refused};
 pub use image::{Image, Mapped};
-pub use probe::{Detail, HeapStatistics, Layout, Probe, add};
+pub use probe::{Detail, HeapStatistics, Layout, Probe, Read, add};
+pub use registry::{RULES, Rule};
 
 /// Every probe. Flags, help, docs and tests derive from this list.
 pub const PROBES: &[&dyn Probe] = &[

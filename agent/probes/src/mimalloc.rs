@@ -36,11 +36,11 @@ impl Probe for Mimalloc {
     }
 
     fn about(&self) -> &'static str {
-        "mimalloc 2.0.9 to 2.2.4, as a library; others, and secure ones, are named"
+        "mimalloc 2.0.9 to 2.2.4, as a library or built in; others, and secure ones, are named"
     }
 
     fn detect(&self, _: &Elf, name: &[u8], _: &File) -> bool {
-        name.rsplit(|b| *b == b'/').next().unwrap_or_default().starts_with(FILE)
+        is_library(name)
     }
 
     fn resolve(&self, image: &Image<'_>, space: &Space<'_>) -> Fact<Arc<dyn Layout>> {
@@ -60,6 +60,10 @@ impl Probe for Mimalloc {
         })?;
         Ok(Arc::new(found))
     }
+}
+
+fn is_library(path: &[u8]) -> bool {
+    path.rsplit(|b| *b == b'/').next().unwrap_or_default().starts_with(FILE)
 }
 
 /// Where a file keeps the secret of its segments, and how those are laid out.
@@ -95,9 +99,10 @@ fn find(image: &Image<'_>, space: &Space<'_>) -> Fact<Option<Variables>> {
     Ok(None)
 }
 
-/// `2.0` of `libmimalloc.so.2.0`.
+/// `2.0` of `libmimalloc.so.2.0`; a file that has it built in has a version of its own.
 fn version(path: &str) -> Option<String> {
-    let (_, version) = path.rsplit_once(".so.")?;
+    let (library, version) = path.rsplit_once(".so.")?;
+    is_library(library.as_bytes()).then_some(())?;
     let is_version = version.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     is_version.then(|| text::printable(version.as_bytes(), SHOWN))
 }

@@ -52,6 +52,10 @@ impl Probe for Musl {
             && if has_symbols { has(".symtab", "__malloc_context") } else { has_classes() }
     }
 
+    fn is_idle(&self, why: &Missing) -> bool {
+        *why.why == *IDLE
+    }
+
     fn resolve(&self, image: &Image<'_>, space: &Space<'_>) -> Fact<Arc<dyn Layout>> {
         if image.elf.machine != EM_X86_64 {
             return Err(Missing::absent("musl is known on x86-64 alone"));
@@ -73,6 +77,9 @@ impl Layout for Context {
     }
 }
 
+/// What is said where mallocng keeps nothing.
+const IDLE: &str = "no heap statistics of mallocng: the program allocates nothing by it, or uses another allocator, as musl before 1.2.1 had";
+
 /// Finds a word that the page which the list begins with has too.
 fn find(image: &Image<'_>, space: &Space<'_>) -> Fact<u64> {
     let (bias, areas) = (image.mapped.bias, space.areas()?);
@@ -80,11 +87,7 @@ fn find(image: &Image<'_>, space: &Space<'_>) -> Fact<u64> {
         let context = address.wrapping_add(bias);
         is_context(bytes, &areas) && statistics::read(context, space).is_ok()
     })?;
-    found.ok_or_else(|| {
-        Missing::absent(
-            "no heap statistics of mallocng: nothing is allocated yet, or musl has another allocator (before 1.2.1, or mimalloc)",
-        )
-    })
+    found.ok_or_else(|| Missing::absent(IDLE))
 }
 
 /// Whether there is a secret, and a list that begins with a page of the heap.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use memgap_kernel::memory::Space;
 use memgap_ledger::claim::Claim;
 use memgap_ledger::sample::ProcessSample;
-use memgap_ledger::{Fact, Missing, MissingKind, Report, Runtime, SecondSource};
+use memgap_ledger::{Fact, Missing, MissingKind, Report, Runtime, SecondSource, Unread};
 
 use crate::elf::Elf;
 use crate::image::{Image, Mapped};
@@ -22,8 +22,9 @@ pub trait Probe: Sync + Debug {
     fn about(&self) -> &'static str;
 
     /// Whether a file may hold the runtime, by its headers and its name, and by what
-    /// it holds only where those were cut off. Asked once
-    /// for each file on the machine, so a wrong yes costs more than it helps.
+    /// it holds only where those were cut off. Asked once for each file on the machine,
+    /// so a wrong yes costs more than it helps. Files that the [registry](crate::RULES)
+    /// tells are tried too, where its rule says so.
     fn detect(&self, elf: &Elf, name: &[u8], file: &File) -> bool;
 
     /// Finds the runtime's variables in a process that maps the file. The answer
@@ -33,6 +34,11 @@ pub trait Probe: Sync + Debug {
     /// What serves one process where that failed: what the runtime publishes.
     fn unresolved(&self, _: &Missing) -> Option<Arc<dyn Layout>> {
         None
+    }
+
+    /// Whether that failed because the program uses another allocator.
+    fn is_idle(&self, _: &Missing) -> bool {
+        false
     }
 }
 
@@ -59,12 +65,12 @@ pub enum Detail {
 }
 
 /// Adds what was read of a process's runtimes, `age` before the sample, to it.
-pub fn add(sample: &mut ProcessSample, statistics: &[Fact<HeapStatistics>], age: Duration) {
+pub fn add(sample: &mut ProcessSample, statistics: &[Read], age: Duration) {
     for one in statistics {
         let HeapStatistics { runtime, claims } = match one {
             Ok(statistics) => statistics.clone(),
-            Err(lack) => {
-                sample.runtimes.push(Err(lack.clone()));
+            Err(unread) => {
+                sample.runtimes.push(Err(unread.clone()));
                 continue;
             }
         };
@@ -92,6 +98,9 @@ pub struct HeapStatistics {
     /// What they say about addresses.
     pub claims: Vec<Claim>,
 }
+
+/// What was read of one runtime or allocator of a process, or why nothing was.
+pub type Read = Result<HeapStatistics, Unread>;
 
 /// What is said of statistics in which a rule of the runtime does not hold.
 pub(crate) fn broken(rule: impl Into<Arc<str>>) -> Missing {

@@ -20,7 +20,7 @@ pub fn of_target(reader: &Reader, target: &str, output: &Output) -> anyhow::Resu
     };
     let mut found: Vec<ProcessLedger> = samples.iter().map(process::ledger).collect();
     let coverage = Coverage::of(&found);
-    found.retain(|p| !p.runtimes.is_empty() || p.absent.iter().any(|a| a.what == "runtime"));
+    found.retain(|p| !p.runtimes.is_empty() || !p.unread.is_empty());
     list_probes(&found, Some(&coverage), output)
 }
 

@@ -28,7 +28,7 @@ pub fn share(part: i64, whole: i64) -> Option<f64> {
 /// The whole, then each program in the order given.
 pub fn table(all: &Coverage, programs: &[(String, Coverage)], style: &Style) -> String {
     let head = format!(
-        "{} {:>9} {:>9} {:>9} {:>9} {:>8}  BOOKS OF",
+        "{} {:>9} {:>9} {:>9} {:>9} {:>8}  ALLOCATORS",
         pad("PROGRAM", 15),
         "PROCESSES",
         "RSS",
@@ -47,12 +47,22 @@ pub fn table(all: &Coverage, programs: &[(String, Coverage)], style: &Style) -> 
             iec(of.unexplained()),
             percent(of.unexplained(), of.anonymous),
         );
-        let owners: Vec<&str> = of.owners.keys().map(String::as_str).collect();
         let room = style.width.saturating_sub(figures.len() + 2);
-        text += format!("{figures}  {}", style.fit(&owners.join(" "), room)).trim_end();
+        text += format!("{figures}  {}", style.fit(&allocators(of), room)).trim_end();
         text.push('\n');
     }
     text
+}
+
+/// Those whose heap statistics explain it, and those that were not read.
+fn allocators(of: &Coverage) -> String {
+    let owners: Vec<&str> = of.owners.keys().map(String::as_str).collect();
+    let unread: Vec<&str> = of.unread.iter().map(String::as_str).collect();
+    match (owners.is_empty(), unread.is_empty()) {
+        (_, true) => owners.join(" "),
+        (true, false) => format!("not read: {}", unread.join(" ")),
+        (false, false) => format!("{}; not read: {}", owners.join(" "), unread.join(" ")),
+    }
 }
 
 /// What explains the anonymous memory of some processes.

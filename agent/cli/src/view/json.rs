@@ -20,7 +20,7 @@ pub use coverage::coverage;
 use explanation::{AbsentJson, absent, lacking};
 pub use explanation::{axis, explanation};
 use headline::{Headline, headline_of};
-use runtime::{RuntimeJson, runtimes};
+use runtime::{RuntimeJson, UnreadJson, runtimes, unread};
 use scope::{ScopeJson, scope};
 
 /// The version of every document. Members are added under it, none changes.
@@ -103,6 +103,7 @@ struct ProbeHelp {
 struct FoundIn {
     scope: ScopeJson,
     runtimes: Vec<RuntimeJson>,
+    unread: Vec<UnreadJson>,
     absent: Vec<AbsentJson>,
 }
 
@@ -169,7 +170,12 @@ pub fn probes(
         let subject = Subject::Process(process);
         let mut lacks = reason::reasons(subject);
         lacks.retain(|lack| lack.what == "runtime");
-        FoundIn { scope: scope(subject, &[]), runtimes: runtimes(subject), absent: absent(lacks) }
+        FoundIn {
+            scope: scope(subject, &[]),
+            runtimes: runtimes(subject),
+            unread: unread(subject),
+            absent: absent(lacks),
+        }
     };
     Probes {
         probes: probes.iter().map(help).collect(),

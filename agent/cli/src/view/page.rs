@@ -7,7 +7,7 @@ use memgap_ledger::size::iec;
 use memgap_ledger::{Account, CgroupLedger, Figure, HostLedger, ProcessLedger, gap};
 
 use super::headline::{self, label};
-use super::table::runtime_line;
+use super::table::{runtime_line, unread_line};
 use super::terminal::{Ink, Style, pad};
 use super::waterfall::{self, Chart, between};
 use super::{reason, second};
@@ -123,11 +123,12 @@ fn figures(subject: Subject<'_>, style: &Style) -> String {
     text
 }
 
-/// Whose heap statistics were read, and what they tell beside the accounts.
+/// Whose heap statistics were read, what they tell beside the accounts, and whose were not.
 fn runtimes(subject: Subject<'_>, style: &Style) -> String {
     let Subject::Process(process) = subject else { return String::new() };
-    let line = |runtime| format!("  {}\n", style.wrap(&runtime_line(runtime), 2, 4));
-    process.runtimes.iter().map(line).collect()
+    let line = |line: String| format!("  {}\n", style.wrap(&line, 2, 4));
+    let read = process.runtimes.iter().map(|runtime| line(runtime_line(runtime)));
+    read.chain(process.unread.iter().map(|unread| line(unread_line(unread, style)))).collect()
 }
 
 fn mark(figure: Figure) -> &'static str {
@@ -209,6 +210,9 @@ fn findings(findings: &[Finding], style: &Style) -> String {
     text
 }
 
+/// The name of what stands beside the runtimes that were read.
+const RUNTIME: &str = "runtime";
+
 /// What was not read, once for each reason. An account is named where nothing
 /// broader falls with it; that a runtime lacks another's accounts is no news.
 fn unknown(subject: Subject<'_>, style: &Style) -> String {
@@ -224,7 +228,7 @@ fn unknown(subject: Subject<'_>, style: &Style) -> String {
         }
     }
     let mut grouped: Vec<(Vec<&str>, String)> = Vec::new();
-    for reason in reasons.into_iter().filter(|r| r.what != "limit") {
+    for reason in reasons.into_iter().filter(|r| !["limit", RUNTIME].contains(&r.what)) {
         match grouped.iter_mut().find(|(_, why)| *why == reason.why) {
             Some((names, _)) => names.push(label(reason.what)),
             None => grouped.push((vec![label(reason.what)], reason.why)),

@@ -2,7 +2,7 @@
 
 use memgap_ledger::size::iec;
 use memgap_ledger::{
-    CgroupLedger, Coverage, Figure, Identity, Missing, ProcessLedger, Runtime, Scope,
+    CgroupLedger, Coverage, Figure, Identity, Missing, ProcessLedger, Runtime, Scope, Unread,
 };
 
 use super::headline::cgroup_name;
@@ -123,10 +123,15 @@ fn statistics_of(process: &ProcessLedger, style: &Style) -> String {
             text += &style.paint(Ink::Faint, &format!("    {}\n", style.wrap(evidence, 4, 6)));
         }
     }
-    for lack in process.absent.iter().filter(|a| a.what == "runtime") {
-        text += &format!("  {}\n", style.wrap(&format!("not read: {}", lack.missing), 2, 4));
+    for unread in &process.unread {
+        text += &format!("  {}\n", style.wrap(&unread_line(unread, style), 2, 4));
     }
     text
+}
+
+/// What was not read, and why.
+pub fn unread_line(unread: &Unread, style: &Style) -> String {
+    format!("not read: {}", style.safe(&unread.to_string()))
 }
 
 /// A runtime and what it says of itself, in one line.

@@ -7,7 +7,8 @@ use memgap_ledger::coverage::by_program;
 use memgap_ledger::finding::Subject;
 use memgap_ledger::sample::{CgroupSample, CgroupVersion, ProcessKind, ProcessSample};
 use memgap_ledger::{
-    CgroupLedger, Coverage, Missing, MissingKind, ProcessLedger, Scope, cgroup, host, process,
+    CgroupLedger, Coverage, Missing, MissingKind, ProcessLedger, Scope, Unread, cgroup, host,
+    process,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -70,6 +71,24 @@ fn a_process_reads_as_a_waterfall() {
 fn statistics_that_tell_no_addresses_give_intervals() {
     let ledger = process::ledger(&samples::probed());
     insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[], &PAGE));
+}
+
+#[test]
+fn what_was_not_read_is_named() {
+    let mut sample = samples::probed();
+    sample.runtimes.push(Err(Unread {
+        name: "luajit".to_owned(),
+        file: "/usr/bin/lua\u{1b}jit".to_owned(),
+        why: Missing::absent("LuaJIT, which no probe reads: in use leaves out what it holds"),
+        within_another: false,
+    }));
+    let ledger = process::ledger(&sample);
+    let text = page::page(Subject::Process(&ledger), &[], &PAGE);
+    assert!(text.contains("not read: luajit in /usr/bin/lua"), "{text}");
+    assert!(!text.contains("not known: runtime"), "{text}");
+    let wide = Style { width: 120, ..PAGE };
+    let text = coverage::table(&Coverage::of([&ledger]), &by_program(&[ledger]), &wide);
+    assert!(text.contains("jemalloc; not read: luajit"), "{text}");
 }
 
 #[test]

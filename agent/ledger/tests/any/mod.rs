@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
 use memgap_ledger::events::{Events, Stall, Waited};
+use memgap_ledger::runtime::Found;
 use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, Counters, HostSample, HugePages, MachineSample,
     Meminfo, MemoryStat, ProcessKind, ProcessSample, SocketBuffers, Vmstat, Walk,
@@ -60,7 +61,7 @@ pub fn process(scale: Scale) -> impl Strategy<Value = ProcessSample> {
 }
 
 /// One for each owner of claims, as probes give them.
-fn runtimes(claims: &[Claim]) -> Vec<Fact<Runtime>> {
+fn runtimes(claims: &[Claim]) -> Vec<Found> {
     let mut owners: Vec<&str> = claims.iter().map(|c| c.owner.as_str()).collect();
     owners.sort_unstable();
     owners.dedup();

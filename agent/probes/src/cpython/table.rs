@@ -80,7 +80,7 @@ pub(super) fn find(image: &Image<'_>, sizes: Sizes, space: &Space<'_>) -> Fact<P
         }
     }
     Err(Missing::absent(
-        "no table of arenas: the program has just started, or runs with another PYTHONMALLOC",
+        "no table of arenas: it runs with another PYTHONMALLOC, is of an unknown build, or not set up",
     ))
 }
 

@@ -22,13 +22,15 @@ const NEAR: u64 = 64 << 10;
 /// `DEFAULT_MMAP_MAX`.
 pub(super) const MMAP_MAX: u32 = 65_536;
 
+/// What is said where `malloc` was never called, or is laid out in a way that is not known.
+pub(super) const IDLE: &str =
+    "no arena keeps its rules: the program allocates nothing by it, or it is of an unknown build";
+
 /// Finds the variables.
 pub(super) fn malloc(image: &Image<'_>, space: &Space<'_>) -> Fact<Malloc> {
     let data = Data::read(image, space)?;
     let found = data.bins().find_map(|bins| arena(&data, bins, space));
-    let (main_arena, shape) = found.ok_or_else(|| {
-        Missing::absent("no arena keeps its rules yet: the program has allocated nothing by it")
-    })?;
+    let (main_arena, shape) = found.ok_or_else(|| Missing::absent(IDLE))?;
     let end = main_end(&data, main_arena, shape, space);
     let parameters = data.parameters(main_arena, end).ok_or_else(|| {
         Missing::absent(

@@ -47,7 +47,7 @@ pub(super) fn variables(image: &Image<'_>, space: &Space<'_>) -> Fact<Variables>
         other => return Err(Missing::absent(format!("Go for machine {other} is not known"))),
     };
     let mut why = Missing::absent(
-        "gcController was not found: the program has just started, or is older than 1.19",
+        "gcController was not found: it is of an unknown build, older than 1.19, or not set up",
     );
     for (controller, own, shape) in places.candidates(space) {
         let found = found(shape, controller, own, bias, machine);

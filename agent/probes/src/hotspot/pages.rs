@@ -75,7 +75,7 @@ impl<'s, 'm> Pages<'s, 'm> {
     /// The address that stands at an address, for good; none is an error.
     pub fn pointer(&self, at: u64) -> Fact<u64> {
         match self.constant(at)? {
-            0 => Err(Missing::absent(format!("nothing is at {at:#x} yet: the program starts"))),
+            0 => Err(Missing::absent(format!("nothing is at {at:#x}: it is not set up"))),
             address => Ok(address),
         }
     }

@@ -29,10 +29,12 @@ pub(super) fn variables(
     let found = scan(image, space)?;
     let Some((bin_infos, quantum)) = found.table else {
         return Err(Missing::absent(
-            "jemalloc's table of sizes was not found: the program has just started",
+            "jemalloc's table of sizes was not found: it is of a build that is not known",
         ));
     };
-    let mut why = broken("no arena was found: the program has just started");
+    let mut why = broken(
+        "no arena was found: the program allocates nothing by it, or it is of an unknown build",
+    );
     for arenas in arenas(&found.pointers, bin_infos, quantum, shape, space) {
         let variables = Variables { version: String::new(), arenas, bin_infos, quantum, shape };
         match statistics::prove(&variables, space) {

@@ -7,22 +7,11 @@ use memgap_ledger::{Fact, Missing};
 
 use crate::elf::Elf;
 
-/// Begins each of its messages.
-const MARK: &[u8] = b"<jemalloc>: ";
 /// Bytes of constants that are looked at: programs have a few MiB.
 const MAX_TEXT: u64 = 64 << 20;
 const WINDOW: usize = 256 << 10;
-/// Longer than the mark and than any version.
+/// Longer than any version.
 const OVERLAP: usize = 128;
-
-/// Whether the file holds the messages.
-pub(super) fn names_itself(elf: &Elf, file: &File) -> bool {
-    search(elf, file, &mut |window| {
-        let starts = window.iter().enumerate().filter(|(_, b)| **b == MARK[0]);
-        starts.map(|(at, _)| &window[at..]).any(|rest| rest.starts_with(MARK)).then_some(())
-    })
-    .is_some()
-}
 
 /// The version, of the form `5.3.0-0-g54eaed1d8b56`, without what follows the first dash.
 pub(super) fn version(elf: &Elf, file: &File) -> Fact<String> {

@@ -65,7 +65,9 @@ pub(super) fn find(space: &Space<'_>) -> Fact<Heap> {
         }
     }
     let known = SHAPES.map(|shape| shape.versions).join(", ");
-    Err(Missing::absent(format!("V8 shows no heap as of {known}: it just starts, or is another")))
+    Err(Missing::absent(format!(
+        "V8 shows no heap as of {known}: it has none, or is of another version"
+    )))
 }
 
 /// The layout by one heap: where pointers stand to spaces that know their numbers.

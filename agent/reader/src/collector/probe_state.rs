@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use memgap_kernel::memory::{Bounds, Live, Space};
 use memgap_ledger::runtime::RecentGc;
 use memgap_ledger::sample::ProcessSample;
-use memgap_ledger::{Fact, Missing, MissingKind, Runtime};
-use memgap_probes::{Attached, Detail, HeapStatistics, Refused};
+use memgap_ledger::{Fact, Missing, MissingKind, Runtime, Unread};
+use memgap_probes::{Attached, Detail, Read, Refused};
 
 use super::CollectionStats;
 
@@ -39,7 +39,7 @@ pub(super) struct ProbeState {
     /// Those whose heap statistics were not found, and why.
     refused: Vec<Refused>,
     /// All of one time, so that no two claim a byte that went from one to the other.
-    statistics: Vec<Fact<HeapStatistics>>,
+    statistics: Vec<Read>,
     read: Instant,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Due {
 }
 
 /// Tells what a runtime's collector did since its heap statistics `before` were read.
-pub(super) fn add_recent(runtime: &mut Runtime, before: &[Fact<HeapStatistics>], over: Duration) {
+pub(super) fn add_recent(runtime: &mut Runtime, before: &[Read], over: Duration) {
     let mut then = before.iter().flatten().map(|statistics| &statistics.runtime);
     let is_same = |then: &&Runtime| then.name == runtime.name && then.file == runtime.file;
     let then = then.find(is_same).and_then(|then| then.gc.as_ref()?.cycles);
@@ -123,13 +123,14 @@ impl ProbeState {
                 Err(refused) => self.refused.push(refused),
             }
         }
-        if !self.refused.is_empty() {
+        if self.refused.iter().any(|refused| refused.probe.is_some()) {
             self.look_anyway = round + wait.min(SOON);
         }
         if self.has_runtimes() {
             (self.statistics, self.read) = before;
         } else {
-            self.statistics = self.refused.iter().map(|refused| Err(refused.why.clone())).collect();
+            self.statistics =
+                self.refused.iter().map(|refused| Err(refused.unread.clone())).collect();
         }
         Ok(())
     }
@@ -142,10 +143,10 @@ impl ProbeState {
     pub fn read(&mut self, memory: &Fact<Live>, round: u64) {
         let now = Instant::now();
         let over = now.saturating_duration_since(self.read);
-        let refused = self.refused.iter().map(|refused| Err(refused.why.clone()));
+        let refused = self.refused.iter().map(|refused| Err(refused.unread.clone()));
         let read = self.runtimes.iter().map(|runtime| match memory {
             Ok(memory) => runtime.read(&Space::new(memory, Bounds::COUNTERS), Detail::Counters),
-            Err(lack) => Err(lack.clone()),
+            Err(lack) => Err(runtime.unread(lack.clone())),
         });
         let mut statistics: Vec<_> = refused.chain(read).collect();
         for statistics in statistics.iter_mut().flatten() {
@@ -162,7 +163,8 @@ impl ProbeState {
     pub fn wait(&mut self) {
         if self.looks == 0 {
             let why = "it waits to be looked at for runtimes: the budget of probes goes to others";
-            self.statistics = vec![Err(Missing::new(MissingKind::Refused, why))];
+            let why = Missing::new(MissingKind::Refused, why);
+            self.statistics = vec![Err(Unread::process(why))];
         }
     }
 
@@ -173,10 +175,10 @@ impl ProbeState {
     /// Counts the heap statistics that could not be read.
     pub fn count(&self, stats: &mut CollectionStats) {
         let refused = self.refused.iter().map(|refused| refused.probe);
-        let probes = refused.chain(self.runtimes.iter().map(Attached::probe));
+        let probes = refused.chain(self.runtimes.iter().map(|runtime| Some(runtime.probe())));
         for (probe, statistics) in probes.zip(&self.statistics) {
-            if let Err(lack) = statistics {
-                *stats.probe_errors.entry((probe, lack.kind)).or_default() += 1;
+            if let (Some(probe), Err(unread)) = (probe, statistics) {
+                *stats.probe_errors.entry((probe, unread.why.kind)).or_default() += 1;
             }
         }
     }
@@ -200,7 +202,8 @@ mod tests {
             gc: Some(Gc { cycles: Some(cycles), ..Gc::default() }),
             ..Runtime::named("go")
         };
-        let before = [Ok(HeapStatistics { runtime: said("/a", 5), claims: Vec::new() })];
+        let before =
+            [Ok(memgap_probes::HeapStatistics { runtime: said("/a", 5), claims: Vec::new() })];
         let over = Duration::from_secs(10);
         for (mut now, cycles) in
             [(said("/a", 8), Some(3)), (said("/b", 8), None), (said("/a", 1), None)]

@@ -138,7 +138,7 @@ impl Looks {
                 ensure!(statistics.runtime.in_use.is_some(), "they tell nothing: {statistics:?}");
                 Ok(true)
             }
-            Err(lack) if lack.why.contains("bound of time") => Ok(false),
+            Err(lack) if lack.to_string().contains("bound of time") => Ok(false),
             Err(lack) => Err(lack.into()),
         }
     }

@@ -7,7 +7,7 @@ use memgap_ledger::{Account, Figure, Gap, Missing, Scope, gap};
 use serde::Serialize;
 
 use super::headline::{Headline, headline_of};
-use super::runtime::{RuntimeJson, runtimes};
+use super::runtime::{RuntimeJson, UnreadJson, runtimes, unread};
 use super::scope::{ScopeJson, scope};
 use crate::view::reason::{self, Reason};
 
@@ -18,6 +18,7 @@ pub struct Explanation {
     headline: Headline,
     accounts: Vec<AccountJson>,
     runtimes: Vec<RuntimeJson>,
+    unread: Vec<UnreadJson>,
     findings: Vec<FindingJson>,
     gaps: Vec<GapJson>,
     absent: Vec<AbsentJson>,
@@ -79,6 +80,7 @@ pub fn explanation(subject: Subject<'_>, others: &[u32]) -> Explanation {
         headline: headline_of(subject),
         accounts: ledger.entries().iter().map(|e| account_of(ledger.scope(), e)).collect(),
         runtimes: runtimes(subject),
+        unread: unread(subject),
         findings: finding::findings(subject).into_iter().map(finding_of).collect(),
         gaps: gaps.into_iter().map(gap_of).collect(),
         absent: absent(reason::reasons(subject)),

@@ -1,8 +1,8 @@
-//! The runtimes and allocators whose heap statistics were read.
+//! The runtimes and allocators of a subject, read and not read.
 
-use memgap_ledger::SecondSource;
 use memgap_ledger::finding::Subject;
 use memgap_ledger::runtime::{Gc, Runtime};
+use memgap_ledger::{SecondSource, Unread};
 use serde::Serialize;
 
 /// One runtime of a process; of a cgroup's only the name is shown.
@@ -32,6 +32,22 @@ struct OfProcess {
     second_source: Option<SecondJson>,
 }
 
+/// A runtime whose heap statistics were not read; of a cgroup's only the name is reported.
+#[derive(Debug, Serialize)]
+pub struct UnreadJson {
+    name: Option<String>,
+    #[serde(flatten)]
+    process: Option<UnreadOfProcess>,
+}
+
+#[derive(Debug, Serialize)]
+struct UnreadOfProcess {
+    file: String,
+    within_another: bool,
+    why: String,
+    kind: &'static str,
+}
+
 /// Beside the heap statistics, what the program's endpoint says.
 #[derive(Debug, Serialize)]
 struct SecondJson {
@@ -57,6 +73,30 @@ pub fn runtimes(subject: Subject<'_>) -> Vec<RuntimeJson> {
         Subject::Process(p) => p.runtimes.iter().map(of_process).collect(),
         Subject::Cgroup(c) => c.runtimes.iter().map(|name| named(name)).collect(),
         Subject::Host(_) => Vec::new(),
+    }
+}
+
+/// Those of a subject whose heap statistics were not read.
+pub fn unread(subject: Subject<'_>) -> Vec<UnreadJson> {
+    match subject {
+        Subject::Process(p) => p.unread.iter().map(unread_of_process).collect(),
+        Subject::Cgroup(c) => {
+            let named = |name: &String| UnreadJson { name: Some(name.clone()), process: None };
+            c.unread.iter().map(named).collect()
+        }
+        Subject::Host(_) => Vec::new(),
+    }
+}
+
+fn unread_of_process(unread: &Unread) -> UnreadJson {
+    UnreadJson {
+        name: (!unread.name.is_empty()).then(|| unread.name.clone()),
+        process: Some(UnreadOfProcess {
+            file: unread.file.clone(),
+            within_another: unread.within_another,
+            why: unread.why.to_string(),
+            kind: unread.why.kind.name(),
+        }),
     }
 }
 
