@@ -1,8 +1,6 @@
 //! Java programs against their virtual machine's own words, frozen after it said
 //! them.
 
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use memgap_kernel::Buf;
@@ -17,7 +15,7 @@ use memgap_reader::{Depth, Reader, Roots};
 
 use anyhow::{Context, Result, bail};
 use memgap_tests::frozen::Frozen;
-use memgap_tests::java::{Machine, machines};
+use memgap_tests::java::{Machine, apart, hotspot, machine, machines, refusal};
 use memgap_tests::target::{self, Target};
 
 /// Blocks of 100,000 bytes that the target holds.
@@ -82,11 +80,6 @@ fn each_step(
     }
     assert!(target.end()?.success());
     Ok(())
-}
-
-fn hotspot(sample: &ProcessSample) -> Result<&Runtime> {
-    let found = sample.runtimes.iter().flatten().find(|runtime| runtime.name == "hotspot");
-    found.with_context(|| format!("no hotspot: {:?}", sample.runtimes))
 }
 
 /// Bytes that the virtual machine claims on an account.
@@ -268,37 +261,6 @@ fn a_collector_that_is_not_read_is_refused_by_name() -> Result<()> {
     Ok(())
 }
 
-fn machine(release: u32) -> Result<Machine> {
-    machines()?.into_iter().find(|m| m.release() == release).context("not fetched")
-}
-
-/// Why no heap statistics are read.
-fn refusal(pid: u32) -> Result<String> {
-    let sample = Reader::open(Roots::default())?.process(pid, Depth::Full)?;
-    let mut refused = sample.runtimes.iter().filter_map(|runtime| runtime.as_ref().err());
-    match (refused.next(), refused.next()) {
-        (Some(lack), None) => Ok(lack.to_string()),
-        _ => bail!("{:?}", sample.runtimes),
-    }
-}
-
-/// Runs the target in pid and mount namespaces of its own: what it publishes, and
-/// what a test puts in its place, no other virtual machine meets. The number is the
-/// virtual machine's pid here.
-fn apart(machine: &Machine, flags: &[&str], blocks: u32) -> Result<(Target, u32)> {
-    let inner = machine.command(flags, blocks)?;
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc"]);
-    let own = "mkdir -p $0 && mount -t tmpfs -o mode=755 none $0 && exec \"$@\"";
-    command.args(["--kill-child", "sh", "-c", own, "/tmp/hsperfdata_root"]);
-    command.arg(inner.get_program()).args(inner.get_args());
-    let target = Target::spawn(&mut command)?;
-    let family = Frozen::family(target.pid())?;
-    let [_, java] = &family[..] else { bail!("not one child: {family:?}") };
-    let pid = java.pid();
-    Ok((target, pid))
-}
-
 #[test]
 fn other_namespaces_are_looked_into() -> Result<()> {
     for machine in machines()? {
@@ -381,91 +343,5 @@ fn a_heap_that_changes_under_the_probe_is_true_or_refused() -> Result<()> {
     }
     println!("{read} of 500 readings kept the rules");
     assert!(read > 0, "every reading was refused");
-    Ok(())
-}
-
-/// The file in which a virtual machine that runs apart publishes its counters.
-fn published(pid: u32) -> PathBuf {
-    format!("/proc/{pid}/root/tmp/hsperfdata_root/1").into()
-}
-
-/// Puts something else in the place of a file.
-const REPLACEMENTS: [fn(&Path) -> std::io::Result<()>; 3] = [
-    |path| Ok(rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RUSR)?),
-    |path| std::os::unix::fs::symlink("/etc/shadow", path),
-    |path| std::fs::File::create(path)?.set_len(10 << 30),
-];
-
-#[test]
-fn the_published_file_is_not_opened_where_memory_tells() -> Result<()> {
-    let [serial, ..] = &COLLECTORS;
-    let (_target, pid) = apart(&machine(17)?, serial.flags, 10)?;
-    let path = published(pid);
-    for replace in REPLACEMENTS {
-        std::fs::remove_file(&path)?;
-        replace(&path)?;
-        let sample = Reader::open(Roots::default())?.process(pid, Depth::Pages)?;
-        assert!(hotspot(&sample)?.gc.as_ref().is_some_and(|gc| gc.paused.is_some()));
-    }
-    Ok(())
-}
-
-/// The counters' file answers for a collector whose heap is not read in memory, and
-/// what stands in its place is neither opened nor believed.
-#[test]
-fn the_published_file_answers_where_memory_does_not() -> Result<()> {
-    let (target, pid) = apart(&machine(17)?, &["-XX:+UseShenandoahGC"], BLOCKS)?;
-    let sample = Reader::open(Roots::default())?.process(pid, Depth::Full)?;
-    let runtime = hotspot(&sample)?;
-    let (read, said) = (runtime.in_use.context("no heap")?, target.holds("used")?);
-    assert!(read.abs_diff(said) <= said / 4, "{read} {said}");
-    assert!(runtime.evidence[0].contains("stale up to a collection"), "{runtime:?}");
-    assert!(runtime.gc.as_ref().is_some_and(|gc| gc.name.as_deref() == Some("Shenandoah")));
-
-    let path = published(pid);
-    let file = std::fs::File::options().read(true).write(true).open(&path)?;
-    let (count, first) = (28, 32);
-    for (at, word, why) in [
-        (first, 0, "impossible length"),
-        (first, u32::MAX, "impossible length"),
-        (count, u32::MAX, "4294967295 counters"),
-    ] {
-        let mut kept = [0; 4];
-        file.read_exact_at(&mut kept, at)?;
-        file.write_all_at(&word.to_ne_bytes(), at)?;
-        let lack = refusal(pid)?;
-        assert!(lack.contains(why), "{lack}");
-        file.write_all_at(&kept, at)?;
-    }
-    let size = file.metadata()?.len();
-    file.set_len(10 << 30)?;
-    let lack = refusal(pid)?;
-    assert!(lack.contains("10737418240 bytes"), "{lack}");
-    file.set_len(size)?;
-    for replace in REPLACEMENTS {
-        std::fs::remove_file(&path)?;
-        replace(&path)?;
-        let lack = refusal(pid)?;
-        // The kernel says that the one which is mapped was deleted.
-        assert!(lack.contains("publishes no file"), "{lack}");
-    }
-    Ok(())
-}
-
-#[test]
-fn published_counters_that_can_not_be_are_refused_and_the_heap_is_not() -> Result<()> {
-    let [serial, ..] = &COLLECTORS;
-    let (_target, pid) = apart(&machine(17)?, serial.flags, 10)?;
-    let file = std::fs::File::options().write(true).open(published(pid))?;
-    let first = 32;
-    for len in [0, u32::MAX] {
-        // What is written to the file, the virtual machine has in its memory.
-        file.write_all_at(&len.to_ne_bytes(), first)?;
-        let sample = Reader::open(Roots::default())?.process(pid, Depth::Pages)?;
-        let runtime = hotspot(&sample)?;
-        assert!(runtime.in_use.is_some());
-        assert!(runtime.gc.as_ref().is_some_and(|gc| gc.paused.is_none() && gc.live.is_none()));
-        assert!(runtime.evidence.iter().any(|e| e.contains("impossible length")), "{runtime:?}");
-    }
     Ok(())
 }

@@ -113,3 +113,8 @@ impl Toolchain {
         Ok(())
     }
 }
+
+/// Toolchains whose heap statistics are read without symbols.
+pub fn without_symbols() -> Result<Vec<Toolchain>> {
+    Ok(toolchains()?.into_iter().filter(|t| t.minor() >= 19).collect())
+}

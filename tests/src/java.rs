@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use memgap_ledger::Runtime;
+use memgap_ledger::sample::ProcessSample;
+use memgap_reader::{Depth, Reader, Roots};
 
 use crate::fetch::{fetch, versioned};
-use crate::target;
+use crate::frozen::Frozen;
+use crate::target::{self, Target};
 
 /// A virtual machine that `tests/java/fetch` fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,4 +64,42 @@ fn compiled() -> Result<PathBuf> {
     std::fs::rename(own.join("Heap.class"), &shared)?;
     std::fs::remove_dir_all(&own)?;
     target::directory()
+}
+
+/// The virtual machine of a process, whose heap statistics were read.
+pub fn hotspot(sample: &ProcessSample) -> Result<&Runtime> {
+    let found = sample.runtimes.iter().flatten().find(|runtime| runtime.name == "hotspot");
+    found.with_context(|| format!("no hotspot: {:?}", sample.runtimes))
+}
+
+/// The virtual machine of a release.
+pub fn machine(release: u32) -> Result<Machine> {
+    machines()?.into_iter().find(|m| m.release() == release).context("not fetched")
+}
+
+/// Why no heap statistics are read.
+pub fn refusal(pid: u32) -> Result<String> {
+    let sample = Reader::open(Roots::default())?.process(pid, Depth::Full)?;
+    let mut refused = sample.runtimes.iter().filter_map(|runtime| runtime.as_ref().err());
+    match (refused.next(), refused.next()) {
+        (Some(lack), None) => Ok(lack.to_string()),
+        _ => bail!("{:?}", sample.runtimes),
+    }
+}
+
+/// Runs the target in pid and mount namespaces of its own: what it publishes, and
+/// what a test puts in its place, no other virtual machine meets. The number is the
+/// virtual machine's pid here.
+pub fn apart(machine: &Machine, flags: &[&str], blocks: u32) -> Result<(Target, u32)> {
+    let inner = machine.command(flags, blocks)?;
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc"]);
+    let own = "mkdir -p $0 && mount -t tmpfs -o mode=755 none $0 && exec \"$@\"";
+    command.args(["--kill-child", "sh", "-c", own, "/tmp/hsperfdata_root"]);
+    command.arg(inner.get_program()).args(inner.get_args());
+    let target = Target::spawn(&mut command)?;
+    let family = Frozen::family(target.pid())?;
+    let [_, java] = &family[..] else { bail!("not one child: {family:?}") };
+    let pid = java.pid();
+    Ok((target, pid))
 }
