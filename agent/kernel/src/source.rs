@@ -3,6 +3,7 @@
 pub mod amount;
 pub mod cgroup;
 pub mod cgroup_stat;
+pub mod cgroups;
 pub mod hugepages;
 pub mod maps;
 pub mod meminfo;
@@ -12,6 +13,7 @@ pub mod mountinfo;
 pub mod oom_control;
 pub mod pagemap;
 pub mod pressure;
+pub mod slabinfo;
 pub mod smaps;
 pub mod smaps_rollup;
 pub mod sockstat;

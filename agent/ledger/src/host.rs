@@ -6,6 +6,7 @@ use crate::absence::{self, Absence};
 use crate::account::{Account, Scope};
 use crate::fact::Missing;
 use crate::figure::{Figure, signed};
+use crate::host_detail::HostDetail;
 use crate::host_kernel;
 use crate::ledger::Ledger;
 use crate::lru::{self, Lists};
@@ -28,6 +29,8 @@ pub struct HostLedger {
     pub kept: Figure,
     /// The accounts, which sum to `MemTotal`.
     pub ledger: Ledger,
+    /// What is told beside it to one who asks; not read on every collection.
+    pub detail: Option<HostDetail>,
     /// What could not be read, and why.
     pub absent: Vec<Absence>,
 }
@@ -73,6 +76,7 @@ pub fn ledger(sample: &HostSample) -> HostLedger {
         hugetlb_promised: meminfo.map_or(Figure::Absent, |m| host_kernel::promised(m, sample)),
         kept: of(kept),
         ledger,
+        detail: None,
         absent,
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use memgap_kernel::cgroups::Cgroups;
 use memgap_kernel::file::{Buf, Dir};
 use memgap_kernel::process::Process;
+use memgap_ledger::host_detail::HostDetail;
 use memgap_ledger::sample::{CgroupSample, HostSample, MachineSample, ProcessSample};
 use memgap_ledger::{Fact, Missing, MissingKind};
 use memgap_probes::Probes;
@@ -70,6 +71,11 @@ impl Reader {
     /// The host's figures.
     pub fn host(&self) -> HostSample {
         host::read(&self.procfs, &mut Buf::default())
+    }
+
+    /// What a person who asks about the host is told beside its figures.
+    pub fn host_detail(&self, cgroups: &Fact<Vec<CgroupSample>>) -> HostDetail {
+        host::detail(&self.procfs, &self.cgroups, cgroups, &mut Buf::default())
     }
 
     /// Every cgroup that has the memory controller, sorted by path.

@@ -2,6 +2,7 @@
 
 use anyhow::anyhow;
 use memgap_ledger::finding::Subject;
+use memgap_ledger::host_detail::HostDetail;
 use memgap_ledger::{CgroupLedger, Missing, ProcessLedger, cgroup, host, process};
 use memgap_reader::{Depth, Endpoint, Error, Found, Limits, Reader, Target, find, read_endpoint};
 
@@ -26,6 +27,23 @@ pub fn read_cgroup(reader: &Reader, path: &str, depth: Depth) -> Result<CgroupLe
     let refs: Result<Vec<&ProcessLedger>, &Missing> =
         ledgers.as_ref().map(|ledgers| ledgers.iter().collect()).map_err(|missing| *missing);
     Ok(cgroup::ledger(&sample, refs.as_deref().map_err(|missing| *missing)))
+}
+
+/// What is told of the host beside its ledger, from counters that cost no program anything.
+fn host_detail(reader: &Reader) -> Result<HostDetail, Missing> {
+    let cgroups = reader.cgroups();
+    let mut detail = reader.host_detail(&cgroups);
+    let processes: Vec<ProcessLedger> = reader
+        .pids()?
+        .into_iter()
+        .filter_map(|pid| reader.process(pid, Depth::Counters).ok())
+        .map(|sample| process::ledger(&sample))
+        .collect();
+    let unasked = Missing::absent("its processes were not asked for");
+    let cgroups: Vec<CgroupLedger> =
+        cgroups.iter().flatten().map(|sample| cgroup::ledger(sample, Err(&unasked))).collect();
+    detail.note_holders(&processes, &cgroups);
+    Ok(detail)
 }
 
 fn explain(
@@ -71,7 +89,9 @@ fn explain(
             let sample = reader.host();
             // Nothing at all is known of a host without it.
             sample.meminfo.as_ref().map_err(Missing::clone)?;
-            show(Subject::Host(&host::ledger(&sample)), &[])
+            let mut ledger = host::ledger(&sample);
+            ledger.detail = Some(host_detail(reader)?);
+            show(Subject::Host(&ledger), &[])
         }
     }
 }

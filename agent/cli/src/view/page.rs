@@ -4,7 +4,7 @@ use memgap_ledger::account::{RSS, VSZ};
 use memgap_ledger::finding::{self, Finding, Severity, Subject};
 use memgap_ledger::sample::{CgroupVersion, ProcessKind};
 use memgap_ledger::size::iec;
-use memgap_ledger::{Account, CgroupLedger, Figure, HostLedger, ProcessLedger, gap};
+use memgap_ledger::{Account, CgroupLedger, Figure, HostLedger, ProcessLedger, gap, note};
 
 use super::headline::{self, label};
 use super::table::{runtime_line, unread_line};
@@ -21,6 +21,7 @@ pub fn page(subject: Subject<'_>, others: &[u32], style: &Style) -> String {
         chart(subject, style),
         second::sources(subject, style),
         gaps(subject, style),
+        notes(subject, style),
         findings(&finding::findings(subject), style),
         unknown(subject, style),
         quality(subject, style),
@@ -190,6 +191,11 @@ fn gaps(subject: Subject<'_>, style: &Style) -> String {
         text += &format!("  {}\n", style.wrap(&sentence, 2, 4));
     }
     text
+}
+
+fn notes(subject: Subject<'_>, style: &Style) -> String {
+    let line = |note: String| format!("  {}\n", style.wrap(&note, 2, 4));
+    note::notes(subject).into_iter().map(line).collect()
 }
 
 fn findings(findings: &[Finding], style: &Style) -> String {

@@ -3,7 +3,7 @@
 use memgap_ledger::account::RSS;
 use memgap_ledger::finding::{self, Finding, Subject};
 use memgap_ledger::ledger::Entry;
-use memgap_ledger::{Account, Figure, Gap, Missing, Scope, gap};
+use memgap_ledger::{Account, Figure, Gap, Missing, Scope, gap, note};
 use serde::Serialize;
 
 use super::headline::{Headline, headline_of};
@@ -21,6 +21,7 @@ pub struct Explanation {
     unread: Vec<UnreadJson>,
     findings: Vec<FindingJson>,
     gaps: Vec<GapJson>,
+    notes: Vec<String>,
     absent: Vec<AbsentJson>,
 }
 
@@ -83,6 +84,7 @@ pub fn explanation(subject: Subject<'_>, others: &[u32]) -> Explanation {
         unread: unread(subject),
         findings: finding::findings(subject).into_iter().map(finding_of).collect(),
         gaps: gaps.into_iter().map(gap_of).collect(),
+        notes: note::notes(subject),
         absent: absent(reason::reasons(subject)),
     }
 }

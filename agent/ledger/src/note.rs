@@ -1,0 +1,13 @@
+//! Sentences beside the ledger: who holds what, what it consists of, where to look next.
+
+mod host;
+
+use crate::finding::Subject;
+
+/// What is to be said of a subject that no account and no gap says.
+pub fn notes(subject: Subject<'_>) -> Vec<String> {
+    match subject {
+        Subject::Process(_) | Subject::Cgroup(_) => Vec::new(),
+        Subject::Host(host) => host::notes(host),
+    }
+}
