@@ -8,6 +8,7 @@ use memgap_ledger::Machine;
 use memgap_ledger::sample::MachineSample;
 use tokio::sync::watch;
 
+use crate::count_totals;
 use crate::gc;
 use crate::gc_totals::Totals;
 use crate::limit::{Limiter, Limits, Shed};
@@ -25,6 +26,7 @@ pub struct Pipeline {
     grouping: Grouping,
     gc: gc::Last,
     gc_totals: Totals,
+    count_totals: count_totals::Totals,
     limiter: Limiter,
     telemetry: Telemetry,
     sheds: Vec<Shed>,
@@ -37,6 +39,7 @@ impl Pipeline {
             grouping,
             gc: gc::Last::default(),
             gc_totals: Totals::default(),
+            count_totals: count_totals::Totals::default(),
             limiter: Limiter::new(limits),
             telemetry,
             sheds: Vec::new(),
@@ -53,6 +56,7 @@ impl Pipeline {
         let increments = self.gc.increments(&machine.processes);
         let mut scopes = Scopes::of(&machine, &increments, self.grouping);
         self.gc_totals.add_up(&mut scopes);
+        self.count_totals.add_up(&mut scopes);
         drop(machine);
         let sheds = self.limiter.apply(&mut scopes);
         telemetry::exported(&scopes, &sheds);

@@ -7,6 +7,8 @@
 
 pub mod args;
 pub mod collect;
+pub mod count;
+pub mod count_totals;
 pub mod encode;
 pub mod endpoints;
 pub mod gc;

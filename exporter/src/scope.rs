@@ -9,8 +9,10 @@ mod runtimes;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use memgap_ledger::account::KERNEL;
 use memgap_ledger::{Account, Finding, Ledger, finding};
 
+use crate::count::{COUNTERS, Counts};
 use crate::encode::{Encoder, Kind, Value};
 use crate::gc::Collections;
 
@@ -36,6 +38,8 @@ pub enum Sum {
     All,
     /// Unknown parts add nothing.
     Known,
+    /// Not the sum but the least, of those that are known.
+    Least,
 }
 
 /// The families of a scope.
@@ -71,6 +75,10 @@ pub struct Member {
     pub runtimes: BTreeMap<String, OfRuntime>,
     /// Bytes of active findings by id and severity.
     pub findings: BTreeMap<(&'static str, &'static str), i64>,
+    /// What the kernel counted at the limits of its cgroups, by their paths.
+    pub counted: Vec<(String, Counts)>,
+    /// The counters made of it.
+    pub counters: Counts,
 }
 
 /// A table with its members by rendered labels.
@@ -90,7 +98,16 @@ const COVERAGE_HELP: &str = "Share of the anonymous memory whose allocators' and
 impl Member {
     /// The points of a ledger's accounts.
     pub fn ledger_of(table: &Table, ledger: &Ledger) -> Vec<Option<i64>> {
-        table.accounts.iter().map(|a| ledger.figure(*a).point()).collect()
+        let point = |account: &Account| match account {
+            // What has no series of its own is part of this one.
+            Account::Kernel => KERNEL
+                .iter()
+                .filter(|part| **part == Account::Kernel || !table.accounts.contains(part))
+                .filter_map(|part| ledger.figure(*part).point())
+                .reduce(i64::saturating_add),
+            account => ledger.figure(*account).point(),
+        };
+        table.accounts.iter().map(point).collect()
     }
 
     /// The bytes of findings; one without a point has no sample.
@@ -117,6 +134,7 @@ impl Member {
         for (runtime, figures) in other.runtimes {
             self.runtimes.entry(runtime).or_default().add(figures);
         }
+        self.counted.extend(other.counted);
         for (finding, bytes) in other.findings {
             let sum = self.findings.entry(finding).or_default();
             *sum = sum.saturating_add(bytes);
@@ -128,7 +146,8 @@ impl Member {
         let known = self.ledger.iter().chain(&self.gauges).filter(|v| v.is_some()).count();
         let of_runtimes: usize = self.runtimes.values().map(OfRuntime::series).sum();
         let others = usize::from(self.coverage.is_some()) + self.infos.len() + self.findings.len();
-        known + of_runtimes + others
+        let counters = self.counters.iter().filter(|count| count.is_some()).count();
+        known + of_runtimes + others + counters
     }
 }
 
@@ -188,6 +207,7 @@ impl Scope {
         for label in labels {
             if let Some(mut member) = self.members.remove(label) {
                 member.infos.clear();
+                member.counters = Counts::default();
                 member
                     .runtimes
                     .values_mut()
@@ -222,10 +242,23 @@ impl Scope {
             }
             index += parts.len();
         }
+        self.write_counters(out);
         self.write_runtimes(out);
         self.write_gc(out);
         self.write_coverage(out);
         self.write_info(out);
+    }
+
+    fn write_counters(&self, out: &mut Encoder) {
+        for (at, counter) in COUNTERS.iter().enumerate() {
+            let name = format!("memgap_{}_{}", self.table.name, counter.name);
+            let mut family = out.family(Kind::Counter, &name, counter.help);
+            for (labels, member) in &self.members {
+                if let Some(count) = member.counters[at] {
+                    family.sample(labels, &[], (counter.value)(count));
+                }
+            }
+        }
     }
 
     fn write_coverage(&self, out: &mut Encoder) {
@@ -249,8 +282,9 @@ impl Scope {
 
 fn plus(sum: Sum, a: Option<i64>, b: Option<i64>) -> Option<i64> {
     match (a, b, sum) {
+        (Some(a), Some(b), Sum::Least) => Some(a.min(b)),
         (Some(a), Some(b), _) => Some(a.saturating_add(b)),
-        (one, None, Sum::Known) | (None, one, Sum::Known) => one,
+        (one, None, Sum::Known | Sum::Least) | (None, one, Sum::Known | Sum::Least) => one,
         (_, None, Sum::All) | (None, _, Sum::All) => None,
     }
 }

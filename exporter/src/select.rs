@@ -11,6 +11,7 @@ use memgap_ledger::identity::ContainerIdentity;
 use memgap_ledger::sample::ProcessKind;
 use memgap_ledger::{CgroupLedger, Figure, HostLedger, Identity, Machine, ProcessLedger};
 
+use crate::count::{self, Counts};
 use crate::encode::labels;
 use crate::gc::{Collections, Increments};
 use crate::scope::{Member, OfRuntime, Scope, Table};
@@ -261,19 +262,36 @@ fn cgroup_member(cgroup: &CgroupLedger) -> Member {
         gauges,
         coverage: h.in_use_coverage,
         findings: Member::findings_of(&findings(Subject::Cgroup(cgroup))),
+        counted: counted(cgroup),
         ..Member::default()
     }
 }
 
+fn counted(cgroup: &CgroupLedger) -> Vec<(String, Counts)> {
+    vec![(cgroup.path.clone(), count::of(cgroup))]
+}
+
 /// A pod's findings are those of its containers.
 fn pod_member(cgroup: &CgroupLedger) -> Member {
-    Member { gauges: pod_gauges(cgroup), ..Member::default() }
+    Member { gauges: pod_gauges(cgroup), counted: counted(cgroup), ..Member::default() }
 }
 
 fn pod_gauges(cgroup: &CgroupLedger) -> Vec<Option<i64>> {
     let h = &cgroup.headline;
     let (low, high) = h.required.bounds().unzip();
-    vec![h.usage.point(), h.working_set.point(), low, high]
+    let room = cgroup.room.as_ref().map_or(Figure::Absent, |room| room.bytes);
+    let (room_low, room_high) = room.bounds().unzip();
+    let swap = h.swap.point().filter(|bytes| *bytes > 0 || cgroup.swap_limit != Ok(Some(0)));
+    vec![
+        h.usage.point(),
+        h.working_set.point(),
+        low,
+        high,
+        room_low,
+        room_high,
+        h.peak.point(),
+        swap,
+    ]
 }
 
 fn process_member(process: &ProcessLedger, did: &[Collections]) -> Member {

@@ -2,7 +2,7 @@
 //! dashboards and alerts of users stand on them.
 
 use memgap_ledger::Runtime;
-use memgap_ledger::account::{CGROUP, HOST, RSS};
+use memgap_ledger::account::{Account, HOST, RSS};
 use memgap_ledger::figure::signed;
 
 use crate::scope::{Gauge, RuntimeGauge, Sum, Table};
@@ -10,7 +10,7 @@ use crate::scope::{Gauge, RuntimeGauge, Sum, Table};
 /// Containers of Kubernetes, Docker, Podman and containerd.
 pub static CONTAINER: Table = Table {
     name: "container",
-    accounts: CGROUP,
+    accounts: CHARGED,
     ledger_help: "Memory charged to the container by account; sums to memgap_container_usage_bytes.",
     gauges: CGROUP_GAUGES,
     runtime_gauges: &[],
@@ -20,7 +20,7 @@ pub static CONTAINER: Table = Table {
 /// Units of systemd that run outside containers.
 pub static UNIT: Table = Table {
     name: "unit",
-    accounts: CGROUP,
+    accounts: CHARGED,
     ledger_help: "Memory charged to the unit by account; sums to memgap_unit_usage_bytes.",
     gauges: CGROUP_GAUGES,
     runtime_gauges: &[],
@@ -30,7 +30,7 @@ pub static UNIT: Table = Table {
 /// Cgroups that are neither, and hold no others.
 pub static PLAIN: Table = Table {
     name: "cgroup",
-    accounts: CGROUP,
+    accounts: CHARGED,
     ledger_help: "Memory charged to the cgroup by account; sums to memgap_cgroup_usage_bytes.",
     gauges: CGROUP_GAUGES,
     runtime_gauges: &[],
@@ -80,10 +80,48 @@ pub static MACHINE: Table = Table {
 /// is folded too: see `select`.
 pub const OTHER: &str = "other";
 
-const POD_GAUGES: &[Gauge] = &[USAGE, WORKING_SET, REQUIRED_LOW, REQUIRED_HIGH];
+/// The accounts of a cgroup, those of kernel memory as one: a series for each would be six
+/// more a container, and they are rarely of any size.
+const CHARGED: &[Account] = &[
+    Account::HeapInUse,
+    Account::AllocatorFree,
+    Account::AllocatorMetadata,
+    Account::JitCode,
+    Account::Metaspace,
+    Account::GcTables,
+    Account::Stack,
+    Account::ElfData,
+    Account::HeapUnprobed,
+    Account::Unexplained,
+    Account::Unreadable,
+    Account::MovedCharges,
+    Account::LazyFree,
+    Account::PageCache,
+    Account::Shmem,
+    Account::OffLru,
+    Account::SlabReclaimable,
+    Account::Kernel,
+    Account::Sock,
+    Account::Hugetlb,
+    Account::ChargeResidual,
+];
 
-const CGROUP_GAUGES: &[Gauge] =
-    &[USAGE, WORKING_SET, REQUIRED_LOW, REQUIRED_HIGH, WORKING_SET_HIDDEN, IN_USE, LIMIT];
+const POD_GAUGES: &[Gauge] =
+    &[USAGE, WORKING_SET, REQUIRED_LOW, REQUIRED_HIGH, ROOM_LOW, ROOM_HIGH, PEAK, SWAP];
+
+const CGROUP_GAUGES: &[Gauge] = &[
+    USAGE,
+    WORKING_SET,
+    REQUIRED_LOW,
+    REQUIRED_HIGH,
+    ROOM_LOW,
+    ROOM_HIGH,
+    PEAK,
+    SWAP,
+    WORKING_SET_HIDDEN,
+    IN_USE,
+    LIMIT,
+];
 
 const USAGE: Gauge = gauge("usage_bytes", "Memory charged, as the kernel counts it.", Sum::All);
 
@@ -101,6 +139,24 @@ const REQUIRED: Gauge = gauge(
     "required_bytes",
     "What a limit has to hold: usage less what the kernel can take back without swapping.",
     Sum::All,
+);
+
+const ROOM_LOW: Gauge = Gauge { part: &[("bound", "low")], ..ROOM };
+
+const ROOM_HIGH: Gauge = Gauge { part: &[("bound", "high")], ..ROOM };
+
+const ROOM: Gauge = gauge(
+    "room_bytes",
+    "What can still be allocated before somebody is OOM-killed, by its limit or one above it; no sample without a limit.",
+    Sum::Least,
+);
+
+const PEAK: Gauge = gauge("peak_bytes", "The largest usage so far.", Sum::All);
+
+const SWAP: Gauge = gauge(
+    "swap_bytes",
+    "What is swapped out, in neither usage nor required; no sample where nothing may be.",
+    Sum::Known,
 );
 
 const WORKING_SET_HIDDEN: Gauge = gauge(
@@ -167,4 +223,18 @@ fn endpoint_difference(runtime: &Runtime) -> Option<i64> {
 
 const fn gauge(name: &'static str, help: &'static str, sum: Sum) -> Gauge {
     Gauge { name, part: &[], help, sum }
+}
+
+#[cfg(test)]
+mod tests {
+    use memgap_ledger::account::{CGROUP, KERNEL};
+
+    use super::*;
+
+    #[test]
+    fn every_account_of_a_cgroup_is_exported_or_part_of_kernel() {
+        let exported = |account: &&Account| CHARGED.contains(account) || KERNEL.contains(account);
+        assert_eq!(CGROUP.iter().filter(exported).count(), CGROUP.len());
+        assert!(CHARGED.iter().all(|account| CGROUP.contains(account)));
+    }
 }

@@ -43,6 +43,17 @@ All amounts are bytes, all times seconds. Accounts and classes: [accounts.md](ac
   process groups. What a runtime keeps free is reported for process groups only: `released` is part of `free`, `lazily_freed` of `released`,
   `trimmable` of the rest of `free`.
 
+- `room_bytes` is the least, over a cgroup and those above it, of limit less required, with what can still be swapped out: alert on
+  `bound=\"low\"`. It does not add up. In the ledgers of containers, units and cgroups `kernel` holds what other views tell apart:
+  `kernel_stack`, `page_tables`, `percpu`, `vmalloc`, `slab_unreclaimable`, `zswap`.
+
+## Counters of what happened at limits
+
+`oom_kills_total`, `limit_hits_total`, `throttled_total` and `memory_stall_seconds_total` count from the exporter's start: what a cgroup
+counted before it was read first is left out, unless it is new since the last collection. They do not decrease when cgroups of the same
+labels come and go. A container that ended between two collections took its counts with it; on cgroup v2 its pod keeps them. `other` has
+none.
+
 ## Counters of garbage collection
 
 `gc_cycles_total` and `gc_pause_seconds_total` count from the exporter's start, by runtime. What a process did before it was read first
@@ -138,6 +149,12 @@ fn everything() -> MachineSample {
             runtime.trimmable = Some(MIB);
             runtime.second_source = Some(second.clone());
         }
+    }
+    for cgroup in sample.cgroups.iter_mut().flatten() {
+        cgroup.swap_limit = Ok(Some(MIB));
+        cgroup.events.high = Ok(Some(MIB));
+        // Each scope has one that is limited.
+        cgroup.limit = if cgroup.root { Ok(None) } else { Ok(Some(128 * MIB)) };
     }
     let mut job = sample.processes[0].clone();
     (job.pid, job.cgroup) = (20, Ok("/build/job".to_owned()));

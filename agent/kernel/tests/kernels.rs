@@ -246,7 +246,7 @@ fn a_cut_text_never_gives_another_figure() {
         for cut in
             (0..stat.len()).filter_map(|n| memory_stat::parse(&stat[..n], version, PAGE).ok())
         {
-            assert_eq!(mandatory(cut), mandatory(whole), "{kernel}");
+            assert_eq!(mandatory(&cut), mandatory(&whole), "{kernel}");
         }
         let meminfo = text(kernel, "meminfo");
         let whole = meminfo::parse(&meminfo).unwrap();
@@ -264,8 +264,8 @@ fn a_cut_text_never_gives_another_figure() {
     }
 }
 
-fn mandatory(stat: MemoryStat) -> [u64; 8] {
-    let MemoryStat { anon, file, shmem, unevictable, .. } = stat;
+fn mandatory(stat: &MemoryStat) -> [u64; 8] {
+    let MemoryStat { anon, file, shmem, unevictable, .. } = *stat;
     let lists = [stat.inactive_anon, stat.active_anon, stat.inactive_file, stat.active_file];
     [anon, file, shmem, unevictable, lists[0], lists[1], lists[2], lists[3]]
 }

@@ -26,9 +26,11 @@ pub enum Account {
     SlabReclaimable,
     SlabUnreclaimable,
     Kernel,
+    KernelStack,
     PageTables,
     Vmalloc,
     Percpu,
+    Zswap,
     Sock,
     Hugetlb,
     HugetlbFree,
@@ -133,10 +135,28 @@ pub const CGROUP: &[Account] = &[
     A::Shmem,
     A::OffLru,
     A::SlabReclaimable,
+    A::SlabUnreclaimable,
+    A::KernelStack,
+    A::PageTables,
+    A::Percpu,
+    A::Vmalloc,
+    A::Zswap,
     A::Kernel,
     A::Sock,
     A::Hugetlb,
     A::ChargeResidual,
+];
+
+/// The accounts of a cgroup's kernel memory that can not be dropped, sockets left out:
+/// cgroup v2 tells them apart, v1 tells their sum.
+pub const KERNEL: &[Account] = &[
+    A::SlabUnreclaimable,
+    A::KernelStack,
+    A::PageTables,
+    A::Percpu,
+    A::Vmalloc,
+    A::Zswap,
+    A::Kernel,
 ];
 
 /// The accounts of the machine, which sum to `MemTotal`.
@@ -228,10 +248,12 @@ impl Account {
             A::Device => ("device", Kernel, "resident pages of mapped devices"),
             A::SlabReclaimable => ("slab_reclaimable", Reclaimable, "kernel caches that can be dropped: directory entries, inodes"),
             A::SlabUnreclaimable => ("slab_unreclaimable", Kernel, "kernel objects that can not be dropped"),
-            A::Kernel => ("kernel", Kernel, "kernel memory of the cgroup: page tables, kernel stacks, pipes, slab that can not be dropped"),
+            A::Kernel => ("kernel", Kernel, "kernel memory that has no account of its own, pipes for one; on cgroup v1 all of it"),
+            A::KernelStack => ("kernel_stack", Kernel, "stacks of threads in the kernel"),
             A::PageTables => ("page_tables", Kernel, "page tables, also those of virtual machines"),
-            A::Vmalloc => ("vmalloc", Kernel, "vmalloc areas, kernel stacks among them"),
+            A::Vmalloc => ("vmalloc", Kernel, "vmalloc areas, on the host kernel stacks among them"),
             A::Percpu => ("percpu", Kernel, "per-CPU allocations of the kernel"),
+            A::Zswap => ("zswap", Kernel, "swapped pages that are kept in memory compressed"),
             A::Sock => ("sock", Kernel, "buffers of network sockets"),
             A::Hugetlb => ("hugetlb", Program, "huge pages of hugetlbfs that a program uses"),
             A::HugetlbFree => ("hugetlb_free", Kernel, "huge pages set aside for hugetlbfs that no program uses, promised to one or not"),

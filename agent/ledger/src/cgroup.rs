@@ -6,13 +6,15 @@ use std::time::Duration;
 use crate::absence::{self, Absence};
 use crate::account::{ANONYMOUS, Account, Scope};
 use crate::busy_gc::BusyGc;
-use crate::fact::Missing;
+use crate::events::Events;
+use crate::fact::{Fact, Missing};
 use crate::figure::{Figure, signed};
-use crate::headline::{self, CgroupHeadline};
+use crate::headline::{self, CgroupHeadline, Cuts};
 use crate::identity::Identity;
 use crate::ledger::Ledger;
 use crate::lru::{self, Lists};
 use crate::members::{self, Members};
+use crate::room::Room;
 use crate::sample::{CgroupSample, CgroupVersion, MemoryStat};
 
 /// What one cgroup's memory is.
@@ -24,12 +26,24 @@ pub struct CgroupLedger {
     pub version: CgroupVersion,
     /// What the path says that it is.
     pub identity: Identity,
+    /// Whether it is the root of the hierarchy.
+    pub root: bool,
     /// Whether no cgroup stands below it: only leaves may be summed over a node.
     pub leaf: bool,
     /// The figures that operators know, and ours.
     pub headline: CgroupHeadline,
+    /// Whether the headline's limit is that of its pod, for want of one of its own.
+    pub limit_is_pods: bool,
+    /// How much of it may be in the swap area.
+    pub swap_limit: Fact<Option<u64>>,
+    /// What happened at its limits.
+    pub events: Events,
+    /// What it can still allocate: see [`crate::limits::settle`].
+    pub room: Fact<Room>,
     /// What was lazily freed at some time and is still on the file lists.
     pub lru_lazy: Figure,
+    /// Page cache on no list that reclaim looks at: locked by whomever, or of ramfs.
+    pub locked_cache: Figure,
     /// `inactive_file`: what the working set leaves out.
     pub inactive_file: Figure,
     /// The accounts, which sum to the usage.
@@ -50,7 +64,9 @@ pub struct CgroupLedger {
 pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
     let mut ledger = Ledger::empty(Scope::Cgroup);
     let stat = sample.stat.as_ref().ok();
-    let lru_lazy = stat.map_or(Figure::Absent, |s| lru::lazy(&lists(s, sample.cpus, members)));
+    let lists = stat.map(|s| lists(s, sample.cpus, members));
+    let lru_lazy = lists.as_ref().map_or(Figure::Absent, lru::lazy);
+    let locked_cache = lists.as_ref().map_or(Figure::Absent, lru::locked_cache);
     let lazy = stat.map_or(Figure::Absent, |s| members::lazy_free(s, lru_lazy, members));
 
     if let Some(stat) = stat {
@@ -58,7 +74,8 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
         book_lists(&mut ledger, stat);
         book_kernel(&mut ledger, stat, sample);
     }
-    let headline = headline::of_cgroup(sample, &ledger, lru_lazy, members);
+    let cuts = Cuts { lru_lazy, locked_cache };
+    let headline = headline::of_cgroup(sample, &ledger, &cuts, members);
     if let Some(usage) = headline.usage.point() {
         let residual = usage.saturating_sub(ledger.total());
         ledger.book(
@@ -71,14 +88,22 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
     let processes = || members.iter().flat_map(|members| members.iter());
     let read = processes().flat_map(|p| &p.runtimes).map(|runtime| &runtime.name);
     let unread = processes().flat_map(|p| &p.unread).map(|unread| &unread.name);
-    let absent = absences(sample, &ledger, members);
+    let room = Missing::absent("the cgroups above it were not read");
+    let mut absent = absences(sample, &ledger, members);
+    absent.push(Absence::new("room", &room));
     CgroupLedger {
         path: sample.path.clone(),
         version: sample.version,
         identity: Identity::of_path(&sample.path, sample.names.clone()),
+        root: sample.root,
         leaf: sample.leaf,
         headline,
+        limit_is_pods: sample.limit_is_pods,
+        swap_limit: sample.swap_limit.clone(),
+        events: sample.events.clone(),
+        room: Err(room),
         lru_lazy,
+        locked_cache,
         inactive_file: stat.map_or(Figure::Absent, |s| Figure::exact(s.inactive_file)),
         ledger,
         processes: members.ok().map(<[_]>::len),
@@ -112,13 +137,16 @@ fn names<'n>(names: impl Iterator<Item = &'n String>) -> Vec<String> {
 }
 
 fn lists(stat: &MemoryStat, cpus: u32, members: Members<'_>) -> Lists {
-    let locked = members::locked_file(members).point().unwrap_or(0);
+    let known = |figure: Figure| u64::try_from(figure.point().unwrap_or(0)).unwrap_or(0);
     Lists {
         file_lists: stat.inactive_file.saturating_add(stat.active_file),
         page_cache: stat.file.saturating_sub(stat.shmem),
         anon: stat.anon,
         unevictable: stat.unevictable,
-        locked_file: u64::try_from(locked).unwrap_or(0),
+        locked_file: known(members::locked_file(members)),
+        locked_other: known(members::locked_other(members)),
+        lazy_seen: known(Figure::Exact(members::lazy_seen(members))),
+        ever_lazy: stat.ever_lazily_freed,
         cpus,
     }
 }
@@ -147,16 +175,21 @@ fn book_kernel(ledger: &mut Ledger, stat: &MemoryStat, sample: &CgroupSample) {
     let mut book = |account, figure: Option<Figure>, source| {
         ledger.book(account, figure.unwrap_or(Figure::Absent), source, Duration::ZERO);
     };
+    let parts = kernel_parts(stat);
+    for (account, bytes) in parts {
+        book(account, bytes.map(Figure::exact), "memory.stat");
+    }
     let (kernel, source) = match (sample.version, stat.kernel) {
         (CgroupVersion::V1, _) if sample.root => (None, ""),
         (CgroupVersion::V1, _) => {
             (sample.kmem.as_ref().ok().map(|k| Figure::exact(*k)), "memory.kmem.usage_in_bytes")
         }
         (CgroupVersion::V2, Some(kernel)) => {
-            let rest = kernel.saturating_sub(stat.slab_reclaimable.unwrap_or(0));
+            let slab = stat.slab_reclaimable.unwrap_or(0);
+            let rest = kernel.saturating_sub(sum(parts)).saturating_sub(slab);
             (Some(Figure::exact(rest)), "memory.stat")
         }
-        (CgroupVersion::V2, None) => (kernel_parts(stat, sample), "memory.stat"),
+        (CgroupVersion::V2, None) => (unnamed(parts, sample), "memory.stat"),
     };
     book(Account::Kernel, kernel, source);
     book(Account::SlabReclaimable, stat.slab_reclaimable.map(Figure::exact), "memory.stat");
@@ -164,15 +197,34 @@ fn book_kernel(ledger: &mut Ledger, stat: &MemoryStat, sample: &CgroupSample) {
     book(Account::Hugetlb, stat.hugetlb.map(Figure::exact), "memory.stat");
 }
 
-/// Before 5.18 the kernel names some parts only: a lower bound.
-fn kernel_parts(stat: &MemoryStat, sample: &CgroupSample) -> Option<Figure> {
-    let parts = [stat.slab_unreclaimable, stat.kernel_stack, stat.percpu, stat.pagetables];
-    if parts.iter().all(Option::is_none) {
+/// Parts of the kernel's memory that have accounts of their own.
+type KernelParts = [(Account, Option<u64>); 6];
+
+fn kernel_parts(stat: &MemoryStat) -> KernelParts {
+    let page_tables =
+        stat.pagetables.map(|own| own.saturating_add(stat.sec_pagetables.unwrap_or(0)));
+    [
+        (Account::SlabUnreclaimable, stat.slab_unreclaimable),
+        (Account::KernelStack, stat.kernel_stack),
+        (Account::PageTables, page_tables),
+        (Account::Percpu, stat.percpu),
+        (Account::Vmalloc, stat.vmalloc),
+        (Account::Zswap, stat.zswap),
+    ]
+}
+
+fn sum(parts: KernelParts) -> u64 {
+    parts.iter().filter_map(|(_, bytes)| *bytes).fold(0, u64::saturating_add)
+}
+
+/// Before 5.18 the kernel names some parts only: of the rest nothing is known but that
+/// it is within the usage.
+fn unnamed(parts: KernelParts, sample: &CgroupSample) -> Option<Figure> {
+    if parts.iter().all(|(_, bytes)| bytes.is_none()) {
         return None;
     }
-    let sum = parts.iter().flatten().fold(0u64, |sum, bytes| sum.saturating_add(*bytes));
-    let high = sample.usage.as_ref().map_or(sum, |usage| sum.max(*usage));
-    Some(Figure::interval(signed(sum), signed(sum), signed(high)))
+    let high = sample.usage.as_ref().map_or(0, |usage| usage.saturating_sub(sum(parts)));
+    Some(Figure::interval(0, 0, signed(high)))
 }
 
 fn usage_file(sample: &CgroupSample) -> &'static str {
@@ -187,6 +239,8 @@ fn absences(sample: &CgroupSample, ledger: &Ledger, members: Members<'_>) -> Vec
     absence::note(&mut absent, "usage", &sample.usage);
     absence::note(&mut absent, "limit", &sample.limit);
     absence::note(&mut absent, "stat", &sample.stat);
+    absence::note(&mut absent, "swap", &sample.events.swap);
+    absence::note(&mut absent, "peak", &sample.events.peak);
     if let Err(missing) = members {
         absent.push(Absence::new("processes", missing));
     }

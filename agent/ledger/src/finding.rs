@@ -5,11 +5,14 @@
 use crate::{CgroupLedger, Figure, HostLedger, ProcessLedger};
 
 mod address_space;
+mod ancestor_limit;
 mod ballast;
 mod gc_churn;
 mod hidden_working_set;
 mod lazy_free;
+mod oom_kill;
 mod reclaimable_working_set;
+mod throttled;
 
 /// A diagnosis that applies to one process, cgroup or host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +81,9 @@ pub const ALL: &[Diagnosis] = &[
     Diagnosis { id: address_space::ID, find: address_space::find },
     Diagnosis { id: ballast::ID, find: ballast::find },
     Diagnosis { id: gc_churn::ID, find: gc_churn::find },
+    Diagnosis { id: oom_kill::ID, find: oom_kill::find },
+    Diagnosis { id: throttled::ID, find: throttled::find },
+    Diagnosis { id: ancestor_limit::ID, find: ancestor_limit::find },
 ];
 
 /// Everything that is found, the most urgent first.

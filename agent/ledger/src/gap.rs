@@ -52,10 +52,12 @@ pub fn of_process(process: &ProcessLedger) -> Vec<Gap> {
     gaps
 }
 
+/// Locked page cache below this is noise.
+const WORTH_A_WORD: i64 = 1 << 20;
+
 /// The gaps of a cgroup.
 pub fn of_cgroup(cgroup: &CgroupLedger) -> Vec<Gap> {
     let h = &cgroup.headline;
-    let ledger = &cgroup.ledger;
     let mut gaps = Vec::new();
     let lazy = cgroup.lru_lazy.point().unwrap_or(0);
     gaps.extend(gap("usage", h.usage, "working_set", h.working_set, |bytes| {
@@ -68,14 +70,7 @@ pub fn of_cgroup(cgroup: &CgroupLedger) -> Vec<Gap> {
             .collect();
         format!("inactive_file: {}", held.join(" and "))
     }));
-    let reclaimable = [
-        (Account::PageCache, "page cache"),
-        (Account::LazyFree, "lazily freed"),
-        (Account::SlabReclaimable, "kernel caches"),
-    ];
-    gaps.extend(gap("usage", h.usage, "required", h.required, |_| {
-        format!("the kernel can take back {}", parts(&reclaimable, |a| ledger.booked(a)))
-    }));
+    gaps.extend(gap("usage", h.usage, "required", h.required, |_| taken_back(cgroup)));
     gaps.extend(gap("required", h.required, "working_set", h.working_set, |_| {
         let hidden = h.working_set_hidden.point().unwrap_or(0);
         if hidden > 0 {
@@ -89,6 +84,27 @@ pub fn of_cgroup(cgroup: &CgroupLedger) -> Vec<Gap> {
             .to_owned()
     }));
     gaps
+}
+
+/// What the kernel can take back without swapping, as the points have it, and what of the
+/// page cache it can not.
+fn taken_back(cgroup: &CgroupLedger) -> String {
+    let locked = cgroup.locked_cache.point().unwrap_or(0);
+    let reclaimable = [
+        (Account::PageCache, "page cache"),
+        (Account::LazyFree, "lazily freed"),
+        (Account::SlabReclaimable, "kernel caches"),
+    ];
+    let left = |account| match account {
+        Account::PageCache => cgroup.ledger.booked(account).saturating_sub(locked),
+        account => cgroup.ledger.booked(account),
+    };
+    let mut text = format!("the kernel can take back {}", parts(&reclaimable, left));
+    if locked >= WORTH_A_WORD {
+        text +=
+            &format!("; {} of page cache are locked in memory, or of ramfs, and stay", iec(locked));
+    }
+    text
 }
 
 fn gap(

@@ -2,10 +2,12 @@
 //! use to usage.
 
 use crate::account::{ANONYMOUS, Account};
-use crate::figure::{Figure, signed};
+use crate::fact::Fact;
+use crate::figure::Figure;
 use crate::ledger::Ledger;
-use crate::members::{self, Members};
-use crate::sample::{CgroupSample, MemoryStat};
+use crate::members::Members;
+use crate::required::required;
+use crate::sample::CgroupSample;
 
 /// The headline figures of a cgroup.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,17 +22,30 @@ pub struct CgroupHeadline {
     pub required: Figure,
     /// The limit; `None` where there is none or it was not read.
     pub limit: Option<u64>,
+    /// In the swap area, and so in none of the figures above.
+    pub swap: Figure,
+    /// The largest usage so far.
+    pub peak: Figure,
     /// In use by the heap statistics of its processes' allocators and runtimes.
     pub in_use: Figure,
     /// Share of the anonymous memory that such heap statistics claim, 0 to 1.
     pub in_use_coverage: Option<f64>,
 }
 
+/// What the lists tell beside the accounts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cuts {
+    /// Lazily freed at some time and still on the file lists.
+    pub lru_lazy: Figure,
+    /// Page cache on no list that reclaim looks at.
+    pub locked_cache: Figure,
+}
+
 /// Makes the headline from the accounts below it.
 pub(crate) fn of_cgroup(
     sample: &CgroupSample,
     ledger: &Ledger,
-    lru_lazy: Figure,
+    cuts: &Cuts,
     members: Members<'_>,
 ) -> CgroupHeadline {
     let usage = sample.usage.as_ref().ok().copied();
@@ -45,17 +60,21 @@ pub(crate) fn of_cgroup(
             (Some(usage), Some(stat)) => Figure::exact(usage.saturating_sub(stat.inactive_file)),
             _ => Figure::Absent,
         },
-        working_set_hidden: hidden(lru_lazy, ledger.figure(Account::LazyFree)),
+        working_set_hidden: hidden(cuts.lru_lazy, ledger.figure(Account::LazyFree)),
         required: match (usage, stat) {
-            (Some(usage), Some(stat)) => {
-                required(usage, stat, sample, ledger, members::locked_file(members))
-            }
+            (Some(usage), Some(stat)) => required(usage, stat, sample, ledger, cuts.locked_cache),
             _ => Figure::Absent,
         },
         limit: sample.limit.as_ref().ok().copied().flatten(),
+        swap: known(&sample.events.swap),
+        peak: known(&sample.events.peak),
         in_use,
         in_use_coverage: (in_use != Figure::Absent).then(|| coverage(ledger)),
     }
+}
+
+fn known(bytes: &Fact<u64>) -> Figure {
+    bytes.as_ref().map_or(Figure::Absent, |bytes| Figure::exact(*bytes))
 }
 
 /// `lru_lazy - lazy_free`: pages on the file lists that were written again.
@@ -73,36 +92,6 @@ fn hidden(lru_lazy: Figure, lazy: Figure) -> Figure {
         at_least_0(point.saturating_sub(lazy_point)),
         at_least_0(high.saturating_sub(lazy_low)),
     )
-}
-
-/// Law C3. Locked page cache can not be taken back; without a walk it is known
-/// to lie between nothing and all that is unevictable.
-fn required(
-    usage: u64,
-    stat: &MemoryStat,
-    sample: &CgroupSample,
-    ledger: &Ledger,
-    locked_file: Figure,
-) -> Figure {
-    let cache = ledger.booked(Account::PageCache);
-    let lazy = ledger.figure(Account::LazyFree);
-    let (lazy_low, lazy_high) = lazy.bounds().unwrap_or((0, 0));
-    let locked_high = signed(stat.unevictable).min(cache);
-    let locked = locked_file.point().unwrap_or(0).min(locked_high);
-    let slab = ledger.booked(Account::SlabReclaimable);
-    let base = signed(usage).saturating_sub(cache).saturating_sub(slab);
-    // v1 does not say how much of the kernel's memory can be dropped.
-    let unsplit = stat.slab_reclaimable.is_none();
-    let slab_high = if unsplit { ledger.booked(Account::Kernel).max(0) } else { 0 };
-    // Pages that are also in the swap area go without being written, and tails of
-    // huge pages mostly go once the kernel splits them.
-    let swaps = !matches!(sample.swap_limit, Ok(Some(0)));
-    let swapcache = if swaps { signed(stat.swapcached.unwrap_or(0)) } else { 0 };
-    let off_lru = ledger.booked(Account::OffLru).max(swapcache);
-    let low = base.saturating_sub(lazy_high).saturating_sub(slab_high).saturating_sub(off_lru);
-    let point = base.saturating_sub(lazy.point().unwrap_or(0)).saturating_add(locked);
-    let high = base.saturating_sub(lazy_low).saturating_add(locked_high);
-    Figure::interval(low.max(0), point.max(0), high.max(0))
 }
 
 /// The share of the anonymous memory, lazily freed left out, that heap statistics claim.

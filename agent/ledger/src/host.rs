@@ -87,8 +87,8 @@ fn lists(m: &Meminfo, cpus: u32) -> Lists {
         page_cache: page_cache(m),
         anon: m.anon_pages,
         unevictable: m.unevictable,
-        locked_file: 0,
         cpus,
+        ..Lists::default()
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::fact::{Fact, Missing};
-use crate::sample::MachineSample;
-use crate::{CgroupLedger, HostLedger, ProcessLedger, cgroup, host, process};
+use crate::sample::{CgroupSample, HostSample, MachineSample};
+use crate::{CgroupLedger, HostLedger, ProcessLedger, cgroup, host, limits, process};
 
 /// The ledgers of a machine at one time.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,16 +24,23 @@ impl Machine {
         let members = Members::of(&processes);
         let cgroups = match &sample.cgroups {
             Err(missing) => Err(missing.clone()),
-            Ok(cgroups) => Ok(cgroups
-                .iter()
-                .map(|c| {
+            Ok(cgroups) => {
+                let of = |c: &CgroupSample| {
                     let inside = members.below(&c.path);
                     cgroup::ledger(c, members.hidden.as_ref().map_or(Ok(&inside), Err))
-                })
-                .collect()),
+                };
+                let mut ledgers: Vec<_> = cgroups.iter().map(of).collect();
+                limits::settle(&mut ledgers, &swap_free(&sample.host));
+                Ok(ledgers)
+            }
         };
         Self { host: host::ledger(&sample.host), cgroups, processes }
     }
+}
+
+/// What the swap areas of a host still hold.
+pub fn swap_free(host: &HostSample) -> Fact<u64> {
+    host.meminfo.as_ref().map(|meminfo| meminfo.swap_free).map_err(Missing::clone)
 }
 
 /// Processes by the cgroup that they are charged to.

@@ -65,6 +65,17 @@ pub(crate) fn locked_file(members: Members<'_>) -> Figure {
     members.unwrap_or_default().iter().fold(Figure::Absent, |sum, p| sum.plus(p.locked_file))
 }
 
+/// Other memory that the members keep locked, as far as they were walked.
+pub(crate) fn locked_other(members: Members<'_>) -> Figure {
+    members.unwrap_or_default().iter().fold(Figure::Absent, |sum, p| sum.plus(p.locked_other))
+}
+
+/// Lazily freed memory that walks saw just now: the least that is.
+pub(crate) fn lazy_seen(members: Members<'_>) -> i64 {
+    let fresh = members.unwrap_or_default().iter().filter(|m| m.walk_age == Some(Duration::ZERO));
+    fresh.filter_map(|m| charged(m, Account::LazyFree)).fold(0, i64::saturating_add)
+}
+
 /// Why no member tells an account: one reason stands for all.
 pub(crate) fn unreported<'a>(
     members: &[&'a ProcessLedger],

@@ -48,6 +48,8 @@ pub struct ProcessLedger {
     pub walk_age: Option<Duration>,
     /// Locked file and shared pages, where a walk reported them.
     pub locked_file: Figure,
+    /// Other memory that it keeps locked, in the measure that it is charged in.
+    pub locked_other: Figure,
     /// What could not be read, and why.
     pub absent: Vec<Absence>,
 }
@@ -123,6 +125,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         owners: split.owners.into_iter().collect(),
         walk_age: walk.map(|w| w.age),
         locked_file: walk.map_or(Figure::Absent, |w| Figure::exact(locked_file(&w.areas))),
+        locked_other: walk.map_or(Figure::Absent, |w| Figure::exact(locked_other(&w.areas))),
         absent,
     }
 }
@@ -268,12 +271,19 @@ fn left_open(runtimes: &[Found]) -> (i64, i64) {
     (signed(below), signed(above))
 }
 
-/// Locked pages that are page cache or shared memory.
+/// Locked pages that are page cache.
 fn locked_file(areas: &[Area]) -> u64 {
-    areas
-        .iter()
-        .filter(|a| a.kind == AreaKind::File)
-        .fold(0, |sum, a| sum.saturating_add(a.locked.min(a.pss.saturating_sub(a.pss_anonymous()))))
+    areas.iter().fold(0, |sum, a| sum.saturating_add(locked_cache(a)))
+}
+
+/// Locked pages that are not: anonymous and shared memory.
+fn locked_other(areas: &[Area]) -> u64 {
+    areas.iter().fold(0, |sum, a| sum.saturating_add(a.locked.saturating_sub(locked_cache(a))))
+}
+
+fn locked_cache(area: &Area) -> u64 {
+    let cache = area.pss.saturating_sub(area.pss_anonymous());
+    if area.kind == AreaKind::File { area.locked.min(cache) } else { 0 }
 }
 
 /// The account of what no claim finds in a heap: where the heap statistics of an allocator that is

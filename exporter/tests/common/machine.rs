@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
+use memgap_ledger::events::{Events, Stall};
 use memgap_ledger::runtime::{Gc, Runtime};
 use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, ContainerNames, Counters, HostSample,
     MachineSample, Meminfo, MemoryStat, ProcessKind, ProcessSample, SocketBuffers, Vmstat, Walk,
 };
-use memgap_ledger::{Account, Events, Missing, MissingKind};
+use memgap_ledger::{Account, Missing, MissingKind};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -66,10 +67,25 @@ pub fn cgroup(path: &str) -> CgroupSample {
         }),
         limit_is_pods: false,
         kmem: Err(Missing::absent("cgroup v2 has no such file")),
-        events: Events::missing(&Missing::absent("a test")),
+        events: events(),
         cpus: 2,
         leaf: true,
         names: None,
+    }
+}
+
+/// Of a cgroup that may not swap and has no memory.high: as most are.
+fn events() -> Events {
+    Events {
+        oom_kills: Ok(1),
+        limit_hits: Ok(20),
+        throttled: Ok(0),
+        high: Ok(None),
+        peak: Ok(100 * MIB),
+        swap: Ok(0),
+        swap_failures: Ok(0),
+        stall: Ok(Stall::default()),
+        dying: Ok(0),
     }
 }
 
@@ -85,7 +101,7 @@ pub fn container(n: usize) -> CgroupSample {
 }
 
 pub fn parent(path: &str) -> CgroupSample {
-    CgroupSample { leaf: false, limit: Ok(None), ..cgroup(path) }
+    CgroupSample { root: path == "/", leaf: false, limit: Ok(None), ..cgroup(path) }
 }
 
 /// A process of which a walk saw `rss` bytes of heap.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use memgap_exporter::count_totals;
 use memgap_exporter::encode::{Encoder, Format};
 use memgap_exporter::gc;
 use memgap_exporter::gc_totals::Totals;
@@ -23,6 +24,7 @@ pub mod machine;
 pub struct Counters {
     gc: gc::Last,
     totals: Totals,
+    counts: count_totals::Totals,
 }
 
 /// One family as it was read.
@@ -118,6 +120,7 @@ pub fn write(
     let increments = counters.gc.increments(&machine.processes);
     let mut scopes = Scopes::of(&machine, &increments, grouping);
     counters.totals.add_up(&mut scopes);
+    counters.counts.add_up(&mut scopes);
     Limiter::new(limits).apply(&mut scopes);
     let mut out = Encoder::new(format, 0);
     snapshot::write(&scopes, &mut out);

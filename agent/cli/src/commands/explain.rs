@@ -3,7 +3,9 @@
 use anyhow::anyhow;
 use memgap_ledger::finding::Subject;
 use memgap_ledger::host_detail::HostDetail;
-use memgap_ledger::{CgroupLedger, Missing, ProcessLedger, cgroup, host, process};
+use memgap_ledger::{
+    CgroupLedger, Missing, MissingKind, ProcessLedger, cgroup, host, limits, machine, process,
+};
 use memgap_reader::{Depth, Endpoint, Error, Found, Limits, Reader, Target, find, read_endpoint};
 
 use crate::args::Look;
@@ -46,6 +48,22 @@ fn host_detail(reader: &Reader) -> Result<HostDetail, Missing> {
     Ok(detail)
 }
 
+/// Finds the room of a cgroup. Of the others, whose limits may be met first, no processes
+/// are read.
+fn within_limits(reader: &Reader, cgroup: CgroupLedger) -> CgroupLedger {
+    let unread = Missing::new(MissingKind::Refused, "only its own processes are read");
+    let others = reader.cgroups().unwrap_or_default();
+    let mut all: Vec<CgroupLedger> = others
+        .iter()
+        .filter(|other| other.path != cgroup.path)
+        .map(|other| cgroup::ledger(other, Err(&unread)))
+        .collect();
+    all.push(cgroup);
+    limits::settle(&mut all, &machine::swap_free(&reader.host()));
+    // The last one is the one that was just pushed.
+    all.pop().expect("not empty")
+}
+
 fn explain(
     reader: &Reader,
     target: &str,
@@ -84,7 +102,10 @@ fn explain(
             remedy: "name the process that it is of, not a cgroup or the host",
         }
         .into()),
-        Found::Cgroup { path } => show(Subject::Cgroup(&read_cgroup(reader, &path, depth)?), &[]),
+        Found::Cgroup { path } => {
+            let cgroup = within_limits(reader, read_cgroup(reader, &path, depth)?);
+            show(Subject::Cgroup(&cgroup), &[])
+        }
         Found::Host => {
             let sample = reader.host();
             // Nothing at all is known of a host without it.

@@ -4,7 +4,7 @@ use memgap_ledger::finding::Subject;
 use memgap_ledger::sample::{CgroupSample, ProcessKind};
 use memgap_ledger::{
     CgroupLedger, Coverage, Figure, Identity, Missing, MissingKind, ProcessLedger, cgroup,
-    coverage, process,
+    coverage, limits, machine, process,
 };
 use memgap_reader::{Depth, Reader};
 
@@ -61,7 +61,8 @@ fn list_cgroups(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Ans
         let shows = made.lru_lazy.point().is_some_and(|bytes| bytes >= SHOWS);
         if shows { read_cgroup(reader, &sample.path, Depth::Walk).unwrap_or(made) } else { made }
     };
-    let ledgers = samples.iter().map(ledger).collect();
+    let mut ledgers: Vec<_> = samples.iter().map(ledger).collect();
+    limits::settle(&mut ledgers, &machine::swap_free(&reader.host()));
     let listed = cgroups(ledgers, ps);
     let in_part = listed.iter().any(|c| reason::is_denied(Subject::Cgroup(c)));
     let document = || json::cgroups(&listed);

@@ -17,6 +17,15 @@ pub struct Headline {
 }
 
 impl Headline {
+    /// Whether it is a figure that is only worth a line where there is something.
+    pub fn is_idle(&self) -> bool {
+        match self.name {
+            "peak" => self.figure == Figure::Absent,
+            "swap" => matches!(self.figure, Figure::Absent | Figure::Exact(0)),
+            _ => false,
+        }
+    }
+
     /// Whether the figure is one that people hold against a limit.
     pub fn meets_limit(&self) -> bool {
         ["usage", "working_set", "required"].contains(&self.name)
@@ -43,6 +52,13 @@ pub fn figures(subject: Subject<'_>) -> Vec<Headline> {
                 c.headline.limit.map_or(Figure::Absent, Figure::exact),
                 "the kernel kills beyond it",
             ),
+            line(
+                "room",
+                c.room.as_ref().map_or(Figure::Absent, |room| room.bytes),
+                "what can be allocated before an OOM kill",
+            ),
+            line("peak", c.headline.peak, "the largest usage so far"),
+            line("swap", c.headline.swap, "swapped out, in none of the figures above"),
             line("in_use", c.headline.in_use, "by the statistics of their own allocators"),
         ],
         Subject::Host(h) => vec![
@@ -59,7 +75,11 @@ pub fn details(subject: Subject<'_>) -> Vec<(&'static str, Figure)> {
     match subject {
         Subject::Process(_) => Vec::new(),
         Subject::Cgroup(c) => {
-            vec![("lru_lazy", c.lru_lazy), ("inactive_file", c.inactive_file)]
+            vec![
+                ("lru_lazy", c.lru_lazy),
+                ("locked_cache", c.locked_cache),
+                ("inactive_file", c.inactive_file),
+            ]
         }
         Subject::Host(h) => vec![("lru_lazy", h.lru_lazy)],
     }

@@ -1,9 +1,11 @@
 //! The JSON documents, described by `docs/schema/memgap-1.json`. Bytes are
 //! integers; what is not known is `null` with its reason in `absent`, never 0.
 
+mod absent;
 mod coverage;
 mod explanation;
 mod headline;
+mod limits;
 mod runtime;
 mod scope;
 
@@ -15,9 +17,10 @@ use serde::Serialize;
 
 use super::reason;
 use super::time::rfc3339;
+use absent::{AbsentJson, absent, lacking};
 use coverage::CoverageJson;
 pub use coverage::coverage;
-use explanation::{AbsentJson, absent, lacking};
+
 pub use explanation::{axis, explanation};
 use headline::{Headline, headline_of};
 use runtime::{RuntimeJson, UnreadJson, runtimes, unread};

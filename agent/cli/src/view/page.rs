@@ -103,7 +103,7 @@ fn figures(subject: Subject<'_>, style: &Style) -> String {
         _ => None,
     };
     let mut text = String::new();
-    for line in headline::figures(subject) {
+    for line in headline::figures(subject).into_iter().filter(|line| !line.is_idle()) {
         let (mark, size) = match line.figure {
             Figure::Absent if line.name == "limit" => ("", "none".to_owned()),
             Figure::Absent => ("", "unknown".to_owned()),

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
+use memgap_ledger::events::{Events, Stall};
 use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, ContainerNames, Counters, HostSample, HugePages,
     Meminfo, MemoryStat, ProcessKind, ProcessSample, Vmstat, Walk,
 };
-use memgap_ledger::{Account, Events, Missing, MissingKind, Runtime};
+use memgap_ledger::{Account, Missing, MissingKind, Runtime};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -87,6 +88,38 @@ pub fn denied() -> ProcessSample {
     ProcessSample { walk: Err(Missing::new(MissingKind::Denied, why)), ..server() }
 }
 
+/// Three OOM kills, and no swap.
+fn events() -> Events {
+    Events {
+        oom_kills: Ok(3),
+        limit_hits: Ok(41),
+        throttled: Ok(0),
+        high: Ok(None),
+        peak: Ok(1024 * MIB),
+        swap: Ok(0),
+        swap_failures: Ok(0),
+        stall: Ok(Stall::default()),
+        dying: Ok(0),
+    }
+}
+
+/// The pod of [`container`], in which an ended container left 500 MiB of tmpfs, and the
+/// root.
+pub fn above() -> [CgroupSample; 2] {
+    let of = |path: &str, root, limit, files: u64| {
+        let mut sample =
+            CgroupSample { path: path.to_owned(), root, names: None, leaf: false, ..container() };
+        sample.limit = Ok(limit);
+        sample.usage = sample.usage.map(|usage| usage + files);
+        if let Ok(stat) = &mut sample.stat {
+            (stat.file, stat.shmem) = (stat.file + files, stat.shmem + files);
+            stat.inactive_anon += files;
+        }
+        sample
+    };
+    [of("/kubepods.slice", false, Some(1200 * MIB), 500 * MIB), of("/", true, None, 900 * MIB)]
+}
+
 /// A container in which 96 MiB are hidden from the working set.
 pub fn container() -> CgroupSample {
     CgroupSample {
@@ -111,7 +144,7 @@ pub fn container() -> CgroupSample {
         }),
         limit_is_pods: false,
         kmem: Err(Missing::absent("cgroup v2")),
-        events: Events::missing(&Missing::absent("a test")),
+        events: events(),
         cpus: 2,
         leaf: true,
         names: Some(ContainerNames {

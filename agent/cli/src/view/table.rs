@@ -48,20 +48,21 @@ pub fn processes(processes: &[ProcessLedger], style: &Style) -> String {
 /// One cgroup a line, in the order given.
 pub fn cgroups(cgroups: &[CgroupLedger], style: &Style) -> String {
     let head = format!(
-        "{:>9} {:>11} {:>10} {:>9} {:>9}  CGROUP",
-        "USAGE", "WORKING SET", "REQUIRED", "REQ-WS", "LIMIT"
+        "{:>9} {:>11} {:>10} {:>9} {:>9} {:>9}  CGROUP",
+        "USAGE", "WORKING SET", "REQUIRED", "REQ-WS", "LIMIT", "ROOM"
     );
     let mut text = style.paint(Ink::Strong, &head) + "\n";
     for cgroup in cgroups {
         let h = &cgroup.headline;
         let limit = h.limit.map_or(Figure::Absent, Figure::exact);
         let figures = format!(
-            "{:>9} {:>11} {:>10} {:>9} {:>9}",
+            "{:>9} {:>11} {:>10} {:>9} {:>9} {:>9}",
             size(h.usage),
             size(h.working_set),
             size(h.required),
             difference(h.required, h.working_set),
-            size(limit)
+            size(limit),
+            size(cgroup.room.as_ref().map_or(Figure::Absent, |room| room.bytes))
         );
         let room = style.width.saturating_sub(figures.len() + 2);
         text += &format!(

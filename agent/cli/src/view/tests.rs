@@ -8,7 +8,7 @@ use memgap_ledger::finding::Subject;
 use memgap_ledger::sample::{CgroupSample, CgroupVersion, ProcessKind, ProcessSample};
 use memgap_ledger::{
     CgroupLedger, Coverage, Missing, MissingKind, ProcessLedger, Scope, Unread, cgroup, host,
-    process,
+    limits, process,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -101,6 +101,18 @@ fn what_was_denied_is_said() {
 fn a_container_is_one_waterfall_with_cuts() {
     let ledger = of_container(&samples::container(), &[samples::server()]);
     insta::assert_snapshot!(page::page(Subject::Cgroup(&ledger), &[], &PAGE));
+}
+
+#[test]
+fn a_limit_that_is_met_first_further_up_is_named() {
+    let mut made: Vec<_> =
+        samples::above().iter().map(|c| cgroup::ledger(c, Err(&gone()))).collect();
+    made.push(of_container(&samples::container(), &[samples::server()]));
+    limits::settle(&mut made, &Ok(0));
+    insta::assert_snapshot!(page::page(Subject::Cgroup(&made[2]), &[], &PAGE));
+    let text = json::Document::new(UNIX_EPOCH, json::explanation(Subject::Cgroup(&made[2]), &[]));
+    let text = text.text().expect("serializes");
+    assert!(text.contains("\"path\": \"/kubepods.slice\""), "{text}");
 }
 
 #[test]

@@ -3,9 +3,12 @@
 
 use super::{Confidence, Finding, Severity, Subject, matters};
 use crate::size::iec;
-use crate::{Account, Figure, Ledger};
+use crate::{Account, CgroupLedger, Figure};
 
 pub const ID: &str = "reclaimable-working-set";
+
+/// Memory was short here, whatever can be taken back now.
+const AFTER_KILLS: &str = "alert on room: the working set tells of shortage neither by itself nor in time, and processes were OOM-killed here";
 
 pub fn find(subject: Subject<'_>) -> Option<Finding> {
     let Subject::Cgroup(cgroup) = subject else { return None };
@@ -23,23 +26,28 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
         summary: format!("{} of the working set can be taken back", iec(bytes)),
         evidence: vec![
             format!("working set {}, required at most {}", iec(working_set), iec(required)),
-            format!("what can be taken back, in all: {}", reclaimable(&cgroup.ledger)),
+            format!("what can be taken back, in all: {}", reclaimable(cgroup)),
         ],
-        remedy: "alert on required: the working set near its limit is no danger here",
+        remedy: if cgroup.events.oom_kills.as_ref().is_ok_and(|kills| *kills > 0) {
+            AFTER_KILLS
+        } else {
+            "alert on required, or on room: a working set near its limit tells of no shortage by itself"
+        },
     })
 }
 
 /// What of the cgroup the kernel can take back; which part of it the working set
 /// counts depends on the lists that it stands on.
-fn reclaimable(ledger: &Ledger) -> String {
+fn reclaimable(cgroup: &CgroupLedger) -> String {
+    let locked = cgroup.locked_cache.point().unwrap_or(0);
     let parts = [
-        (Account::PageCache, "page cache"),
-        (Account::LazyFree, "lazily freed"),
-        (Account::SlabReclaimable, "kernel caches"),
+        (Account::PageCache, locked, "page cache"),
+        (Account::LazyFree, 0, "lazily freed"),
+        (Account::SlabReclaimable, 0, "kernel caches"),
     ];
     let held: Vec<String> = parts
         .into_iter()
-        .map(|(account, name)| (ledger.booked(account), name))
+        .map(|(account, kept, name)| (cgroup.ledger.booked(account).saturating_sub(kept), name))
         .filter(|(bytes, _)| *bytes > 0)
         .map(|(bytes, name)| format!("{} {name}", iec(bytes)))
         .collect();

@@ -3,13 +3,15 @@
 use memgap_ledger::account::RSS;
 use memgap_ledger::finding::{self, Finding, Subject};
 use memgap_ledger::ledger::Entry;
-use memgap_ledger::{Account, Figure, Gap, Missing, Scope, gap, note};
+use memgap_ledger::{Account, Figure, Gap, Scope, gap, note};
 use serde::Serialize;
 
+use super::absent::{AbsentJson, absent};
 use super::headline::{Headline, headline_of};
+use super::limits::{EventsJson, RoomJson, events, room};
 use super::runtime::{RuntimeJson, UnreadJson, runtimes, unread};
 use super::scope::{ScopeJson, scope};
-use crate::view::reason::{self, Reason};
+use crate::view::reason;
 
 /// What explains one process, cgroup or host.
 #[derive(Debug, Serialize)]
@@ -22,6 +24,10 @@ pub struct Explanation {
     findings: Vec<FindingJson>,
     gaps: Vec<GapJson>,
     notes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room: Option<RoomJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<EventsJson>,
     absent: Vec<AbsentJson>,
 }
 
@@ -61,13 +67,6 @@ struct GapJson {
     why: String,
 }
 
-#[derive(Debug, Serialize)]
-pub struct AbsentJson {
-    what: &'static str,
-    why: String,
-    kind: &'static str,
-}
-
 /// Explains a subject; `others` are processes of the same name.
 pub fn explanation(subject: Subject<'_>, others: &[u32]) -> Explanation {
     let gaps = match subject {
@@ -85,6 +84,8 @@ pub fn explanation(subject: Subject<'_>, others: &[u32]) -> Explanation {
         findings: finding::findings(subject).into_iter().map(finding_of).collect(),
         gaps: gaps.into_iter().map(gap_of).collect(),
         notes: note::notes(subject),
+        room: room(subject),
+        events: events(subject),
         absent: absent(reason::reasons(subject)),
     }
 }
@@ -132,21 +133,4 @@ fn finding_of(finding: Finding) -> FindingJson {
 
 fn gap_of(gap: Gap) -> GapJson {
     GapJson { from: gap.from, to: gap.to, bytes: gap.bytes, why: gap.why }
-}
-
-pub fn absent(reasons: Vec<Reason>) -> Vec<AbsentJson> {
-    reasons
-        .into_iter()
-        .map(|r| AbsentJson { what: r.what, why: r.why, kind: r.kind.name() })
-        .collect()
-}
-
-/// What a capture lacks.
-pub fn lacking(lacks: &[Missing]) -> Vec<AbsentJson> {
-    let one = |lack: &Missing| AbsentJson {
-        what: "capture",
-        why: lack.why.to_string(),
-        kind: lack.kind.name(),
-    };
-    lacks.iter().map(one).collect()
 }
