@@ -57,6 +57,12 @@ impl Dir {
         rustix::fs::openat(self.fd.as_fd(), name, flags, Mode::empty())
     }
 
+    /// Where one of its links leads; `None` where there is no such link (any more).
+    pub fn link(&self, name: &str) -> Option<Vec<u8>> {
+        let target = rustix::fs::readlinkat(self.fd.as_fd(), name, Vec::new()).ok()?;
+        Some(target.into_bytes())
+    }
+
     /// Opens a directory in it; symbolic links are not followed.
     pub fn dir(&self, name: &OsStr) -> Fact<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

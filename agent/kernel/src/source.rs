@@ -16,6 +16,7 @@ pub mod pressure;
 pub mod slabinfo;
 pub mod smaps;
 pub mod smaps_rollup;
+pub mod sockets;
 pub mod sockstat;
 pub mod stat;
 pub mod statm;

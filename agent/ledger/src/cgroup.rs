@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::absence::{self, Absence};
 use crate::account::{ANONYMOUS, Account, Scope};
 use crate::busy_gc::BusyGc;
+use crate::elsewhere::{self, Elsewhere};
 use crate::events::Events;
 use crate::fact::{Fact, Missing};
 use crate::figure::{Figure, signed};
@@ -16,6 +17,7 @@ use crate::lru::{self, Lists};
 use crate::members::{self, Members};
 use crate::room::Room;
 use crate::sample::{CgroupSample, CgroupVersion, MemoryStat};
+use crate::sockets::SocketQueues;
 
 /// What one cgroup's memory is.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +58,10 @@ pub struct CgroupLedger {
     pub unread: Vec<String>,
     /// Of its processes' garbage collectors the one that ran most often lately.
     pub busiest_gc: Option<BusyGc>,
+    /// What its processes map of other cgroups' pages, where one of them was walked.
+    pub elsewhere: Option<Elsewhere>,
+    /// What waits in its processes' sockets; `None` where that was not asked for.
+    pub sockets: Option<Fact<SocketQueues>>,
     /// What could not be read, and why.
     pub absent: Vec<Absence>,
 }
@@ -114,6 +120,8 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
             .flat_map(|members| members.iter())
             .filter_map(|process| BusyGc::of(process))
             .max_by_key(|busy| busy.per_minute),
+        elsewhere: stat.and_then(|stat| elsewhere::of(stat, members)),
+        sockets: None,
         absent,
     }
 }

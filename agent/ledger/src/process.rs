@@ -6,12 +6,14 @@ use std::time::Duration;
 use crate::absence::{self, Absence};
 use crate::account::{ANONYMOUS, Account, RSS, Scope, VSZ};
 use crate::claim::Claim;
-use crate::fact::{Missing, MissingKind};
+use crate::fact::{Fact, Missing, MissingKind};
 use crate::figure::{Figure, signed};
 use crate::ledger::Ledger;
+use crate::mapped::{self, Mapped};
 use crate::parts::{InUse, Split};
 use crate::runtime::{Found, Runtime, Unread};
 use crate::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Walk};
+use crate::sockets::SocketQueues;
 use crate::split;
 
 /// What one process's memory is.
@@ -50,6 +52,10 @@ pub struct ProcessLedger {
     pub locked_file: Figure,
     /// Other memory that it keeps locked, in the measure that it is charged in.
     pub locked_other: Figure,
+    /// Files and shared memory in its mappings, where a walk reported them.
+    pub mapped: Option<Mapped>,
+    /// What waits in its sockets; `None` where that was not asked for.
+    pub sockets: Option<Fact<SocketQueues>>,
     /// What could not be read, and why.
     pub absent: Vec<Absence>,
 }
@@ -126,6 +132,8 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         walk_age: walk.map(|w| w.age),
         locked_file: walk.map_or(Figure::Absent, |w| Figure::exact(locked_file(&w.areas))),
         locked_other: walk.map_or(Figure::Absent, |w| Figure::exact(locked_other(&w.areas))),
+        mapped: walk.map(mapped::mapped),
+        sockets: None,
         absent,
     }
 }

@@ -14,6 +14,7 @@ mod find;
 pub mod host;
 mod process;
 mod reader;
+mod sockets;
 mod target;
 mod walk;
 

@@ -7,12 +7,14 @@ use memgap_kernel::file::{Buf, Dir};
 use memgap_kernel::process::Process;
 use memgap_ledger::host_detail::HostDetail;
 use memgap_ledger::sample::{CgroupSample, HostSample, MachineSample, ProcessSample};
+use memgap_ledger::sockets::SocketQueues;
 use memgap_ledger::{Fact, Missing, MissingKind};
 use memgap_probes::Probes;
 
 use crate::error::Error;
 use crate::host;
 use crate::process::{self, Depth};
+use crate::sockets;
 
 /// Where the machine's interfaces are mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,22 +98,32 @@ impl Reader {
     /// The processes in a cgroup and in those below it.
     pub fn members(&self, cgroup_path: &str, depth: Depth) -> Fact<Vec<ProcessSample>> {
         let mut buf = Buf::default();
-        let mut members = Vec::new();
-        for pid in self.pids()? {
-            let Ok(process) = self.open_process(pid) else { continue };
-            let is_member = process::cgroup_of(&process, &self.cgroups, &mut buf)
-                .is_ok_and(|path| is_within(&path, cgroup_path));
-            if is_member {
-                members.extend(self.present(pid, depth, &mut buf));
-            }
-        }
-        Ok(members)
+        let pids = self.member_pids(cgroup_path)?.into_iter();
+        Ok(pids.filter_map(|pid| self.present(pid, depth, &mut buf)).collect())
+    }
+
+    /// The pids of the processes in a cgroup and in those below it.
+    pub fn member_pids(&self, cgroup_path: &str) -> Fact<Vec<u32>> {
+        let mut buf = Buf::default();
+        let mut pids = self.pids()?;
+        pids.retain(|pid| {
+            self.open_process(*pid)
+                .and_then(|process| process::cgroup_of(&process, &self.cgroups, &mut buf))
+                .is_ok_and(|path| is_within(&path, cgroup_path))
+        });
+        Ok(pids)
     }
 
     /// Reads one process; without cap or budget.
     pub fn process(&self, pid: u32, depth: Depth) -> Result<ProcessSample, Missing> {
         let process = self.open_process(pid)?;
         process::sample(&process, depth, &self.cgroups, &self.probes, &mut Buf::default())
+    }
+
+    /// What waits in the sockets of processes; those that have ended are left out.
+    pub fn sockets(&self, pids: &[u32]) -> Fact<SocketQueues> {
+        let open = pids.iter().filter_map(|pid| self.open_process(*pid).ok());
+        sockets::read(open, &mut Buf::default())
     }
 
     /// Opens one process.

@@ -94,7 +94,9 @@ fn explain(
                 let answer = read_endpoint(endpoint, &Limits::default());
                 sample.add_report(answer.map(|answer| answer.reported(endpoint)));
             }
-            show(Subject::Process(&process::ledger(&sample)), &others)
+            let mut ledger = process::ledger(&sample);
+            ledger.sockets = Some(reader.sockets(&[pid]));
+            show(Subject::Process(&ledger), &others)
         }
         // An endpoint's figures are those of one process.
         _ if let Some(endpoint) = endpoint => Err(Error::Endpoint {
@@ -103,7 +105,8 @@ fn explain(
         }
         .into()),
         Found::Cgroup { path } => {
-            let cgroup = within_limits(reader, read_cgroup(reader, &path, depth)?);
+            let mut cgroup = within_limits(reader, read_cgroup(reader, &path, depth)?);
+            cgroup.sockets = Some(reader.member_pids(&path).and_then(|pids| reader.sockets(&pids)));
             show(Subject::Cgroup(&cgroup), &[])
         }
         Found::Host => {

@@ -310,8 +310,9 @@ fn share(part: i64, whole: i64) -> String {
         "<1%".to_owned()
     } else if percent > 999.0 {
         ">999%".to_owned()
-    } else if percent < -999.0 {
-        "<-999%".to_owned()
+    } else if percent < -100.0 {
+        // A part that is taken away and larger than the whole has no share of it.
+        String::new()
     } else {
         format!("{:.0}%", if percent > -0.5 && percent < 0.0 { 0.0 } else { percent })
     }
