@@ -137,15 +137,20 @@ pub(crate) fn by_name(name: &[u8]) -> impl Iterator<Item = &'static Rule> {
 pub(crate) fn by_mappings<'m>(
     mappings: &'m [Mapping<'m>],
 ) -> impl Iterator<Item = (&'static Rule, &'m [u8])> {
-    let names = move |start: &'static str| {
-        let mut names = mappings.iter().map(|mapping| mapping.name);
-        names.find(|name| name.starts_with(start.as_bytes()))
-    };
+    // Most are files or have no name: those are passed over once, not for each rule.
+    let is_given = |name: &&[u8]| GIVEN.iter().any(|start| name.starts_with(start));
+    let names: Vec<&[u8]> = mappings.iter().map(|mapping| mapping.name).filter(is_given).collect();
     RULES.iter().filter_map(move |rule| {
-        let of = |sign: &Sign| if let Sign::Mapping(start) = sign { names(start) } else { None };
-        rule.signs.iter().find_map(of).map(|name| (rule, name))
+        let of = |sign: &Sign| match sign {
+            Sign::Mapping(start) => names.iter().find(|name| name.starts_with(start.as_bytes())),
+            _ => None,
+        };
+        rule.signs.iter().find_map(of).map(|name| (rule, *name))
     })
 }
+
+/// How the names begin that a program gives its own mappings.
+const GIVEN: [&[u8]; 2] = [b"[anon", b"/memfd:"];
 
 /// The last part of a path, as it was before its file was deleted.
 fn file_name(path: &[u8]) -> &[u8] {

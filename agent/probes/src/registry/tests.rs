@@ -100,7 +100,12 @@ fn signs_are_long_enough_to_be_found_and_each_is_of_one_rule() {
         let len = match sign {
             Sign::Text(text) => text.len,
             Sign::Symbol(name) => name.len() + 1,
-            Sign::File(_) | Sign::Section(_) | Sign::Mapping(_) => continue,
+            Sign::File(_) | Sign::Section(_) => continue,
+            Sign::Mapping(start) => {
+                let is_given = GIVEN.iter().any(|given| start.as_bytes().starts_with(given));
+                assert!(is_given, "{sign:?}");
+                continue;
+            }
         };
         assert!(len >= SHORTEST, "{sign:?} is shorter than {SHORTEST} bytes");
     }
