@@ -1,14 +1,12 @@
 //! Making ledgers: what a walk, a container and a whole machine cost once read.
 
-use std::hint::black_box;
-use std::time::Duration;
-
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, Counters, HostSample, MachineSample, Meminfo,
     MemoryStat, ProcessKind, ProcessSample, SocketBuffers, Vmstat, Walk,
 };
 use memgap_ledger::{Events, Machine, Missing, MissingKind, cgroup, process};
+use std::hint::black_box;
 
 const PAGE: u64 = 4096;
 const MIB: u64 = 1 << 20;
@@ -54,10 +52,9 @@ fn program(pid: u32, walk: Option<Vec<Area>>) -> ProcessSample {
             shmem: None,
             swap: None,
             threads: None,
+            ..Counters::default()
         }),
-        walk: walk
-            .map(|areas| Walk { areas: areas.into(), age: Duration::ZERO, resident: None })
-            .ok_or(not_due),
+        walk: walk.map(|areas| Walk { areas: areas.into(), ..Walk::default() }).ok_or(not_due),
         claims: Vec::new(),
         runtimes: Vec::new(),
         cgroup: Ok(container_path(pid % CONTAINERS)),

@@ -1,8 +1,10 @@
 //! The kind of a mapping, by its name, its device and its flags.
 
 use memgap_ledger::sample::AreaKind;
+use memgap_ledger::special::Special;
 
 use crate::source::maps::{Device, Mapping};
+use crate::special;
 use crate::text;
 
 /// Files of the kernel's own tmpfs, which is mounted nowhere: memfd, System V,
@@ -14,32 +16,37 @@ pub fn is_internal_shmem(name: &[u8]) -> bool {
     INTERNAL.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The kind that the first line of an entry tells. `tmpfs` are the devices of
-/// the tmpfs mounts that the process sees.
-pub fn of_mapping(mapping: &Mapping<'_>, tmpfs: &[Device]) -> AreaKind {
-    match mapping.name {
+/// The kind that the first line of an entry tells, and the sort of a special mapping.
+/// `tmpfs` are the devices of the tmpfs mounts that the process sees.
+pub fn of_mapping(mapping: &Mapping<'_>, tmpfs: &[Device]) -> (AreaKind, Option<&'static Special>) {
+    if let Some((kind, special)) = special::of_name(mapping.name) {
+        return (kind, Some(special));
+    }
+    let kind = match mapping.name {
         b"" => AreaKind::Anonymous,
         b"[heap]" => AreaKind::Heap,
-        name if is_internal_shmem(name) => AreaKind::Shmem,
         name if name.starts_with(b"[stack") => AreaKind::Stack,
         name if name.starts_with(b"[anon:") => named(name),
-        name if name.starts_with(b"[") => AreaKind::Special,
+        name if name.starts_with(b"[") => AreaKind::Kernel,
         // Private: the old way to ask for anonymous memory.
         b"/dev/zero" if mapping.access[3] == b'p' => AreaKind::Anonymous,
-        name if name.starts_with(b"/dev/shm/") || name == b"/dev/zero" => AreaKind::Shmem,
+        b"/dev/zero" => AreaKind::Shmem,
         _ if tmpfs.contains(&mapping.device) => AreaKind::Shmem,
         _ => AreaKind::File,
-    }
+    };
+    (kind, None)
 }
 
-/// The kind as `VmFlags` corrects it: pages of a device, huge pages.
+/// The kind as `VmFlags` corrects it: pages of a device, huge pages. A device's node may
+/// stand in a tmpfs, whose own files never have mixed pages.
 pub fn with_flags(kind: AreaKind, flags: &[u8]) -> AreaKind {
-    if kind == AreaKind::Special {
+    if kind == AreaKind::Kernel {
         return kind;
     }
     text::words(flags).fold(kind, |kind, flag| match flag {
         b"ht" => AreaKind::Hugetlb,
         b"io" | b"pf" => AreaKind::Device,
+        b"mm" if kind == AreaKind::Shmem => AreaKind::Device,
         _ => kind,
     })
 }

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod process;
 pub mod published;
 pub mod source;
+pub mod special;
 pub mod text;
 
 pub use cgroups::Cgroups;

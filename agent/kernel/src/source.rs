@@ -22,6 +22,7 @@ pub mod stat;
 pub mod statm;
 pub mod status;
 pub mod swap_events;
+pub mod syscall;
 pub mod vmstat;
 pub mod zoneinfo;
 

@@ -79,7 +79,7 @@ fn smaps_agrees() {
     for text in texts(smaps::NAME).iter().filter(fit) {
         let theirs = MemoryMaps::from_buf_read(&text[..]).unwrap();
         let theirs = theirs.0.iter().filter(|m| m.pathname != MMapPath::Vsyscall);
-        let ours = smaps::parse(text, &[]).unwrap();
+        let ours = smaps::parse(text, &[]).unwrap().areas;
         assert_eq!(ours.len(), theirs.clone().count());
         for (area, map) in ours.iter().zip(theirs) {
             let of = |name: &str| map.extension.map[name];
@@ -98,7 +98,7 @@ fn a_walk_sums_to_the_kernels_own_sums() {
     // Ourselves: between the two readings only the other tests of this file allocate.
     let process = Process::open(Path::new("/proc"), std::process::id()).unwrap();
     let mut buf = Buf::default();
-    let areas = smaps::read(&process, &[], smaps::MAX_AREAS, &mut buf).unwrap();
+    let areas = smaps::read(&process, &[], smaps::Bounds::WIDE, &mut buf).unwrap().areas;
     let sums = smaps_rollup::read(&process, &mut buf).unwrap();
     let near = |a: u64, b: u64| a.abs_diff(b) <= 1 << 20;
     assert!(near(areas.iter().map(|a| a.rss).sum(), sums.rss));

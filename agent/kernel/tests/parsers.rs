@@ -2,14 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use memgap_kernel::source::maps::Device;
-use memgap_kernel::source::{cgroup, maps, smaps, smaps_rollup, stat, statm, status};
-use memgap_ledger::sample::{Area, AreaKind, ProcessKind};
+use memgap_kernel::source::{cgroup, maps, smaps, smaps_rollup, stat, statm, status, syscall};
+use memgap_ledger::sample::{Area, AreaKind, FileRange, ProcessKind};
 use proptest::prelude::*;
 
 const STATM: &[u8] = b"765 429 400 5 0 90 0\n";
 const STAT: &[u8] = b"42 (a) (b\n) S 1 42 42 0 -1 4194560 99 0 0 0 1 2 0 0 20 0 3 0 7000 3133440 \
     429 18446744073709551615 1 1 0 0 0 0 0 0 65536 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
 const STATUS: &[u8] = b"Name:\ta\\nVmRSS: 1\nState:\tS (sleeping)\nVmSize:\t    3060 kB\n\
+    VmLck:\t      16 kB\nVmPin:\t      64 kB\n\
     VmRSS:\t    1716 kB\nRssAnon:\t     116 kB\nRssFile:\t    1600 kB\nRssShmem:\t       0 kB\n\
     VmSwap:\t       8 kB\nThreads:\t3\nSigQ:\t0/96365\n";
 const CGROUP: &[u8] = b"4:memory:/a\n3:cpu,cpuacct:/b:c\n0::/d e\n";
@@ -19,8 +20,8 @@ fn entry(header: &str, flags: &str) -> String {
     format!(
         "{header}\nSize: 64 kB\nKernelPageSize: 4 kB\nMMUPageSize: 4 kB\nRss: 40 kB\nPss: 30 kB\n\
          Pss_Dirty: 1 kB\nShared_Clean: 9 kB\nShared_Dirty: 1 kB\nPrivate_Clean: 10 kB\n\
-         Private_Dirty: 20 kB\nReferenced: 1 kB\nAnonymous: 24 kB\nKSM: 0 kB\nLazyFree: 8 kB\n\
-         AnonHugePages: 0 kB\nShmemPmdMapped: 0 kB\nFilePmdMapped: 0 kB\nShared_Hugetlb: 2 kB\n\
+         Private_Dirty: 20 kB\nReferenced: 1 kB\nAnonymous: 24 kB\nKSM: 6 kB\nLazyFree: 8 kB\n\
+         AnonHugePages: 5 kB\nShmemPmdMapped: 1 kB\nFilePmdMapped: 1 kB\nShared_Hugetlb: 2 kB\n\
          Private_Hugetlb: 3 kB\nSwap: 12 kB\nSwapPss: 12 kB\nLocked: 4 kB\nTHPeligible: 0\n\
          VmFlags: rd wr {flags} \n"
     )
@@ -37,7 +38,7 @@ fn walk() -> String {
 }
 
 fn areas(text: &str) -> Vec<Area> {
-    smaps::parse(text.as_bytes(), &[]).unwrap()
+    smaps::parse(text.as_bytes(), &[]).unwrap().areas
 }
 
 #[test]
@@ -52,6 +53,7 @@ fn whole_texts_are_understood() {
     let counters = status::parse(STATUS).unwrap().unwrap();
     assert_eq!((counters.vsz, counters.rss, counters.anon), (3060 << 10, 1716 << 10, 116 << 10));
     assert_eq!((counters.swap, counters.threads), (Some(8 << 10), Some(3)));
+    assert_eq!((counters.locked, counters.pinned), (Some(16 << 10), Some(64 << 10)));
 
     let paths: Vec<_> = cgroup::parse(CGROUP).unwrap().into_iter().map(|(_, path)| path).collect();
     assert_eq!(paths, ["/a", "/b:c", "/d e"]);
@@ -73,6 +75,9 @@ fn whole_texts_are_understood() {
         kind: AreaKind::File,
         accessible: true,
         writable: false,
+        executable: true,
+        shared: false,
+        special: None,
         rss: 40 << 10,
         pss: 30 << 10,
         anonymous: 24 << 10,
@@ -81,8 +86,73 @@ fn whole_texts_are_understood() {
         swap: 12 << 10,
         locked: 4 << 10,
         hugetlb: 5 << 10,
+        merged: Some(6 << 10),
+        huge: Some(7 << 10),
     };
     assert_eq!(all[0], expected);
+
+    let kept = smaps::parse(walk().as_bytes(), &[]).unwrap().named;
+    let names: Vec<_> = kept.iter().map(|one| (one.area, &*one.name)).collect();
+    let expected = ["/bin/a b (deleted)", "[heap]", "", "/memfd:x (deleted)"];
+    assert_eq!(names, expected.into_iter().enumerate().collect::<Vec<_>>());
+    assert_eq!(kept[3].file, Some(FileRange { device: (0, 1), inode: 9, offset: 0 }));
+    assert_eq!((kept[1].file, kept[1].access), (None, *b"rw-p"));
+}
+
+/// Kernels that do not tell merged or huge pages are not taken to have none.
+#[test]
+fn figures_that_older_kernels_lack_are_not_known() {
+    let whole = entry("1000-2000 rw-p 0 00:00 0", "");
+    let without = |names: &[&str]| {
+        let is_left = |line: &&str| !names.iter().any(|name| line.starts_with(name));
+        let text: String = whole.split_inclusive('\n').filter(is_left).collect();
+        let area = areas(&text)[0].clone();
+        (area.merged, area.huge)
+    };
+    assert_eq!(without(&["KSM"]), (None, Some(7 << 10)));
+    assert_eq!(without(&["FilePmdMapped"]), (Some(6 << 10), Some(6 << 10)));
+    assert_eq!(without(&["KSM", "AnonHuge", "ShmemPmd", "FilePmd"]), (None, None));
+    for name in ["KSM", "AnonHugePages", "ShmemPmdMapped", "FilePmdMapped"] {
+        let line = whole.split_inclusive('\n').find(|line| line.starts_with(name)).unwrap();
+        for bad in [line.repeat(2), format!("{name}: x kB\n")] {
+            let text = whole.replace(line, &bad);
+            assert!(smaps::parse(text.as_bytes(), &[]).is_err(), "{bad}");
+        }
+    }
+
+    let old: String = String::from_utf8_lossy(STATUS)
+        .split_inclusive('\n')
+        .filter(|line| !line.starts_with("VmPin") && !line.starts_with("VmLck"))
+        .collect();
+    let counters = status::parse(old.as_bytes()).unwrap().unwrap();
+    assert_eq!((counters.locked, counters.pinned), (None, None));
+    for bad in [&b"VmPin: x kB\n"[..], b"VmPin: 1 kB\nVmPin: 1 kB\n"] {
+        assert!(status::parse(&[bad, old.as_bytes()].concat()).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_thread_tells_its_stack_pointer_unless_it_runs() {
+    for (text, pointer) in [
+        ("running\n", None),
+        ("-1 0x7ffc0 0x1\n", Some(0x7_ffc0)),
+        ("34 0x0 0x0 0x2 0x8 0x0 0x7f 0x7f3366f69eb0 0x7f3367842df2\n", Some(0x7f33_66f6_9eb0)),
+    ] {
+        assert_eq!(syscall::parse(text.as_bytes()), Ok(pointer), "{text}");
+    }
+    for bad in [
+        "",
+        "\n",
+        "running",
+        "runs\n",
+        "-1 0x1\n",
+        "34 0x0 0x0 0x0 0x0 0x0 0x0 0x1\n",
+        "34 0x0 0x0 0x0 0x0 0x0 0x0 1 0x1\n",
+        "34 0x0 0x0 0x0 0x0 0x0 0x0 0xg 0x1\n",
+        "-1 0x10000000000000000 0x1\n",
+    ] {
+        assert!(syscall::parse(bad.as_bytes()).is_err(), "{bad}");
+    }
 }
 
 #[test]
@@ -94,8 +164,22 @@ fn the_kind_of_a_mapping_is_reported_by_name_device_and_flags() {
         ("rw-p 0 00:00 0 [stack:17]", "", AreaKind::Stack),
         ("rw-p 0 00:00 0 [anon: glibc: pthread stack: 17]", "", AreaKind::Stack),
         ("rw-p 0 00:00 0 [anon:pool]", "", AreaKind::Anonymous),
-        ("r--p 0 00:00 0 [vvar]", "pf io", AreaKind::Special),
-        ("r-xp 0 00:00 0 [vdso]", "", AreaKind::Special),
+        ("r--p 0 00:00 0 [vvar]", "pf io", AreaKind::Kernel),
+        ("r--p 0 00:00 0 [vvar_vclock]", "pf io", AreaKind::Kernel),
+        ("r-xp 0 00:00 0 [vdso]", "", AreaKind::Kernel),
+        ("rw-s 0 00:09 20726 socket:[20726]", "mm", AreaKind::Kernel),
+        ("rw-s 0 00:10 1044 anon_inode:[io_uring]", "de mm", AreaKind::Kernel),
+        ("rw-s 0 00:10 1044 anon_inode:[perf_event]", "pf io", AreaKind::Kernel),
+        ("rw-s 0 00:10 1044 anon_inode:bpf-map", "dd mm", AreaKind::Kernel),
+        ("rw-s 0 00:10 1044 anon_inode:kvm-vcpu:0", "", AreaKind::Kernel),
+        ("rw-s 0 00:10 1044 anon_inode:[of tomorrow]", "", AreaKind::Kernel),
+        ("rw-s 0 00:13 7 /[aio] (deleted)", "de", AreaKind::Kernel),
+        ("rw-s 0 00:0e 7 /secretmem (deleted)", "lo", AreaKind::Shmem),
+        ("rw-s 0 00:0c 7 /dmabuf:", "pf io", AreaKind::Device),
+        ("rw-s 0 00:23 7 /dev/video0", "mm", AreaKind::Device),
+        ("rw-s 0 00:05 7 /dev/nvidiactl", "", AreaKind::Device),
+        ("rw-s 0 00:11 2 /memfd:x (deleted)", "ht", AreaKind::Hugetlb),
+        ("r--p 0 fe:00 2 /socket:[1]", "", AreaKind::File),
         ("rw-s 0 00:01 2 /dev/zero (deleted)", "", AreaKind::Shmem),
         ("rw-p 0 00:06 2 /dev/zero", "", AreaKind::Anonymous),
         ("rw-s 0 00:01 2 /SYSV0 (deleted)", "", AreaKind::Shmem),
@@ -112,7 +196,7 @@ fn the_kind_of_a_mapping_is_reported_by_name_device_and_flags() {
         // A memfd tells which device is the kernel's own tmpfs.
         let text = entry(&format!("1000-2000 {rest}"), flags)
             + &entry("3000-4000 rw-s 0 00:01 1 /memfd:", "");
-        let all = smaps::parse(text.as_bytes(), &[TMPFS]).unwrap();
+        let all = smaps::parse(text.as_bytes(), &[TMPFS]).unwrap().areas;
         assert_eq!(all[0].kind, kind, "{rest} {flags}");
     }
 }
@@ -227,7 +311,7 @@ fn no_text_that_was_cut_short_is_taken_for_whole() {
                     || text[..len].ends_with("VmFlags: rd wr ex \n"),
                 "{len}"
             );
-            assert_eq!(part[..], whole[..part.len()]);
+            assert_eq!(part.areas[..], whole[..part.areas.len()]);
         }
     }
     let rollup = entry("1000-2000 ---p 00000000 00:00 0    [rollup]", "");
@@ -247,6 +331,7 @@ fn parse_all(text: &[u8]) {
     let _ = maps::parse(text);
     let _ = smaps::parse(text, &[]);
     let _ = smaps_rollup::parse(text);
+    let _ = syscall::parse(text);
 }
 
 proptest! {

@@ -22,6 +22,7 @@ pub enum Account {
     FileMapped,
     Shmem,
     OffLru,
+    KernelMapped,
     Device,
     SlabReclaimable,
     SlabUnreclaimable,
@@ -93,6 +94,7 @@ pub const RSS: &[Account] = &[
     A::LazyFree,
     A::FileMapped,
     A::Shmem,
+    A::KernelMapped,
     A::Device,
     A::Skew,
 ];
@@ -214,12 +216,7 @@ impl Account {
     pub const fn is_from_statistics(self) -> bool {
         matches!(
             self,
-            A::HeapInUse
-                | A::AllocatorFree
-                | A::AllocatorMetadata
-                | A::JitCode
-                | A::Metaspace
-                | A::GcTables
+            A::HeapInUse | A::AllocatorFree | A::AllocatorMetadata | A::Metaspace | A::GcTables
         )
     }
 
@@ -230,10 +227,10 @@ impl Account {
             A::HeapInUse => ("heap_in_use", Program, "heap memory that the program has allocated and not freed, and that is resident"),
             A::AllocatorFree => ("allocator_free", Allocator, "resident memory that the program freed and its allocator or runtime keeps"),
             A::AllocatorMetadata => ("allocator_metadata", Allocator, "the allocator's or runtime's own bookkeeping"),
-            A::JitCode => ("jit_code", Program, "machine code that a runtime generated"),
+            A::JitCode => ("jit_code", Program, "machine code made at run time: by a runtime's statistics, or executable anonymous memory that is not writable"),
             A::Metaspace => ("metaspace", Program, "class metadata of a Java virtual machine"),
             A::GcTables => ("gc_tables", Allocator, "tables that a garbage collector needs: marks, cards, remembered sets"),
-            A::Stack => ("stack", Program, "thread stacks; those other than the main thread's are recognised by their guard page"),
+            A::Stack => ("stack", Program, "stacks: mappings that hold a thread's stack pointer; where those are not known, what stands above a guard page"),
             A::ElfData => ("elf_data", Program, "written data of the program and its libraries: .data, .bss, relocations"),
             A::HeapUnprobed => ("heap_unprobed", Unknown, "[heap] and anonymous mappings of which no allocator's heap statistics were read"),
             A::Unexplained => ("unexplained", Unknown, "anonymous memory outside everything that the heap statistics which were read claim"),
@@ -244,7 +241,8 @@ impl Account {
             A::PageCache => ("page_cache", Reclaimable, "contents of files, read or written"),
             A::FileMapped => ("file_mapped", Reclaimable, "contents of files mapped into the process: its code, libraries, mapped data"),
             A::Shmem => ("shmem", Program, "shared memory, tmpfs files and memfds"),
-            A::OffLru => ("off_lru", Kernel, "pages on the reclaim lists that no counter of anonymous or file memory holds: swap cache, tails of split huge pages"),
+            A::OffLru => ("off_lru", Kernel, "on the reclaim lists, neither anonymous nor file memory: swap cache, split huge pages, pinned buffers that nobody maps"),
+            A::KernelMapped => ("kernel_mapped", Kernel, "the kernel's own memory mapped into the process: packet rings, io_uring, BPF maps, vdso"),
             A::Device => ("device", Kernel, "resident pages of mapped devices"),
             A::SlabReclaimable => ("slab_reclaimable", Reclaimable, "kernel caches that can be dropped: directory entries, inodes"),
             A::SlabUnreclaimable => ("slab_unreclaimable", Kernel, "kernel objects that can not be dropped"),
@@ -265,7 +263,7 @@ impl Account {
             A::ChargeResidual => ("charge_residual", Unknown, "usage less the sum of the counters: per-CPU charge stock and statistics not flushed yet"),
             A::KernelUnaccounted => ("kernel_unaccounted", Unknown, "MemTotal less everything that the kernel gives a name: direct page allocations of drivers"),
             A::Swapped => ("swapped", Program, "in the swap area, not in memory"),
-            A::DeviceMapped => ("device_mapped", Kernel, "mapped device memory, which is no RAM of ours"),
+            A::DeviceMapped => ("device_mapped", Kernel, "mapped memory of devices and of the kernel that RSS leaves out: registers, perf's buffers"),
             A::Reserved => ("reserved", Program, "address space without access rights (PROT_NONE): no memory until the program asks"),
             A::Untouched => ("untouched", Program, "accessible and never written, or given back: no memory behind it"),
             A::VszSkew => ("vsz_skew", Unknown, "VmSize less the sum of the mappings' sizes"),

@@ -36,11 +36,13 @@ mod pool;
 pub mod process;
 pub mod report;
 mod required;
+mod role;
 pub mod room;
 pub mod runtime;
 pub mod sample;
 pub mod size;
 pub mod sockets;
+pub mod special;
 mod split;
 
 pub use absence::Absence;

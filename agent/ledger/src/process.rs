@@ -207,7 +207,7 @@ fn book_address_space(ledger: &mut Ledger, walk: &Walk) {
         let rest = area.size().saturating_sub(area.rss).saturating_sub(swap);
         let huge = area.hugetlb.min(rest);
         let (device, reserved, untouched) = match area.kind {
-            AreaKind::Device => (rest, 0, 0),
+            AreaKind::Device | AreaKind::Kernel => (rest, 0, 0),
             _ if !area.accessible => (0, rest - huge, 0),
             _ => (0, 0, rest - huge),
         };

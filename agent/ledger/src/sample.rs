@@ -11,6 +11,7 @@ use crate::claim::Claim;
 use crate::events::Events;
 use crate::fact::{Fact, Missing};
 use crate::runtime::Found;
+use crate::special::Special;
 
 /// One process at one time.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +47,7 @@ pub enum ProcessKind {
 }
 
 /// The memory counters of a process, free of cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// The file they come from: `statm` or `status`.
     pub source: &'static str,
@@ -64,10 +65,15 @@ pub struct Counters {
     pub swap: Option<u64>,
     /// `Threads`; not in `statm`.
     pub threads: Option<u64>,
+    /// `VmLck`: mappings that `mlock` keeps in memory; not in `statm`.
+    pub locked: Option<u64>,
+    /// `VmPin` (3.2): pages that the kernel keeps in place for input and output, mapped
+    /// or not; not in `statm`.
+    pub pinned: Option<u64>,
 }
 
 /// One walk over all mappings of a process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Walk {
     /// The mappings in address order, without vsyscall. Shared, because a walk is
     /// kept and shown again until it is made anew.
@@ -77,13 +83,51 @@ pub struct Walk {
     /// The pages of private anonymous mappings that are in memory (`pagemap`); `None`
     /// where they were not asked for.
     pub resident: Option<Fact<Ranges>>,
+    /// Where the stacks of threads are; `None` where that was not asked for.
+    pub stacks: Option<Fact<Stacks>>,
+    /// Names of the mappings that hold most, in the order of the areas.
+    pub named: Arc<[Named]>,
 }
 
 /// Address ranges, `start..end`, in order and apart from one another.
 pub type Ranges = Arc<[(u64, u64)]>;
 
+/// Where the stacks of threads are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stacks {
+    /// Stack pointers of threads that waited, in order.
+    pub pointers: Arc<[u64]>,
+    /// Threads that ran, whose stack pointers are not known.
+    pub running: usize,
+}
+
+/// What tells a mapping from others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Which of the walk's areas it is.
+    pub area: usize,
+    /// `rwxp`, with `-` for a right that is not given and `s` for shared.
+    pub access: [u8; 4],
+    /// Path or `[name]`, made printable and of bounded length; empty without one.
+    pub name: Box<str>,
+    /// Which part of a file it maps, if any.
+    pub file: Option<FileRange>,
+}
+
+/// Where in a file a mapping begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileRange {
+    /// Device number, major and minor.
+    pub device: (u32, u32),
+    /// Inode on it.
+    pub inode: u64,
+    /// First byte.
+    pub offset: u64,
+}
+
 /// One mapping, as `smaps` tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a right of its own")]
 pub struct Area {
     /// First address.
     pub start: u64,
@@ -95,6 +139,12 @@ pub struct Area {
     pub accessible: bool,
     /// Whether it may be written.
     pub writable: bool,
+    /// Whether it may be executed.
+    pub executable: bool,
+    /// Whether what is written there is seen by others who map it (`s`).
+    pub shared: bool,
+    /// What is known of its sort, where it is a special one.
+    pub special: Option<&'static Special>,
     /// `Rss`: resident, hugetlb left out.
     pub rss: u64,
     /// `Pss`: resident, shared pages divided among their mappers.
@@ -111,6 +161,11 @@ pub struct Area {
     pub locked: u64,
     /// `Shared_Hugetlb + Private_Hugetlb`: hugetlbfs pages, not in `rss`.
     pub hugetlb: u64,
+    /// `KSM` (6.6): of `anonymous`, pages that were merged with equal ones.
+    pub merged: Option<u64>,
+    /// `AnonHugePages + ShmemPmdMapped + FilePmdMapped`: of `rss`, what lies in huge
+    /// pages; not known to kernels without transparent huge pages.
+    pub huge: Option<u64>,
 }
 
 /// What a mapping maps.
@@ -131,8 +186,8 @@ pub enum AreaKind {
     Hugetlb,
     /// Memory of a device (`VmFlags` io or pf).
     Device,
-    /// `[vdso]`, `[vvar]` and the like.
-    Special,
+    /// The kernel's own: ring buffers, `[vdso]` and the like.
+    Kernel,
 }
 
 /// One cgroup at one time.
@@ -354,6 +409,19 @@ impl ProcessSample {
             runtimes: Vec::new(),
             cgroup: Err(why.clone()),
         }
+    }
+}
+
+impl Stacks {
+    /// Threads that were asked.
+    pub fn threads(&self) -> usize {
+        self.pointers.len().saturating_add(self.running)
+    }
+
+    /// How many stack pointers lie in `start..end`.
+    pub fn within(&self, start: u64, end: u64) -> usize {
+        let before = |address: u64| self.pointers.partition_point(|pointer| *pointer < address);
+        before(end).saturating_sub(before(start))
     }
 }
 

@@ -7,10 +7,12 @@ use crate::fact::{Missing, MissingKind};
 use crate::figure::{Figure, difference, signed};
 use crate::parts::Split;
 use crate::pool::{Pages, Pool};
+use crate::role::{self, Role};
 use crate::sample::{Area, AreaKind, Counters, Walk};
 
 /// What a walk tells of itself, so that 0 is a measured 0.
 const MEASURED: &[Account] = &[
+    Account::JitCode,
     Account::Stack,
     Account::ElfData,
     Account::HeapUnprobed,
@@ -19,6 +21,7 @@ const MEASURED: &[Account] = &[
     Account::LazyFree,
     Account::FileMapped,
     Account::Shmem,
+    Account::KernelMapped,
     Account::Device,
 ];
 
@@ -30,9 +33,9 @@ pub(crate) fn of_walk(
     rest: Account,
     counters: Option<&Counters>,
 ) -> Split {
-    let roles = roles(&walk.areas, counters.and_then(|c| c.threads));
+    let roles = role::roles(walk, counters.and_then(|c| c.threads));
     let resident = walk.resident.as_ref().and_then(|resident| resident.as_deref().ok());
-    let is_heap = |role| matches!(role, Role::Heap | Role::BesideData);
+    let is_heap = |role| matches!(role, Role::Heap | Role::BesideData | Role::PerhapsStack);
     let pool = |(area, role): (&Area, &Role)| Pool::of(area, is_heap(*role), resident.is_some());
     let mut pools: Vec<Pool> = walk.areas.iter().zip(&roles).map(pool).collect();
     let mut split = Split { source: "smaps", ..Split::default() };
@@ -45,8 +48,10 @@ pub(crate) fn of_walk(
     for ((area, pool), role) in walk.areas.iter().zip(&pools).zip(roles) {
         let live = signed(pool.live());
         let (likely, perhaps) = match role {
-            Role::MainStack => (Account::Stack, None),
-            Role::ThreadStack => (Account::Stack, Some(rest)),
+            Role::Stack => (Account::Stack, None),
+            Role::LikelyStack => (Account::Stack, Some(rest)),
+            Role::PerhapsStack => (rest, Some(Account::Stack)),
+            Role::Code => (Account::JitCode, None),
             Role::Data => (Account::ElfData, None),
             Role::Bss => (Account::ElfData, Some(rest)),
             Role::BesideData => (rest, Some(Account::ElfData)),
@@ -144,71 +149,11 @@ impl Split {
 /// The account of pages that are not anonymous.
 fn backing(kind: AreaKind) -> Account {
     match kind {
-        AreaKind::File | AreaKind::Special => Account::FileMapped,
+        AreaKind::File => Account::FileMapped,
+        AreaKind::Kernel => Account::KernelMapped,
         AreaKind::Shmem => Account::Shmem,
         AreaKind::Device | AreaKind::Hugetlb => Account::Device,
         // Private anonymous mappings hold no such pages on any kernel we know.
         AreaKind::Heap | AreaKind::Stack | AreaKind::Anonymous => Account::Unexplained,
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    MainStack,
-    /// By its guard: likely.
-    ThreadStack,
-    Data,
-    /// By its place, and little enough: likely.
-    Bss,
-    /// In the place of a `.bss`, and more than most hold.
-    BesideData,
-    Heap,
-}
-
-/// The largest guard below a stack: `pthread_attr_setguardsize` is one page by
-/// default; some runtimes use more.
-const GUARD: u64 = 64 << 10;
-/// The largest area that is taken for a thread's stack.
-const STACK: u64 = 64 << 20;
-/// The most written memory that is taken for a `.bss`. The kernel puts heap memory
-/// right behind a library's data too, and merges it with the `.bss`.
-const BSS: u64 = 1 << 20;
-
-/// What the anonymous pages of each mapping are, by the mapping's kind and
-/// by what stands directly below it.
-fn roles(areas: &[Area], threads: Option<u64>) -> Vec<Role> {
-    let mut stacks = threads.map_or(u64::MAX, |n| n.saturating_sub(1));
-    let mut below: Option<&Area> = None;
-    areas
-        .iter()
-        .map(|area| {
-            let touching = below.filter(|b| b.end == area.start);
-            below = Some(area);
-            match area.kind {
-                AreaKind::Stack => Role::MainStack,
-                AreaKind::File | AreaKind::Special => Role::Data,
-                AreaKind::Anonymous if is_thread_stack(area, touching) && stacks > 0 => {
-                    stacks -= 1;
-                    Role::ThreadStack
-                }
-                AreaKind::Anonymous if touching.is_some_and(is_written_data) => {
-                    if area.anonymous <= BSS { Role::Bss } else { Role::BesideData }
-                }
-                _ => Role::Heap,
-            }
-        })
-        .collect()
-}
-
-fn is_thread_stack(area: &Area, touching: Option<&Area>) -> bool {
-    area.writable
-        && area.size() <= STACK
-        && touching
-            .is_some_and(|b| !b.accessible && b.kind == AreaKind::Anonymous && b.size() <= GUARD)
-}
-
-/// The loader puts `.bss` right behind data, whose last page it writes. A shared
-/// mapping of a file has no pages of its own.
-fn is_written_data(area: &Area) -> bool {
-    area.kind == AreaKind::File && area.writable && area.anonymous.saturating_add(area.swap) > 0
 }

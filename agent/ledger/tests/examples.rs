@@ -43,13 +43,14 @@ fn sample(areas: Vec<Area>, claims: Vec<Claim>) -> ProcessSample {
         shmem: Some(0),
         swap: Some(0),
         threads: Some(3),
+        ..Counters::default()
     };
     ProcessSample {
         pid: 1,
         name: "example".to_owned(),
         kind: ProcessKind::User,
         counters: Ok(counters),
-        walk: Ok(Walk { areas: areas.into(), age: Duration::ZERO, resident: None }),
+        walk: Ok(Walk { areas: areas.into(), ..Walk::default() }),
         claims,
         runtimes: Vec::new(),
         cgroup: Ok("/example".to_owned()),

@@ -45,8 +45,9 @@ fn sample(in_use: u64, resident: u64, gc: Option<Gc>) -> ProcessSample {
             shmem: None,
             swap: None,
             threads: None,
+            ..Counters::default()
         }),
-        walk: Ok(Walk { areas: [heap].into(), age: Duration::ZERO, resident: None }),
+        walk: Ok(Walk { areas: [heap].into(), ..Walk::default() }),
         claims: vec![claim],
         runtimes: vec![Ok(runtime)],
         cgroup: Ok("/api".to_owned()),

@@ -18,6 +18,7 @@ fn sample() -> ProcessSample {
         shmem: Some(0),
         swap: Some(0),
         threads: Some(1),
+        ..Counters::default()
     };
     ProcessSample { counters: Ok(counters), ..ProcessSample::missing(7, &unread) }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memgap_kernel::memory::{Live, Memory};
-use memgap_kernel::source::{cgroup, smaps, stat, status};
+use memgap_kernel::source::{cgroup, smaps, stat, status, syscall};
 use memgap_kernel::{Buf, Cgroups, Process};
 use memgap_ledger::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Ranges, Walk};
 use memgap_ledger::{Fact, Missing, MissingKind};
@@ -121,6 +121,8 @@ pub fn no_memory(kind: ProcessKind) -> Option<(Counters, Fact<Walk>)> {
         shmem: Some(0),
         swap: Some(0),
         threads: Some(1),
+        locked: Some(0),
+        pinned: Some(0),
     };
     Some((counters, Err(Missing::absent(why))))
 }
@@ -134,10 +136,18 @@ fn walk(process: &Process, depth: Depth, buf: &mut Buf) -> Fact<Walk> {
     if !depth.walks() {
         return Err(Missing::new(MissingKind::Refused, "a walk was not asked for"));
     }
-    let areas: Arc<[Area]> = smaps::walk(process, smaps::MAX_AREAS, buf)?.into();
+    let walked = smaps::walk(process, smaps::Bounds::WIDE, buf)?;
+    let stacks = syscall::stacks(process, syscall::MAX_THREADS, buf);
+    let areas: Arc<[Area]> = walked.areas.into();
     // Where that fails the ledger's figures are wider, and as true.
     let resident = (depth == Depth::Pages).then(|| pages(process, &areas));
-    Ok(Walk { areas, age: Duration::ZERO, resident })
+    Ok(Walk {
+        areas,
+        age: Duration::ZERO,
+        resident,
+        stacks: Some(stacks),
+        named: walked.named.into(),
+    })
 }
 
 /// The resident pages of its private anonymous mappings.

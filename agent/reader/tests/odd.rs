@@ -43,7 +43,7 @@ fn a_process_that_ended_is_gone_in_every_file() {
         stat::read(&process, buf).err(),
         statm::read(&process, 4096, buf).err(),
         status::read(&process, buf).err(),
-        smaps::read(&process, &[], smaps::MAX_AREAS, buf).err(),
+        smaps::read(&process, &[], smaps::Bounds::WIDE, buf).err(),
         cgroup::read(&process, buf).err(),
     ] {
         assert_eq!(lack.unwrap().kind, MissingKind::Gone);

@@ -131,8 +131,9 @@ pub fn process(pid: u32, name: &str, cgroup: &str, rss: u64) -> ProcessSample {
             shmem: None,
             swap: None,
             threads: None,
+            ..Counters::default()
         }),
-        walk: Ok(Walk { areas: [heap].into(), age: Duration::ZERO, resident: None }),
+        walk: Ok(Walk { areas: [heap].into(), ..Walk::default() }),
         claims: Vec::new(),
         runtimes: Vec::new(),
         cgroup: Ok(cgroup.to_owned()),

@@ -1,7 +1,5 @@
 //! Samples made by hand: the stories that the views must tell.
 
-use std::time::Duration;
-
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
 use memgap_ledger::events::{Events, Stall};
 use memgap_ledger::sample::{
@@ -57,8 +55,9 @@ pub fn server() -> ProcessSample {
             shmem: Some(48 * MIB),
             swap: Some(0),
             threads: Some(1),
+            ..Counters::default()
         }),
-        walk: Ok(Walk { areas: areas.into(), age: Duration::ZERO, resident: None }),
+        walk: Ok(Walk { areas: areas.into(), ..Walk::default() }),
         claims: Vec::new(),
         runtimes: Vec::new(),
         cgroup: Ok("/system.slice/api.service".to_owned()),

@@ -1,7 +1,10 @@
 //! `/proc/PID/smaps`: proc_pid_smaps(5), `show_smap` in fs/proc/task_mmu.c, 4.14
 //! and later.
 
-use memgap_ledger::sample::{Area, AreaKind};
+mod figures;
+mod named;
+
+use memgap_ledger::sample::{Area, AreaKind, Named};
 use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::Parsed;
@@ -10,26 +13,51 @@ use super::mountinfo;
 use crate::file::Buf;
 use crate::kind;
 use crate::process::Process;
-use crate::text;
+
+pub use figures::Figures;
+use named::Largest;
 
 /// Name of the file below a process's directory.
 pub const NAME: &str = "smaps";
 
-/// What one walk may take: sixteen times the usual `vm.max_map_count`.
-pub const MAX_AREAS: usize = 1 << 20;
-/// And its text: about 700 bytes an area.
+/// The text of a walk: about 700 bytes an area.
 const LIMIT: usize = 256 << 20;
 
-/// Walks the mappings of a process, refused where there are more than `most`.
-pub fn walk(process: &Process, most: usize, buf: &mut Buf) -> Fact<Vec<Area>> {
+/// How much of a walk is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// A process of more mappings is refused.
+    pub areas: usize,
+    /// Mappings whose names are kept: those that hold most.
+    pub names: usize,
+}
+
+impl Bounds {
+    /// Sixteen times as many mappings as `vm.max_map_count` usually allows; the names of
+    /// as many as most programs have at all.
+    pub const WIDE: Self = Self { areas: 1 << 20, names: 1 << 14 };
+}
+
+/// What a walk meets.
+#[derive(Debug, Default)]
+pub struct Walked {
+    /// The mappings in address order, without vsyscall.
+    pub areas: Vec<Area>,
+    /// Names of those that hold most.
+    pub named: Vec<Named>,
+}
+
+/// Walks the mappings of a process.
+pub fn walk(process: &Process, bounds: Bounds, buf: &mut Buf) -> Fact<Walked> {
     let tmpfs = tmpfs(process, buf);
-    read(process, &tmpfs, most, buf)
+    read(process, &tmpfs, bounds, buf)
 }
 
 /// As [`walk`], where the devices of its tmpfs mounts are known.
-pub fn read(process: &Process, tmpfs: &[Device], most: usize, buf: &mut Buf) -> Fact<Vec<Area>> {
-    let mut walk = Areas::new(tmpfs, most);
+pub fn read(process: &Process, tmpfs: &[Device], bounds: Bounds, buf: &mut Buf) -> Fact<Walked> {
+    let mut walk = Areas::new(tmpfs, bounds);
     let lines = process.lines(NAME, LIMIT, buf, |line| walk.take(line));
+    let most = bounds.areas;
     if lines.is_err() && walk.done.len() == most {
         let why = format!("process {} has more than {most} mappings", process.pid());
         return Err(Missing::new(MissingKind::Refused, why));
@@ -38,9 +66,9 @@ pub fn read(process: &Process, tmpfs: &[Device], most: usize, buf: &mut Buf) -> 
     walk.finish().map_err(|what| process.malformed(NAME, what))
 }
 
-/// The areas of the text in address order, without vsyscall.
-pub fn parse(text: &[u8], tmpfs: &[Device]) -> Parsed<Vec<Area>> {
-    let mut walk = Areas::new(tmpfs, MAX_AREAS);
+/// What the text tells.
+pub fn parse(text: &[u8], tmpfs: &[Device]) -> Parsed<Walked> {
+    let mut walk = Areas::new(tmpfs, Bounds::WIDE);
     for line in text.split_inclusive(|b| *b == b'\n') {
         walk.take(line.strip_suffix(b"\n").ok_or("the last line is cut short")?)?;
     }
@@ -55,58 +83,6 @@ fn tmpfs(process: &Process, buf: &mut Buf) -> Vec<Device> {
     mounts.iter().filter(|m| *m.fs_type == *b"tmpfs").map(|m| m.device).collect()
 }
 
-/// The figures of one entry, in bytes, by the kernel's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[allow(missing_docs, reason = "the fields carry the kernel's names")]
-pub struct Figures {
-    pub rss: u64,
-    pub pss: u64,
-    pub private_clean: u64,
-    pub private_dirty: u64,
-    pub anonymous: u64,
-    /// Since 4.12.
-    pub lazy_free: u64,
-    pub shared_hugetlb: u64,
-    pub private_hugetlb: u64,
-    pub swap: u64,
-    pub locked: u64,
-    seen: u16,
-}
-
-/// A bit for each of the figures.
-const ALL: u16 = (1 << 10) - 1;
-
-impl Figures {
-    /// Takes in a line `Rss:     8 kB`; names that it does not know are left out.
-    pub fn take(&mut self, line: &[u8]) -> Parsed<()> {
-        let (key, value) = text::key_value(line).ok_or("a line has no name")?;
-        let (field, bit) = match key {
-            b"Rss" => (&mut self.rss, 0),
-            b"Pss" => (&mut self.pss, 1),
-            b"Private_Clean" => (&mut self.private_clean, 2),
-            b"Private_Dirty" => (&mut self.private_dirty, 3),
-            b"Anonymous" => (&mut self.anonymous, 4),
-            b"LazyFree" => (&mut self.lazy_free, 5),
-            b"Shared_Hugetlb" => (&mut self.shared_hugetlb, 6),
-            b"Private_Hugetlb" => (&mut self.private_hugetlb, 7),
-            b"Swap" => (&mut self.swap, 8),
-            b"Locked" => (&mut self.locked, 9),
-            _ => return Ok(()),
-        };
-        *field = text::kilobytes(value).ok_or("a figure is not a number of kB")?;
-        if self.seen & 1 << bit != 0 {
-            return Err("a figure stands twice in one mapping");
-        }
-        self.seen |= 1 << bit;
-        Ok(())
-    }
-
-    /// The figures, if all of them were there: a lack is not 0.
-    pub fn whole(self) -> Parsed<Self> {
-        if self.seen == ALL { Ok(self) } else { Err("a mapping lacks a figure") }
-    }
-}
-
 /// The walk as it is read, line by line.
 struct Areas<'d> {
     tmpfs: &'d [Device],
@@ -116,79 +92,64 @@ struct Areas<'d> {
     /// Files on devices without hardware, which may be the kernel's own tmpfs.
     unsure: Vec<(usize, Device)>,
     done: Vec<Area>,
+    named: Largest,
+    /// The first line of the entry that is read, to be used again.
+    line: Vec<u8>,
     /// The entry that is read, until its `VmFlags` ends it.
-    open: Option<Entry>,
-}
-
-struct Entry {
-    area: Area,
-    device: Device,
-    is_vsyscall: bool,
-    figures: Figures,
+    open: Option<Figures>,
 }
 
 impl<'d> Areas<'d> {
-    fn new(tmpfs: &'d [Device], most: usize) -> Self {
-        Self { tmpfs, most, internal: None, unsure: Vec::new(), done: Vec::new(), open: None }
+    fn new(tmpfs: &'d [Device], bounds: Bounds) -> Self {
+        Self {
+            tmpfs,
+            most: bounds.areas,
+            internal: None,
+            unsure: Vec::new(),
+            done: Vec::new(),
+            named: Largest::of(bounds.names),
+            line: Vec::new(),
+            open: None,
+        }
     }
 
     fn take(&mut self, line: &[u8]) -> Parsed<()> {
-        let Some(entry) = &mut self.open else {
-            let mapping = maps::mapping(line)?;
-            self.open = Some(self.begin(&mapping));
+        let Some(figures) = &mut self.open else {
+            self.line.clear();
+            self.line.extend_from_slice(line);
+            self.open = Some(Figures::default());
             return Ok(());
         };
         match line.strip_prefix(b"VmFlags:") {
-            None => entry.figures.take(line),
+            None => figures.take(line),
             Some(flags) => self.end(flags),
         }
     }
 
-    fn begin(&mut self, mapping: &Mapping<'_>) -> Entry {
-        if kind::is_internal_shmem(mapping.name) {
-            self.internal = Some(mapping.device);
-        }
-        let area = Area {
-            start: mapping.start,
-            end: mapping.end,
-            kind: kind::of_mapping(mapping, self.tmpfs),
-            accessible: mapping.access[..3] != *b"---",
-            writable: mapping.access[1] == b'w',
-            ..Area::default()
-        };
-        let is_vsyscall = mapping.name == b"[vsyscall]";
-        Entry { area, device: mapping.device, is_vsyscall, figures: Figures::default() }
-    }
-
     fn end(&mut self, flags: &[u8]) -> Parsed<()> {
-        let Some(entry) = self.open.take() else { return Ok(()) };
-        let f = entry.figures.whole()?;
-        if entry.is_vsyscall {
+        let Some(figures) = self.open.take() else { return Ok(()) };
+        let figures = figures.whole()?;
+        let mapping = maps::mapping(&self.line)?;
+        if mapping.name == b"[vsyscall]" {
             return Ok(());
         }
         if self.done.len() == self.most {
             return Err("there are more mappings than may be read");
         }
-        let kind = kind::with_flags(entry.area.kind, flags);
-        if kind == AreaKind::File && entry.device.0 == 0 {
-            self.unsure.push((self.done.len(), entry.device));
+        if kind::is_internal_shmem(mapping.name) {
+            self.internal = Some(mapping.device);
         }
-        self.done.push(Area {
-            kind,
-            rss: f.rss,
-            pss: f.pss,
-            anonymous: f.anonymous,
-            private: f.private_clean.saturating_add(f.private_dirty),
-            lazy_free: f.lazy_free,
-            swap: f.swap,
-            locked: f.locked,
-            hugetlb: f.shared_hugetlb.saturating_add(f.private_hugetlb),
-            ..entry.area
-        });
+        let area = area(&mapping, figures, self.tmpfs, flags);
+        if area.kind == AreaKind::File && mapping.device.0 == 0 {
+            self.unsure.push((self.done.len(), mapping.device));
+        }
+        let held = area.rss.saturating_add(area.swap).saturating_add(area.hugetlb);
+        self.named.keep(self.done.len(), held, &mapping);
+        self.done.push(area);
         Ok(())
     }
 
-    fn finish(mut self) -> Parsed<Vec<Area>> {
+    fn finish(mut self) -> Parsed<Walked> {
         if self.open.is_some() {
             return Err("the last mapping is cut short");
         }
@@ -197,7 +158,31 @@ impl<'d> Areas<'d> {
                 self.done[at].kind = AreaKind::Shmem;
             }
         }
-        Ok(self.done)
+        Ok(Walked { areas: self.done, named: self.named.finish() })
+    }
+}
+
+fn area(mapping: &Mapping<'_>, figures: Figures, tmpfs: &[Device], flags: &[u8]) -> Area {
+    let (kind, special) = kind::of_mapping(mapping, tmpfs);
+    Area {
+        start: mapping.start,
+        end: mapping.end,
+        kind: kind::with_flags(kind, flags),
+        accessible: mapping.access[..3] != *b"---",
+        writable: mapping.access[1] == b'w',
+        executable: mapping.access[2] == b'x',
+        shared: mapping.access[3] == b's',
+        special,
+        rss: figures.rss,
+        pss: figures.pss,
+        anonymous: figures.anonymous,
+        private: figures.private_clean.saturating_add(figures.private_dirty),
+        lazy_free: figures.lazy_free,
+        swap: figures.swap,
+        locked: figures.locked,
+        hugetlb: figures.shared_hugetlb.saturating_add(figures.private_hugetlb),
+        merged: figures.ksm,
+        huge: figures.huge(),
     }
 }
 
@@ -210,7 +195,8 @@ mod tests {
     #[test]
     fn a_walk_over_too_many_mappings_is_refused() {
         let own = Process::open(Path::new("/proc"), std::process::id()).expect("we run");
-        let lack = walk(&own, 1, &mut Buf::default()).expect_err("a program has more");
+        let bounds = Bounds { areas: 1, names: 1 };
+        let lack = walk(&own, bounds, &mut Buf::default()).expect_err("a program has more");
         assert_eq!(lack.kind, MissingKind::Refused);
         assert!(lack.why.contains("more than 1 mappings"), "{lack}");
     }

@@ -53,5 +53,7 @@ pub fn parse(text: &[u8], page_size: u64) -> Parsed<Counters> {
         shmem: None,
         swap: None,
         threads: None,
+        locked: None,
+        pinned: None,
     })
 }

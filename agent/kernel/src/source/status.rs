@@ -23,6 +23,9 @@ const MAX_THREADS: usize = 1 << 16;
 const KEYS: [&[u8]; 7] =
     [b"VmSize", b"VmRSS", b"RssAnon", b"RssFile", b"RssShmem", b"VmSwap", b"Threads"];
 
+/// The lines that need not be there, before those that must: `VmPin` since 3.2.
+const OPTIONAL: [&[u8]; 2] = [b"VmLck", b"VmPin"];
+
 /// Reads the counters; `None` for a process without memory.
 pub fn read(process: &Process, buf: &mut Buf) -> Fact<Option<Counters>> {
     let text = process.read(NAME, LIMIT, buf)?;
@@ -62,16 +65,22 @@ pub fn parse_users(text: &[u8]) -> Parsed<[u32; 3]> {
 /// thread, or a process that has given its memory back.
 pub fn parse(text: &[u8]) -> Parsed<Option<Counters>> {
     let mut values = [None; KEYS.len()];
+    let mut optional = [None; OPTIONAL.len()];
     let mut open = KEYS.len();
     for line in text.split_inclusive(|b| *b == b'\n') {
         let line = line.strip_suffix(b"\n").ok_or("the last line is cut short")?;
         let Some((key, value)) = text::key_value(line) else { continue };
-        let Some(slot) = KEYS.iter().position(|k| *k == key) else { continue };
+        let place = |keys: &[&[u8]]| keys.iter().position(|k| *k == key);
+        let (slot, is_required) = match (place(&KEYS), place(&OPTIONAL)) {
+            (Some(at), _) => (&mut values[at], true),
+            (None, Some(at)) => (&mut optional[at], false),
+            (None, None) => continue,
+        };
         let number = text::kilobytes(value).ok_or("a counter is not a number")?;
-        if values[slot].replace(number).is_some() {
+        if slot.replace(number).is_some() {
             return Err("a counter stands there twice");
         }
-        open -= 1;
+        open -= usize::from(is_required);
         if open == 0 {
             break;
         }
@@ -87,6 +96,8 @@ pub fn parse(text: &[u8]) -> Parsed<Option<Counters>> {
                 shmem: Some(shmem),
                 swap: Some(swap),
                 threads: Some(threads),
+                locked: optional[0],
+                pinned: optional[1],
             }))
         }
         [None, None, None, None, None, None, Some(_)] => Ok(None),

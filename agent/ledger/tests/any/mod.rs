@@ -7,8 +7,9 @@ use memgap_ledger::claim::{Claim, Extent, Part, Priority};
 use memgap_ledger::events::{Events, Stall, Waited};
 use memgap_ledger::runtime::Found;
 use memgap_ledger::sample::{
-    Area, AreaKind, CgroupSample, CgroupVersion, Counters, HostSample, HugePages, MachineSample,
-    Meminfo, MemoryStat, ProcessKind, ProcessSample, SocketBuffers, Vmstat, Walk,
+    Area, AreaKind, CgroupSample, CgroupVersion, Counters, FileRange, HostSample, HugePages,
+    MachineSample, Meminfo, MemoryStat, Named, ProcessKind, ProcessSample, SocketBuffers, Stacks,
+    Vmstat, Walk,
 };
 use memgap_ledger::{Account, Fact, Missing, MissingKind, Runtime};
 use proptest::prelude::*;
@@ -167,7 +168,7 @@ fn fact<T: Clone + std::fmt::Debug + 'static>(
 }
 
 fn counters(scale: Scale) -> impl Strategy<Value = Counters> {
-    let options = prop::collection::vec(prop::option::of(bytes(scale)), 4);
+    let options = prop::collection::vec(prop::option::of(bytes(scale)), 6);
     (bytes(scale), bytes(scale), bytes(scale), options).prop_map(|(vsz, rss, anon, o)| Counters {
         source: "status",
         vsz,
@@ -177,28 +178,54 @@ fn counters(scale: Scale) -> impl Strategy<Value = Counters> {
         shmem: o[1],
         swap: o[2],
         threads: o[3],
+        locked: o[4],
+        pinned: o[5],
     })
 }
 
 /// Areas in address order that may touch; their figures need not make sense.
 fn walk(scale: Scale) -> impl Strategy<Value = Walk> {
-    let parts = (bytes(scale), bytes(scale), area_kind(), any::<[bool; 2]>(), figures(scale));
+    let parts = (bytes(scale), bytes(scale), area_kind(), any::<[bool; 4]>(), figures(scale));
     let resident = prop::option::of(prop::collection::vec((bytes(scale), bytes(scale)), 0..12));
-    (prop::collection::vec(parts, 0..12), prop_oneof![Just(0u64), 1u64..100], resident).prop_map(
-        |(parts, age, resident)| {
+    let areas = prop::collection::vec(parts, 0..12);
+    let stacks = prop::option::of(fact(stacks(scale)));
+    let named = prop::collection::vec(named(scale), 0..4);
+    (areas, prop_oneof![Just(0u64), 1u64..100], resident, stacks, named).prop_map(
+        |(parts, age, resident, stacks, mut named)| {
             let mut at = 0u64;
             let areas: Vec<_> = parts
                 .into_iter()
-                .map(|(hole, size, kind, [accessible, writable], f)| {
+                .map(|(hole, size, kind, rights, f)| {
                     let start = at.saturating_add(if hole % 2 == 0 { 0 } else { hole });
                     at = start.saturating_add(size);
-                    area(start, at, kind, accessible, writable, f)
+                    area(start, at, kind, rights, f)
                 })
                 .collect();
+            named.sort_by_key(|named| named.area);
+            named.dedup_by_key(|named| named.area);
             let resident = resident.map(|r| Ok(apart(r).into()));
-            Walk { areas: areas.into(), age: Duration::from_secs(age), resident }
+            let age = Duration::from_secs(age);
+            Walk { areas: areas.into(), age, resident, stacks, named: named.into() }
         },
     )
+}
+
+fn stacks(scale: Scale) -> impl Strategy<Value = Stacks> {
+    (prop::collection::vec(bytes(scale), 0..6), 0usize..4).prop_map(|(mut pointers, running)| {
+        pointers.sort_unstable();
+        Stacks { pointers: pointers.into(), running }
+    })
+}
+
+/// Names of areas that may not be there.
+fn named(scale: Scale) -> impl Strategy<Value = Named> {
+    let file = prop::option::of((0u64..2, bytes(scale)));
+    (0usize..14, file).prop_map(|(area, file)| Named {
+        area,
+        access: *b"rw-s",
+        name: "/memfd:any".into(),
+        file: file.map(|(inode, offset)| FileRange { device: (0, 1), inode, offset }),
+    })
 }
 
 /// Ranges in order and apart, of some that are not.
@@ -214,14 +241,18 @@ fn apart(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     made
 }
 
-fn area(s: u64, e: u64, kind: AreaKind, accessible: bool, writable: bool, f: [u64; 8]) -> Area {
+fn area(s: u64, e: u64, kind: AreaKind, rights: [bool; 4], f: [u64; 8]) -> Area {
     let [rss, pss, anonymous, private, lazy_free, swap, locked, hugetlb] = f;
+    let [accessible, writable, executable, shared] = rights;
     Area {
         start: s,
         end: e,
         kind,
         accessible,
         writable,
+        executable,
+        shared,
+        special: None,
         rss,
         pss,
         anonymous,
@@ -230,6 +261,8 @@ fn area(s: u64, e: u64, kind: AreaKind, accessible: bool, writable: bool, f: [u6
         swap,
         locked,
         hugetlb,
+        merged: shared.then_some(private),
+        huge: executable.then_some(locked),
     }
 }
 
@@ -246,8 +279,8 @@ fn figures(scale: Scale) -> BoxedStrategy<[u64; 8]> {
 }
 
 fn area_kind() -> impl Strategy<Value = AreaKind> {
-    use AreaKind::{Anonymous, Device, File, Heap, Hugetlb, Shmem, Special, Stack};
-    select(vec![Heap, Stack, Anonymous, Anonymous, File, File, Shmem, Hugetlb, Device, Special])
+    use AreaKind::{Anonymous, Device, File, Heap, Hugetlb, Kernel, Shmem, Stack};
+    select(vec![Heap, Stack, Anonymous, Anonymous, File, File, Shmem, Hugetlb, Device, Kernel])
 }
 
 fn claim(scale: Scale) -> impl Strategy<Value = Claim> {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use memgap_kernel::source::{cgroup, maps, mountinfo, smaps, stat, status};
-use memgap_kernel::text;
+use memgap_kernel::{special, text};
 use memgap_ledger::sample::CgroupSample;
 use memgap_ledger::{Identity, identity::ContainerIdentity};
 
@@ -23,10 +23,6 @@ const COMMON: [&str; 12] = [
     "docker",
     "podman",
 ];
-
-/// Beginnings of mapping names by which they are classified.
-const KEPT: [&[u8]; 6] =
-    [b"/dev/shm/", b"/memfd:", b"/SYSV", b"/dev/zero", b"[anon_shmem:", b"[anon:"];
 
 /// The tokens given so far: the same name always gets the same one. They are
 /// counted, so that no token tells its name.
@@ -122,11 +118,17 @@ impl Names {
     fn smaps(&mut self, line: &[u8]) -> Vec<u8> {
         let Ok(mapping) = maps::mapping(line) else { return line.to_vec() };
         let name = mapping.name;
-        let kept = KEPT.iter().find(|prefix| name.starts_with(prefix)).copied();
+        // The beginning by which it is classified.
+        let kept = match special::prefix(name) {
+            None if name.starts_with(b"[anon:") => Some(&b"[anon:"[..]),
+            kept => kept,
+        };
         let token = match kept {
             _ if name.is_empty() => Vec::new(),
+            _ if name.starts_with(b"/dev/zero") => name.to_vec(),
+            // The kernel's own word, and no file's name.
+            Some(_) if !name.starts_with(b"/") && !name.starts_with(b"[anon") => name.to_vec(),
             None if name.starts_with(b"[") => name.to_vec(),
-            Some(b"/dev/zero") => name.to_vec(),
             Some(prefix) => {
                 let stack = name.windows(5).any(|word| word == b"stack");
                 let middle = if stack { "stack" } else { "n" };

@@ -9,8 +9,8 @@ use memgap_kernel::cpu::thread_cpu;
 use memgap_kernel::file::{Buf, missing};
 use memgap_kernel::memory::Live;
 use memgap_kernel::process::{Process, gone};
-use memgap_kernel::source::{smaps, stat, statm, status};
-use memgap_ledger::sample::{Area, Counters, ProcessKind, ProcessSample, Walk};
+use memgap_kernel::source::{smaps, stat, statm, status, syscall};
+use memgap_ledger::sample::{Area, Counters, ProcessKind, ProcessSample, Stacks, Walk};
 use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::probe_state::ProbeState;
@@ -23,8 +23,11 @@ use crate::walk::Rate;
 /// then turned into its program.
 const REFRESH: u64 = 16;
 
-/// Mappings that one walk may meet: 1.5 MiB of them.
+/// Mappings that one walk may meet: 2.3 MiB of them.
 pub(super) const MAX_AREAS: usize = 1 << 14;
+
+/// Threads that are asked for their stack pointers after a walk: 5 ms.
+const MAX_THREADS: usize = 256;
 
 /// What is known of one process.
 #[derive(Debug)]
@@ -63,6 +66,7 @@ struct Identity {
 #[derive(Debug)]
 pub(super) struct Kept {
     pub areas: Arc<[Area]>,
+    pub stacks: Fact<Stacks>,
     pub made: Instant,
     /// Anonymous memory at that time.
     pub anon: u64,
@@ -195,8 +199,10 @@ impl Tracked {
         let statm = process.file(statm::NAME)?;
         self.counters = count(&statm, self.pid, self.identity.kind, round)?;
         let before = thread_cpu();
-        let areas: Arc<[Area]> = match smaps::walk(&process, MAX_AREAS, round.buf) {
-            Ok(areas) => areas.into(),
+        // What is shown of many processes has no room for the names of mappings.
+        let bounds = smaps::Bounds { areas: MAX_AREAS, names: 0 };
+        let areas: Arc<[Area]> = match smaps::walk(&process, bounds, round.buf) {
+            Ok(walked) => walked.areas.into(),
             Err(lack) => {
                 if lack.kind == MissingKind::Refused {
                     self.cost.areas = Some(MAX_AREAS);
@@ -207,7 +213,8 @@ impl Tracked {
         let took = thread_cpu().saturating_sub(before);
         self.cost =
             Cost { rate: Rate::of(self.counters.rss, areas.len(), took), areas: Some(areas.len()) };
-        self.walk = Some(Kept { areas, made: Instant::now(), anon: self.counters.anon });
+        let stacks = syscall::stacks(&process, MAX_THREADS, round.buf);
+        self.walk = Some(Kept { areas, stacks, made: Instant::now(), anon: self.counters.anon });
         Ok(())
     }
 
@@ -217,7 +224,8 @@ impl Tracked {
             (Some((_, none)), _) => none,
             (None, Some(kept)) => {
                 let age = now.saturating_duration_since(kept.made);
-                Ok(Walk { areas: kept.areas.clone(), age, resident: None })
+                let (areas, stacks) = (kept.areas.clone(), Some(kept.stacks.clone()));
+                Ok(Walk { areas, age, stacks, ..Walk::default() })
             }
             (None, None) => Err(self.no_walk.clone()),
         };

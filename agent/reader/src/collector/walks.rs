@@ -20,7 +20,7 @@ const PAUSE: u64 = 16;
 /// share of what is walked for its own sake.
 const LAZY_SHARE: u64 = 16;
 
-/// Mappings that all walks which are kept may have together: 12 MiB of them. The
+/// Mappings that all walks which are kept may have together: 18 MiB of them. The
 /// mappings of other programs must not decide what this one takes.
 pub(super) const MAX_KEPT: usize = 1 << 17;
 
