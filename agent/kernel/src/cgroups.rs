@@ -155,6 +155,12 @@ impl Cgroups {
         Ok(pids)
     }
 
+    /// v1: page cache of the cgroup alone, and with all below it.
+    pub fn own_cache(&self, path: &str) -> Fact<memory_stat::OwnCache> {
+        let (dir, _) = self.locate(path)?;
+        memory_stat::read_own_cache(&dir, &mut Buf::default())
+    }
+
     /// Which of the `(controllers, path)` lines of a `/proc/PID/cgroup` is the
     /// memory controller's, as a path below the mount point, whichever cgroup
     /// namespace we are in. `None` for a process outside of what is mounted.

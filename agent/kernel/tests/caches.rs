@@ -90,3 +90,17 @@ proptest! {
         let _ = slabinfo::parse(&text, 4096);
     }
 }
+
+#[test]
+fn what_is_a_v1_cgroups_own_and_what_is_below_it() {
+    use memgap_kernel::source::memory_stat::{OwnCache, own_cache};
+    let text = "cache 5\nrss 1\nshmem 2\ntotal_cache 50\ntotal_rss 9\ntotal_shmem 20\n";
+    assert_eq!(own_cache(text.as_bytes()), Ok(OwnCache { own: (5, 2), all: (50, 20) }));
+    for lack in ["cache 5\n", "shmem 2\n", "total_cache 50\n", "total_shmem 20\n"] {
+        let text = format!("\n{text}").replace(&format!("\n{lack}"), "\n");
+        assert!(own_cache(text.as_bytes()).is_err(), "{lack}");
+    }
+    for bad in ["", "cache x\n", "cache 5\nshmem -2\n", "cache 5"] {
+        assert!(own_cache(bad.as_bytes()).is_err(), "{bad:?}");
+    }
+}

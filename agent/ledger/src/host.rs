@@ -25,6 +25,8 @@ pub struct HostLedger {
     pub udp_in_slab: Figure,
     /// Of `hugetlb_free`, what is promised to programs that have not touched it yet.
     pub hugetlb_promised: Figure,
+    /// What the balloon holds and `MemTotal` does not count.
+    pub balloon_outside: Figure,
     /// Free memory and caches that `MemAvailable` leaves out: reserves and watermarks.
     pub kept: Figure,
     /// The accounts, which sum to `MemTotal`.
@@ -74,6 +76,7 @@ pub fn ledger(sample: &HostSample) -> HostLedger {
         locked_cache: meminfo.map_or(Figure::Absent, |m| locked_cache(m, sample.cpus)),
         udp_in_slab,
         hugetlb_promised: meminfo.map_or(Figure::Absent, |m| host_kernel::promised(m, sample)),
+        balloon_outside: host_kernel::balloon_outside(&ledger, sample),
         kept: of(kept),
         ledger,
         detail: None,

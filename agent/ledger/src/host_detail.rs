@@ -17,13 +17,24 @@ pub struct HostDetail {
     /// Inodes in memory: `/proc/sys/fs/inode-nr`.
     pub inodes: Fact<u64>,
     /// Deleted cgroups that still hold memory, in the whole machine.
-    pub dying: Fact<u64>,
+    pub dying: Fact<Dying>,
     /// The process with the most anonymous memory.
     pub process: Option<Holder>,
     /// The process with the most shared memory in its mappings.
     pub sharer: Option<Holder>,
     /// The cgroup without children that needs the most.
     pub cgroup: Option<CgroupHolder>,
+}
+
+/// Deleted cgroups that are still held by what was charged to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dying {
+    /// How many there are.
+    pub count: u64,
+    /// Page cache that is charged to them, as far as it is told.
+    pub file: u64,
+    /// Shared memory that is charged to them, as far as it is told.
+    pub shmem: u64,
 }
 
 /// One cache of kernel objects.

@@ -96,6 +96,17 @@ fn balloon(sample: &HostSample, rest: i64) -> Figure {
     Figure::interval(0, if is_in { pages } else { 0 }, high)
 }
 
+/// What of the balloon is not on its account.
+pub(crate) fn balloon_outside(ledger: &Ledger, sample: &HostSample) -> Figure {
+    let pages = sample.vmstat.as_ref().ok().and_then(|v| v.balloon).map(signed);
+    match (pages, ledger.figure(Account::Balloon).bounds(), ledger.booked(Account::Balloon)) {
+        (Some(pages), Some((low, high)), point) => {
+            Figure::interval(pages - high, pages - point, pages - low)
+        }
+        _ => Figure::Absent,
+    }
+}
+
 /// Socket buffers outside slab, and those of UDP that are slab. sockstat counts what a
 /// buffer costs, wherever it is: TCP's data has pages of its own, UDP's over loopback is
 /// slab, UDP's from a device mostly is not. What is not slab is left over.

@@ -8,6 +8,7 @@
 mod budget;
 mod capture;
 mod collector;
+mod dying;
 pub mod endpoint;
 mod error;
 mod find;

@@ -38,6 +38,8 @@ fn host_detail(reader: &Reader) -> Result<HostDetail, Missing> {
     let processes: Vec<ProcessLedger> = reader
         .pids()?
         .into_iter()
+        // What the question costs is no answer to it.
+        .filter(|pid| *pid != std::process::id())
         .filter_map(|pid| reader.process(pid, Depth::Counters).ok())
         .map(|sample| process::ledger(&sample))
         .collect();

@@ -29,6 +29,30 @@ pub fn parse(text: &[u8], version: CgroupVersion, page_size: u64) -> Result<Memo
     }
 }
 
+/// Page cache, and the shared memory in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnCache {
+    /// Of a cgroup alone.
+    pub own: (u64, u64),
+    /// With all below it.
+    pub all: (u64, u64),
+}
+
+/// Reads of a v1 cgroup what outlives processes: see [`own_cache`].
+pub fn read_own_cache(dir: &Dir, buf: &mut Buf) -> Fact<OwnCache> {
+    let text = dir.read_record(NAME, LIMIT, buf)?;
+    own_cache(text).map_err(|what| malformed(&dir.path().join(NAME), &what))
+}
+
+/// `cache` and `shmem` of v1, of the cgroup alone, then with those below it, deleted ones
+/// among them.
+pub fn own_cache(text: &[u8]) -> Result<OwnCache, String> {
+    let mut fields = Fields::of(text)?;
+    let mut pair =
+        |cache, shmem| Ok::<_, String>((fields.required(cache)?, fields.required(shmem)?));
+    Ok(OwnCache { own: pair("cache", "shmem")?, all: pair("total_cache", "total_shmem")? })
+}
+
 /// The `total_` figures: the cgroup and all below it, as v2 counts always.
 fn v1(fields: &mut Fields<'_>) -> Result<MemoryStat, String> {
     Ok(MemoryStat {

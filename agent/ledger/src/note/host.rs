@@ -4,7 +4,7 @@ use crate::HostLedger;
 use crate::account::Account;
 use crate::fact::Fact;
 use crate::figure::Figure;
-use crate::host_detail::{Dentries, HostDetail, Slab};
+use crate::host_detail::{Dentries, Dying, HostDetail, Slab};
 use crate::size::iec;
 
 /// What is smaller is not worth a sentence.
@@ -19,6 +19,8 @@ pub(super) fn notes(host: &HostLedger) -> Vec<String> {
         notes.extend(programs(host, detail));
     }
     notes.extend(huge_pages(host));
+    notes.extend(balloon(host));
+    notes.extend(unnamed(host));
     if let Some(detail) = &host.detail {
         notes.extend(caches(host, detail));
         notes.extend(objects(host, detail));
@@ -153,12 +155,41 @@ fn udp(figure: Figure) -> Option<String> {
     }
 }
 
-fn dying(count: &Fact<u64>) -> Option<String> {
-    let count = count.as_ref().ok().filter(|count| **count > 0)?;
-    Some(format!(
-        "{count} deleted cgroups still hold memory that was charged to them: page cache, shared \
-         memory or kernel objects"
-    ))
+fn dying(dying: &Fact<Dying>) -> Option<String> {
+    let dying = dying.as_ref().ok().filter(|dying| dying.count > 0)?;
+    let many = if dying.count == 1 { "cgroup still holds" } else { "cgroups still hold" };
+    let held: Vec<String> = [(dying.file, "page cache"), (dying.shmem, "shared memory")]
+        .into_iter()
+        .map(|(bytes, what)| (i64::try_from(bytes).unwrap_or(i64::MAX), what))
+        .filter(|(bytes, _)| *bytes >= SMALL)
+        .map(|(bytes, what)| format!("{} {what}", iec(bytes)))
+        .collect();
+    let held = if held.is_empty() {
+        "page cache, shared memory or kernel objects".to_owned()
+    } else {
+        format!("about {}", held.join(" and "))
+    };
+    Some(format!("{} deleted {many} what was charged: {held}", dying.count))
+}
+
+/// What the balloon took out of `MemTotal`.
+fn balloon(host: &HostLedger) -> Option<String> {
+    let outside = host.balloon_outside.point().filter(|bytes| *bytes >= SMALL)?;
+    Some(format!("the hypervisor's balloon holds {} that MemTotal no longer counts", iec(outside)))
+}
+
+/// Where to look for what no counter has.
+fn unnamed(host: &HostLedger) -> Option<String> {
+    let bytes = host.ledger.booked(Account::KernelUnaccounted);
+    let whole = host.headline.total.point().unwrap_or(0);
+    (bytes >= 64 * SMALL && bytes >= whole / 50).then(|| {
+        format!(
+            "{} are in no counter of the kernel's: such are pipes, unix sockets, rings of packet \
+             sockets, buffers of network and graphics drivers, and memory of virtual machines' \
+             devices",
+            iec(bytes)
+        )
+    })
 }
 
 fn next(detail: &HostDetail) -> Option<String> {
@@ -205,7 +236,7 @@ mod tests {
             slabs: Ok(vec![slab("kmalloc-2k", 160 * MIB), slab("dentry", 103 * MIB)]),
             dentries: Ok(Dentries { total: 9, unused: 8, negative: 7 }),
             inodes: Ok(6),
-            dying: Ok(1500),
+            dying: Ok(Dying { count: 1500, file: 7 * MIB, shmem: 0 }),
             process: None,
             sharer: None,
             cgroup: None,
@@ -224,7 +255,7 @@ mod tests {
              them unused, 7 of them names that do not exist; 6 inodes",
             "of 300 MiB of kernel objects 0 B to 161 MiB are buffers of UDP sockets; kmalloc-2k \
              160 MiB",
-            "1500 deleted cgroups still hold memory",
+            "1500 deleted cgroups still hold what was charged: about 7.0 MiB page cache",
         ] {
             assert!(notes.contains(sentence), "{sentence}\n{notes}");
         }
@@ -259,6 +290,8 @@ mod tests {
         assert_eq!(made.ledger.booked(Account::Balloon), 400 << 20);
         ballooned.meminfo.as_mut().expect("set").page_tables = 500 * MIB;
         let made = host::ledger(&ballooned);
+        let sentence = "balloon holds 400 MiB that MemTotal no longer counts";
+        assert!(notes(&made).join("\n").contains(sentence));
         let left = Figure::interval(0, 0, 44 << 20);
         assert_eq!(made.ledger.figure(Account::Balloon), left);
     }
