@@ -182,7 +182,7 @@ fn balloon(host: &HostLedger) -> Option<String> {
 fn unnamed(host: &HostLedger) -> Option<String> {
     let bytes = host.ledger.booked(Account::KernelUnaccounted);
     let whole = host.headline.total.point().unwrap_or(0);
-    (bytes >= 64 * SMALL && bytes >= whole / 50).then(|| {
+    (bytes >= 64 * SMALL && bytes >= whole / 200).then(|| {
         format!(
             "{} are in no counter of the kernel's: such are pipes, unix sockets, rings of packet \
              sockets, buffers of network and graphics drivers, and memory of virtual machines' \
