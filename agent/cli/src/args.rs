@@ -64,6 +64,9 @@ pub struct Look {
     /// Say of every page what it is: exact, at the cost of a look at each
     #[arg(long)]
     pub deep: bool,
+    /// Show all mappings that hold much of an account, not the largest five
+    #[arg(long)]
+    pub maps: bool,
     /// Also ask this endpoint of the process: its Prometheus text, Go's /debug/vars or
     /// /debug/pprof/heap?debug=1; http://ADDRESS:PORT/path or unix:/path/of/socket
     #[arg(long, value_name = "URL")]
@@ -227,7 +230,10 @@ mod tests {
         {
             let (_, command) = read(words).expect("valid");
             let Command::Explain { target, look } = command else { panic!("{command:?}") };
-            assert_eq!((target.as_str(), look), ("nginx", Look { deep: true, endpoint: None }));
+            assert_eq!(
+                (target.as_str(), look),
+                ("nginx", Look { deep: true, maps: false, endpoint: None })
+            );
         }
         for words in [["memgap", "--deep", "ps"], ["memgap", "nginx", "ps"]] {
             assert!(read(&words).is_err_and(|error| error.to_string().contains("before")));

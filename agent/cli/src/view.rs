@@ -4,6 +4,7 @@ mod cgroup_chart;
 pub mod coverage;
 pub mod headline;
 pub mod json;
+pub mod mappings;
 pub mod page;
 pub mod reason;
 mod second;

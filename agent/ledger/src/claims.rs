@@ -8,7 +8,7 @@ use crate::figure::{Figure, signed};
 use crate::parts::{InUse, Split};
 use crate::pool::{Found, Pages, Pool, scale};
 
-/// Heap statistics every claim, the most specific first, whatever order they came in.
+/// Books every claim, the most specific first, whatever order they came in.
 pub(crate) fn book(claims: &[Claim], pools: &mut [Pool], pages: &Pages<'_>, split: &mut Split) {
     let mut sorted: Vec<&Claim> = claims.iter().collect();
     // Amounts without addresses come last: they take what is left. What is free

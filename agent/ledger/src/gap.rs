@@ -4,7 +4,8 @@ mod host;
 
 pub use host::{Part, of_host, parts as host_parts};
 
-use crate::figure::Figure;
+use crate::figure::{Figure, signed};
+use crate::sharing::Sharing;
 use crate::size::iec;
 use crate::{Account, CgroupLedger, ProcessLedger};
 
@@ -46,10 +47,22 @@ pub fn of_process(process: &ProcessLedger) -> Vec<Gap> {
     let mut gaps = Vec::new();
     gaps.extend(gap("vsz", h.vsz, "rss", h.rss, |_| parts(&vsz, |a| ledger.booked(a))));
     gaps.extend(gap("rss", h.rss, "in_use", h.in_use, |_| parts(&rss, |a| ledger.booked(a))));
-    gaps.extend(gap("rss", h.rss, "pss", h.pss, |_| {
-        "other processes map some of its pages too and carry their part of them".to_owned()
-    }));
+    gaps.extend(gap("rss", h.rss, "pss", h.pss, |_| shared(process.sharing.unwrap_or_default())));
     gaps
+}
+
+/// With whom pages are shared; the parts add up.
+fn shared(sharing: Sharing) -> String {
+    let parts = [
+        (sharing.merged, "merged with equal pages (KSM)"),
+        (sharing.own, "that the process maps several times itself"),
+        (sharing.others, "that other processes map too, and carry their part of"),
+    ];
+    let mut held: Vec<_> = parts.into_iter().filter(|(bytes, _)| *bytes > 0).collect();
+    held.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    let words: Vec<String> =
+        held.into_iter().map(|(bytes, what)| format!("{} {what}", iec(signed(bytes)))).collect();
+    words.join(", ")
 }
 
 /// Locked page cache below this is noise.

@@ -78,7 +78,7 @@ impl Ledger {
             .fold(0, |sum, e| sum.saturating_add(e.figure.point().unwrap_or(0)))
     }
 
-    /// Heap statistics a figure. An account outside the scope is a programming error and
+    /// Books a figure. An account outside the scope is a programming error and
     /// is caught by the conservation tests; it changes nothing here.
     pub fn book(&mut self, account: Account, figure: Figure, source: &'static str, age: Duration) {
         if let Some(entry) = self.entries.iter_mut().find(|e| e.account == account) {

@@ -32,7 +32,7 @@ pub(crate) fn lazy_free(stat: &MemoryStat, lru_lazy: Figure, members: Members<'_
     Figure::interval(low, walked.saturating_add(unseen).min(anon), high)
 }
 
-/// Heap statistics the bracket of C1: anonymous memory less what is lazily freed, split by
+/// Books the bracket of C1: anonymous memory less what is lazily freed, split by
 /// the processes' ledgers; what no process holds are moved charges.
 pub(crate) fn book(ledger: &mut Ledger, stat: &MemoryStat, lazy: Figure, members: Members<'_>) {
     let lazy_point = lazy.point().unwrap_or(0);

@@ -3,7 +3,10 @@
 mod cgroup;
 mod charges;
 mod host;
+mod process;
 mod sockets;
+
+use process::notes as process_notes;
 
 use crate::finding::Subject;
 
@@ -11,7 +14,8 @@ use crate::finding::Subject;
 pub fn notes(subject: Subject<'_>) -> Vec<String> {
     match subject {
         Subject::Process(process) => {
-            sockets::of_process(process.sockets.as_ref()).into_iter().collect()
+            let sockets = sockets::of_process(process.sockets.as_ref());
+            process_notes(process).into_iter().chain(sockets).collect()
         }
         Subject::Cgroup(cgroup) => {
             let sockets = sockets::of_cgroup(cgroup.sockets.as_ref(), cgroup.version);

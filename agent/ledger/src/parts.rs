@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Account;
 use crate::figure::{Figure, signed};
+use crate::largest::Holding;
 
 /// The resident memory of one walk by account, and the anonymous part of it in
 /// the measure that a cgroup is charged in.
@@ -19,6 +20,8 @@ pub(crate) struct Split {
     pub cut: u64,
     /// In-use bytes of the claims, by where they are (law P3).
     pub in_use: Option<InUse>,
+    /// The mappings that hold most of what has no telling account.
+    pub largest: Vec<Holding>,
     /// The kernel file behind the split.
     pub source: &'static str,
 }
@@ -57,7 +60,7 @@ impl InUse {
 }
 
 impl Split {
-    /// Heap statistics an amount, of which `charged` bytes are charged to the cgroup.
+    /// Books an amount, of which `charged` bytes are charged to the cgroup.
     pub(crate) fn add(&mut self, account: Account, figure: Figure, charged: i64) {
         let entry = self.rss.entry(account).or_insert(Figure::Absent);
         *entry = entry.plus(figure);

@@ -8,11 +8,13 @@ use crate::account::{ANONYMOUS, Account, RSS, Scope, VSZ};
 use crate::claim::Claim;
 use crate::fact::{Fact, Missing, MissingKind};
 use crate::figure::{Figure, signed};
+use crate::largest::Holding;
 use crate::ledger::Ledger;
 use crate::mapped::{self, Mapped};
 use crate::parts::{InUse, Split};
 use crate::runtime::{Found, Runtime, Unread};
 use crate::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Walk};
+use crate::sharing::{self, Sharing};
 use crate::sockets::SocketQueues;
 use crate::split;
 
@@ -54,6 +56,14 @@ pub struct ProcessLedger {
     pub locked_other: Figure,
     /// Files and shared memory in its mappings, where a walk reported them.
     pub mapped: Option<Mapped>,
+    /// The mappings that hold most of the accounts whose name says little.
+    pub largest: Vec<Holding>,
+    /// Why its RSS exceeds its PSS, where a walk reported it.
+    pub sharing: Option<Sharing>,
+    /// What of its memory lies in huge pages, where a walk reported it.
+    pub huge: Option<u64>,
+    /// Pages that the kernel keeps in place for input and output (`VmPin`).
+    pub pinned: Option<u64>,
     /// What waits in its sockets; `None` where that was not asked for.
     pub sockets: Option<Fact<SocketQueues>>,
     /// What could not be read, and why.
@@ -69,6 +79,8 @@ pub struct ProcessHeadline {
     pub rss: Figure,
     /// Sum of the mappings' `Pss`.
     pub pss: Figure,
+    /// What no other process maps: at least so much is free once it ends.
+    pub uss: Figure,
     /// In use by the program's allocators' and runtimes' own statistics.
     pub in_use: Figure,
 }
@@ -133,6 +145,10 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         locked_file: walk.map_or(Figure::Absent, |w| Figure::exact(locked_file(&w.areas))),
         locked_other: walk.map_or(Figure::Absent, |w| Figure::exact(locked_other(&w.areas))),
         mapped: walk.map(mapped::mapped),
+        largest: split.largest,
+        sharing: walk.map(sharing::sharing),
+        huge: walk.and_then(|w| huge(&w.areas)),
+        pinned: counters.and_then(|c| c.pinned),
         sockets: None,
         absent,
     }
@@ -234,7 +250,7 @@ fn book_swap(ledger: &mut Ledger, counters: &Counters) {
     ledger.book(Account::Untouched, figure, counters.source, Duration::ZERO);
 }
 
-/// Heap statistics the signed accounts, so that the points sum to the headline.
+/// Books the signed accounts, so that the points sum to the headline.
 fn close(ledger: &mut Ledger, headline: &ProcessHeadline, source: &'static str) {
     let mut book = |account, figure: Figure, booked: fn(&Ledger) -> i64| {
         if let Some(total) = figure.point() {
@@ -260,6 +276,7 @@ fn headline(sample: &ProcessSample, split: &Split) -> ProcessHeadline {
         vsz: of(zero.or(counters.map(|c| c.vsz)), sum(Area::size)),
         rss: of(zero.or(counters.map(|c| c.rss)), sum(|a| a.rss)),
         pss: of(zero, sum(|a| a.pss)),
+        uss: of(zero, sum(|a| a.private)),
         in_use: split.in_use.map_or(Figure::Absent, |used| {
             let (point, (below, above)) = (signed(used.total), left_open(&sample.runtimes));
             Figure::interval(point.saturating_sub(below).max(0), point, point.saturating_add(above))
@@ -277,6 +294,12 @@ fn left_open(runtimes: &[Found]) -> (i64, i64) {
         |(below, above): (u64, u64), (b, a)| (below.saturating_add(b), above.saturating_add(a));
     let (below, above) = runtimes.iter().flatten().filter_map(open).fold((0, 0), sum);
     (signed(below), signed(above))
+}
+
+/// Bytes in huge pages; not known where the kernel says so of no mapping.
+fn huge(areas: &[Area]) -> Option<u64> {
+    let known = areas.iter().filter_map(|area| area.huge);
+    known.reduce(u64::saturating_add)
 }
 
 /// Locked pages that are page cache.

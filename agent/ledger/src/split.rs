@@ -5,10 +5,11 @@ use crate::claim::{Claim, Extent};
 use crate::claims;
 use crate::fact::{Missing, MissingKind};
 use crate::figure::{Figure, difference, signed};
+use crate::largest;
 use crate::parts::Split;
 use crate::pool::{Pages, Pool};
 use crate::role::{self, Role};
-use crate::sample::{Area, AreaKind, Counters, Walk};
+use crate::sample::{Area, Counters, Walk};
 
 /// What a walk tells of itself, so that 0 is a measured 0.
 const MEASURED: &[Account] = &[
@@ -42,6 +43,8 @@ pub(crate) fn of_walk(
     let pages = Pages(resident.unwrap_or_default());
     claims::book(claims, &mut pools, &pages, &mut split);
 
+    split.largest = largest::holdings(walk, &pools, &roles, rest);
+
     for account in MEASURED {
         split.add(*account, Figure::Exact(0), 0);
     }
@@ -63,7 +66,7 @@ pub(crate) fn of_walk(
             split.add(perhaps, Figure::interval(0, 0, live), 0);
         }
         split.add(Account::LazyFree, Figure::exact(pool.lazy), signed(pool.lazy_charged));
-        split.add(backing(area.kind), Figure::exact(pool.backed()), 0);
+        split.add(largest::backing(area.kind), Figure::exact(pool.backed()), 0);
     }
     if let Some(counters) = counters.filter(|_| !walk.age.is_zero()) {
         let then = walk.areas.iter().fold(0u64, |sum, a| sum.saturating_add(a.anonymous));
@@ -122,7 +125,7 @@ fn without_addresses(claim: &Claim) -> Claim {
 }
 
 impl Split {
-    /// Heap statistics what the counters say came or went since the walk: heap, most likely.
+    /// Books what the counters say came or went since the walk: heap, most likely.
     /// What can not be taken off the heap stays skew.
     fn bring_forward(&mut self, heap: Account, change: i64) {
         let held = self.rss.get(&heap).and_then(|f| f.point()).unwrap_or(0);
@@ -143,17 +146,5 @@ impl Split {
                 *figure = Figure::interval(low, point, high.saturating_add(above));
             }
         }
-    }
-}
-
-/// The account of pages that are not anonymous.
-fn backing(kind: AreaKind) -> Account {
-    match kind {
-        AreaKind::File => Account::FileMapped,
-        AreaKind::Kernel => Account::KernelMapped,
-        AreaKind::Shmem => Account::Shmem,
-        AreaKind::Device | AreaKind::Hugetlb => Account::Device,
-        // Private anonymous mappings hold no such pages on any kernel we know.
-        AreaKind::Heap | AreaKind::Stack | AreaKind::Anonymous => Account::Unexplained,
     }
 }

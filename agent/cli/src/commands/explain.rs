@@ -17,7 +17,7 @@ use crate::view::{json, page, reason};
 pub fn run(reader: &Reader, target: &str, look: &Look, output: &Output) -> anyhow::Result<Answer> {
     let depth = if look.deep { Depth::Pages } else { Depth::Full };
     let endpoint = look.endpoint.as_deref().map(str::parse).transpose()?;
-    explain(reader, target, depth, endpoint.as_ref(), output)
+    explain(reader, target, (depth, look.maps), endpoint.as_ref(), output)
 }
 
 /// A cgroup with the ledgers of its processes.
@@ -69,7 +69,7 @@ fn within_limits(reader: &Reader, cgroup: CgroupLedger) -> CgroupLedger {
 fn explain(
     reader: &Reader,
     target: &str,
-    depth: Depth,
+    (depth, maps): (Depth, bool),
     endpoint: Option<&Endpoint>,
     output: &Output,
 ) -> anyhow::Result<Answer> {
@@ -79,7 +79,7 @@ fn explain(
         let text = output.text(document, |style| {
             let deeper =
                 if depth == Depth::Full { page::deeper(subject, style) } else { String::new() };
-            page::page(subject, others, style) + &deeper
+            page::page(subject, others, maps, style) + &deeper
         })?;
         Ok(Answer::of(text, reason::is_denied(subject)))
     };

@@ -6,6 +6,7 @@ mod coverage;
 mod explanation;
 mod headline;
 mod limits;
+mod mapping;
 mod runtime;
 mod scope;
 

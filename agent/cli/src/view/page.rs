@@ -10,15 +10,17 @@ use super::headline::{self, label};
 use super::table::{runtime_line, unread_line};
 use super::terminal::{Ink, Style, pad};
 use super::waterfall::{self, Chart, between};
-use super::{reason, second};
+use super::{mappings, reason, second};
 
-/// The whole page. `others` are processes of the same name.
-pub fn page(subject: Subject<'_>, others: &[u32], style: &Style) -> String {
+/// The whole page. `others` are processes of the same name; `maps` asks for all mappings
+/// that hold much, not the largest alone.
+pub fn page(subject: Subject<'_>, others: &[u32], maps: bool, style: &Style) -> String {
     let sections = [
         title(subject, others, style),
         figures(subject, style),
         runtimes(subject, style),
         chart(subject, style),
+        mappings::section(subject, maps, style),
         second::sources(subject, style),
         gaps(subject, style),
         notes(subject, style),

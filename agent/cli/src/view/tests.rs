@@ -64,13 +64,13 @@ fn cgroups() -> Vec<CgroupLedger> {
 #[test]
 fn a_process_reads_as_a_waterfall() {
     let ledger = process::ledger(&samples::server());
-    insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[12, 13], &PAGE));
+    insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[12, 13], false, &PAGE));
 }
 
 #[test]
 fn statistics_that_tell_no_addresses_give_intervals() {
     let ledger = process::ledger(&samples::probed());
-    insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[], &PAGE));
+    insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[], false, &PAGE));
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn what_was_not_read_is_named() {
         within_another: false,
     }));
     let ledger = process::ledger(&sample);
-    let text = page::page(Subject::Process(&ledger), &[], &PAGE);
+    let text = page::page(Subject::Process(&ledger), &[], false, &PAGE);
     assert!(text.contains("not read: luajit in /usr/bin/lua"), "{text}");
     assert!(!text.contains("not known: runtime"), "{text}");
     let wide = Style { width: 120, ..PAGE };
@@ -94,13 +94,13 @@ fn what_was_not_read_is_named() {
 #[test]
 fn what_was_denied_is_said() {
     let ledger = process::ledger(&samples::denied());
-    insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[], &ASCII));
+    insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[], false, &ASCII));
 }
 
 #[test]
 fn a_container_is_one_waterfall_with_cuts() {
     let ledger = of_container(&samples::container(), &[samples::server()]);
-    insta::assert_snapshot!(page::page(Subject::Cgroup(&ledger), &[], &PAGE));
+    insta::assert_snapshot!(page::page(Subject::Cgroup(&ledger), &[], false, &PAGE));
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_limit_that_is_met_first_further_up_is_named() {
         samples::above().iter().map(|c| cgroup::ledger(c, Err(&gone()))).collect();
     made.push(of_container(&samples::container(), &[samples::server()]));
     limits::settle(&mut made, &Ok(0));
-    insta::assert_snapshot!(page::page(Subject::Cgroup(&made[2]), &[], &PAGE));
+    insta::assert_snapshot!(page::page(Subject::Cgroup(&made[2]), &[], false, &PAGE));
     let text = json::Document::new(UNIX_EPOCH, json::explanation(Subject::Cgroup(&made[2]), &[]));
     let text = text.text().expect("serializes");
     assert!(text.contains("\"path\": \"/kubepods.slice\""), "{text}");
@@ -126,7 +126,7 @@ fn a_legend_explains_what_is_to_be_seen() {
     let mut made = cgroups();
     made.push(of_container(&small, &[]));
     for cgroup in &made {
-        let text = page::page(Subject::Cgroup(cgroup), &[], &PAGE);
+        let text = page::page(Subject::Cgroup(cgroup), &[], false, &PAGE);
         for glyph in ['▒', '▓', '·'] {
             assert_ne!(text.matches(glyph).count(), 1, "{text}");
         }
@@ -136,7 +136,7 @@ fn a_legend_explains_what_is_to_be_seen() {
 #[test]
 fn without_processes_a_container_still_closes() {
     let ledger = cgroup::ledger(&samples::container(), Err(&gone()));
-    insta::assert_snapshot!(page::page(Subject::Cgroup(&ledger), &[], &ASCII));
+    insta::assert_snapshot!(page::page(Subject::Cgroup(&ledger), &[], false, &ASCII));
 }
 
 #[test]
@@ -145,13 +145,13 @@ fn a_container_whose_process_is_closed_to_us_is_answered_in_part() {
     let closed = of_container(&samples::container(), &[samples::denied()]);
     assert!(!reason::is_denied(Subject::Cgroup(&open)));
     assert!(reason::is_denied(Subject::Cgroup(&closed)));
-    assert!(page::page(Subject::Cgroup(&closed), &[], &PAGE).contains("run as root"));
+    assert!(page::page(Subject::Cgroup(&closed), &[], false, &PAGE).contains("run as root"));
 }
 
 #[test]
 fn the_host_closes_on_its_total() {
     let ledger = host::ledger(&samples::machine());
-    insta::assert_snapshot!(page::page(Subject::Host(&ledger), &[], &PAGE));
+    insta::assert_snapshot!(page::page(Subject::Host(&ledger), &[], false, &PAGE));
 }
 
 #[test]
@@ -182,10 +182,13 @@ fn no_line_is_wider_than_the_page_nor_moves_the_cursor() {
                 table::cgroups(&cgroups, &style),
                 table::accounts(&style),
                 coverage::table(&Coverage::of(&processes), &by_program(&processes), &style),
-                page::page(Subject::Host(&host), &[], &style),
+                page::page(Subject::Host(&host), &[], false, &style),
             ];
-            pages.extend(processes.iter().map(|p| page::page(Subject::Process(p), &[], &style)));
-            pages.extend(cgroups.iter().map(|c| page::page(Subject::Cgroup(c), &[], &style)));
+            pages.extend(
+                processes.iter().map(|p| page::page(Subject::Process(p), &[], false, &style)),
+            );
+            pages
+                .extend(cgroups.iter().map(|c| page::page(Subject::Cgroup(c), &[], false, &style)));
             for line in pages.iter().flat_map(|page| page.lines()) {
                 assert!(line.width() <= width, "{} of {width}: {line}", line.width());
                 assert!(!line.contains(['\x1b', '\u{202e}']), "{line:?}");
@@ -198,8 +201,8 @@ fn no_line_is_wider_than_the_page_nor_moves_the_cursor() {
 #[test]
 fn colour_adds_nothing_but_colour() {
     let ledger = of_container(&samples::container(), &[samples::server()]);
-    let plain = page::page(Subject::Cgroup(&ledger), &[], &PAGE);
-    let painted = page::page(Subject::Cgroup(&ledger), &[], &Style { color: true, ..PAGE });
+    let plain = page::page(Subject::Cgroup(&ledger), &[], false, &PAGE);
+    let painted = page::page(Subject::Cgroup(&ledger), &[], false, &Style { color: true, ..PAGE });
     let mut stripped = String::new();
     for (at, part) in painted.split('\x1b').enumerate() {
         stripped += if at == 0 { part } else { part.split_once('m').expect("a colour").1 };

@@ -141,7 +141,7 @@ struct Page<'p> {
 }
 
 impl Page<'_> {
-    /// Heap statistics the page by the states of the chunks in it.
+    /// Books the page by the states of the chunks in it.
     fn judge(
         &self,
         known: &[(u64, u64)],

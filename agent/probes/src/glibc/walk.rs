@@ -138,7 +138,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Heap statistics the chunk before and goes to the next one; `None` is the end of a heap
+    /// Books the chunk before and goes to the next one; `None` is the end of a heap
     /// that is no more grown.
     fn step(&mut self, place: Place, end: u64) -> Fact<Option<Place>> {
         let word = self.before(place)?;

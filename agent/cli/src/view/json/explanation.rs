@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::absent::{AbsentJson, absent};
 use super::headline::{Headline, headline_of};
 use super::limits::{EventsJson, RoomJson, events, room};
+use super::mapping::{MappingJson, mappings};
 use super::runtime::{RuntimeJson, UnreadJson, runtimes, unread};
 use super::scope::{ScopeJson, scope};
 use crate::view::reason;
@@ -24,6 +25,8 @@ pub struct Explanation {
     findings: Vec<FindingJson>,
     gaps: Vec<GapJson>,
     notes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mappings: Vec<MappingJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     room: Option<RoomJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +87,7 @@ pub fn explanation(subject: Subject<'_>, others: &[u32]) -> Explanation {
         findings: finding::findings(subject).into_iter().map(finding_of).collect(),
         gaps: gaps.into_iter().map(gap_of).collect(),
         notes: note::notes(subject),
+        mappings: mappings(subject),
         room: room(subject),
         events: events(subject),
         absent: absent(reason::reasons(subject)),

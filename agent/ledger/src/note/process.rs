@@ -1,0 +1,43 @@
+//! Of a process: what ending it frees, huge pages, pinned pages.
+
+use crate::ProcessLedger;
+use crate::figure::signed;
+use crate::size::iec;
+
+/// Less is not worth a sentence.
+const MATTERS: u64 = 16 << 20;
+
+pub(super) fn notes(process: &ProcessLedger) -> Vec<String> {
+    [freed(process), huge(process), pinned(process)].into_iter().flatten().collect()
+}
+
+/// Where others share much of it, neither RSS nor PSS is what its end gives back.
+fn freed(process: &ProcessLedger) -> Option<String> {
+    let (uss, pss) = (process.headline.uss.point()?, process.headline.pss.point()?);
+    let matters = pss.saturating_sub(uss) >= signed(MATTERS) / 4 && uss < pss - pss / 10;
+    matters.then(|| {
+        format!(
+            "ending it frees at least {}: what nothing else maps. Its other pages stay with those who map them too",
+            iec(uss)
+        )
+    })
+}
+
+fn huge(process: &ProcessLedger) -> Option<String> {
+    let huge = process.huge.filter(|huge| *huge >= MATTERS)?;
+    let rss = process.headline.rss.point().and_then(|rss| u64::try_from(rss).ok())?;
+    (huge >= rss / 4).then(|| {
+        format!(
+            "{} of it lies in huge pages, each resident whole once a byte of it is written: smaps does not say how much of them is used",
+            iec(signed(huge))
+        )
+    })
+}
+
+fn pinned(process: &ProcessLedger) -> Option<String> {
+    let pinned = process.pinned.filter(|pinned| *pinned >= 1 << 20)?;
+    Some(format!(
+        "{} is pinned for input and output (VmPin), mapped or not: the kernel can neither move nor take it back",
+        iec(signed(pinned))
+    ))
+}
