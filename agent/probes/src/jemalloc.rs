@@ -55,13 +55,20 @@ impl Probe for Jemalloc {
     }
 
     fn resolve(&self, image: &Image<'_>, space: &Space<'_>) -> Fact<Arc<dyn Layout>> {
-        let version = text::version(image.elf, &image.file)?;
+        let (version, commits) = text::version(image.elf, &image.file)?;
         let shape = shape::of(&version)?;
         if image.elf.machine != EM_X86_64 {
             let why = format!("jemalloc {version} is known on x86-64 alone");
             return Err(Missing::absent(why));
         }
-        let (arenas, bin_infos, quantum) = locate::variables(image, shape, space)?;
+        let found = locate::variables(image, shape, space);
+        let (arenas, bin_infos, quantum) = found.map_err(|lack| {
+            if commits == 0 {
+                return lack;
+            }
+            let why = format!("jemalloc {version}-{commits}, which is between releases: {lack}");
+            Missing::new(lack.kind, why)
+        })?;
         let bias = image.mapped.bias;
         Ok(Arc::new(Variables {
             version,

@@ -48,20 +48,25 @@ pub(super) struct Arena {
     pub blocks: Vec<(u64, u64)>,
 }
 
+impl BinInfo {
+    /// The class that an entry tells: its regions fill its slabs.
+    pub fn of(entry: &[u8]) -> Option<Self> {
+        let (region, slab) = (u64_at(entry, 0)?, u64_at(entry, 8)?);
+        let (regions, shards) = (u32_at(entry, 16)?, u32_at(entry, 20)?);
+        let is_one = region > 0
+            && regions > 0
+            && slab % PAGE == 0
+            && u64::from(regions).checked_mul(region) == Some(slab)
+            && (1..=MAX_SHARDS).contains(&shards);
+        is_one.then_some(Self { region, slab, shards })
+    }
+}
+
 /// Reads the classes of small sizes.
 pub(super) fn bin_infos(variables: &Variables, bias: u64, space: &Space<'_>) -> Fact<Vec<BinInfo>> {
     let mut bytes = vec![0; variables.quantum.bins() * BIN_INFO];
     space.read(variables.bin_infos.wrapping_add(bias), &mut bytes)?;
-    let of = |entry: &[u8]| {
-        let (region, slab) = (u64_at(entry, 0)?, u64_at(entry, 8)?);
-        let (regions, shards) = (u32_at(entry, 16)?, u32_at(entry, 20)?);
-        let is_one = region > 0
-            && slab % PAGE == 0
-            && u64::from(regions).checked_mul(region) == Some(slab)
-            && (1..=MAX_SHARDS).contains(&shards);
-        is_one.then_some(BinInfo { region, slab, shards })
-    };
-    let infos: Option<Vec<BinInfo>> = bytes.chunks_exact(BIN_INFO).map(of).collect();
+    let infos: Option<Vec<BinInfo>> = bytes.chunks_exact(BIN_INFO).map(BinInfo::of).collect();
     let infos = infos.ok_or_else(|| broken("a class of small sizes does not fill its slabs"))?;
     if infos.windows(2).any(|pair| pair[0].region >= pair[1].region) {
         return Err(broken("the classes of small sizes are not in order"));

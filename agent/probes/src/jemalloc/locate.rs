@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use memgap_kernel::memory::{Area, Space, WINDOW, u64_at};
 use memgap_ledger::{Fact, Missing};
 
-use super::arena;
+use super::arena::{self, BinInfo};
 use super::size::Quantum;
 use super::{MAX_ARENAS, Shape, Variables, statistics};
 use crate::Image;
@@ -18,7 +18,7 @@ const MAX_PLACES: usize = 8192;
 const ALIGNED: u64 = 64;
 /// The words that tell the table of small sizes, and how far they are apart.
 const BIN_INFO: usize = 40;
-const TABLE: usize = 3 * BIN_INFO + 8;
+const TABLE: usize = 4 * BIN_INFO;
 
 /// `arenas`, `bin_infos` and the quantum of the image in a process.
 pub(super) fn variables(
@@ -124,8 +124,13 @@ impl Found {
 /// The quantum whose table of small sizes begins at the place.
 fn quantum(bytes: &[u8], offset: usize) -> Option<Quantum> {
     [Quantum::Sixteen, Quantum::Eight].into_iter().find(|quantum| {
+        // Other tables may have these sizes, as far apart.
         let places = (offset..).step_by(BIN_INFO);
-        places.zip(quantum.first_sizes()).all(|(at, size)| u64_at(bytes, at) == Some(size))
+        let is_class = |(at, size): (usize, u64)| {
+            let info = bytes.get(at..).and_then(BinInfo::of);
+            info.is_some_and(|info| info.region == size)
+        };
+        places.zip(quantum.first_sizes()).all(is_class)
     })
 }
 

@@ -13,8 +13,9 @@ const WINDOW: usize = 256 << 10;
 /// Longer than any version.
 const OVERLAP: usize = 128;
 
-/// The version, of the form `5.3.0-0-g54eaed1d8b56`, without what follows the first dash.
-pub(super) fn version(elf: &Elf, file: &File) -> Fact<String> {
+/// The version, of the form `5.3.0-0-g54eaed1d8b56`: the release, and how many commits
+/// came since.
+pub(super) fn version(elf: &Elf, file: &File) -> Fact<(String, u32)> {
     search(elf, file, &mut |window| {
         let mut dashes = window.windows(2).enumerate().filter(|(_, pair)| *pair == b"-g");
         dashes.find_map(|(at, _)| version_around(window, at))
@@ -22,8 +23,8 @@ pub(super) fn version(elf: &Elf, file: &File) -> Fact<String> {
     .ok_or_else(|| Missing::absent("its file does not tell the version of jemalloc"))
 }
 
-/// `5.3.0` where `-g` at the place ends `5.3.0-0-g54eaed1d8b56`.
-fn version_around(window: &[u8], dash: usize) -> Option<String> {
+/// `5.3.0` and 0 where `-g` at the place ends `5.3.0-0-g54eaed1d8b56`.
+fn version_around(window: &[u8], dash: usize) -> Option<(String, u32)> {
     let (before, after) = window.split_at(dash);
     let hash = after[2..].iter().take_while(|b| b.is_ascii_hexdigit()).count();
     let is_part = |b: &&u8| b.is_ascii_digit() || **b == b'.' || **b == b'-';
@@ -32,7 +33,8 @@ fn version_around(window: &[u8], dash: usize) -> Option<String> {
     let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
     let is_version = version.split('.').count() == 3 && version.split('.').all(is_number);
     let ends = after.get(2 + hash).is_some_and(|b| *b == 0);
-    (hash > 0 && ends && is_version && is_number(commits)).then(|| version.to_owned())
+    let is_one = hash > 0 && ends && is_version && is_number(commits);
+    Some((version.to_owned(), commits.parse().ok()?)).filter(|_| is_one)
 }
 
 /// Hands the file's constants to `find` in windows until it answers.
@@ -72,16 +74,19 @@ mod tests {
     #[test]
     fn versions_are_distinguished_from_what_looks_alike() {
         for (text, version) in [
-            ("\x005.3.0-0-g54eaed1d8b56b1aa528be3bdd1877e59c56fa90c\0", Some("5.3.0")),
-            ("5.2.1-0-g0\0", Some("5.2.1")),
-            ("v5.3.1-12-gabc\0", Some("5.3.1")),
+            ("\x005.3.0-0-g54eaed1d8b56b1aa528be3bdd1877e59c56fa90c\0", Some(("5.3.0", 0))),
+            ("5.2.1-0-g0\0", Some(("5.2.1", 0))),
+            ("v5.3.1-12-gabc\0", Some(("5.3.1", 12))),
+            ("5.3.1-99999999999-gabc\0", None),
             ("5.3-0-gabc\0", None),
             ("5.3.0-0-gabc ", None),
             ("5.3.0-gabc\0", None),
             ("-g", None),
         ] {
             let dash = text.find("-g").expect("it is there");
-            assert_eq!(version_around(text.as_bytes(), dash).as_deref(), version, "{text}");
+            let found = version_around(text.as_bytes(), dash);
+            let found = found.as_ref().map(|(version, commits)| (&**version, *commits));
+            assert_eq!(found, version, "{text}");
         }
     }
 }
