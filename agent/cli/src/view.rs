@@ -17,3 +17,12 @@ mod waterfall;
 pub mod samples;
 #[cfg(test)]
 mod tests;
+
+/// What can be read, and what is only named: names, and what stands behind them.
+#[derive(Debug)]
+pub struct Known<'k> {
+    /// What probes read.
+    pub read: Vec<(&'k str, &'k str)>,
+    /// What is named where it is, and not read, or not in each form.
+    pub named: Vec<(&'k str, &'k str)>,
+}

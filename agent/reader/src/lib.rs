@@ -19,7 +19,7 @@ mod sockets;
 mod target;
 mod walk;
 
-pub use memgap_probes::PROBES;
+pub use memgap_probes::{PROBES, RULES};
 
 pub use capture::{Captured, capture};
 pub use collector::{CollectionStats, Collector, PROBE_SHARE, Spent};

@@ -1,12 +1,12 @@
 //! `memgap probes`: what is read, and what of it in the processes of a target.
 
 use memgap_ledger::{Coverage, ProcessLedger, process};
-use memgap_reader::{Depth, Found, PROBES, Reader, find};
+use memgap_reader::{Depth, Found, PROBES, RULES, Reader, find};
 
 use crate::output::{Answer, Output};
-use crate::view::{json, table};
+use crate::view::{Known, json, table};
 
-/// Every probe, and what it reads.
+/// Every probe and what it reads, and what else is named.
 pub fn list(output: &Output) -> anyhow::Result<Answer> {
     list_probes(&[], None, output)
 }
@@ -29,9 +29,12 @@ fn list_probes(
     coverage: Option<&Coverage>,
     output: &Output,
 ) -> anyhow::Result<Answer> {
-    let probes: Vec<(&str, &str)> = PROBES.iter().map(|p| (p.name(), p.about())).collect();
+    let known = Known {
+        read: PROBES.iter().map(|probe| (probe.name(), probe.about())).collect(),
+        named: RULES.iter().map(|rule| (rule.name, rule.about)).collect(),
+    };
     let in_part = found.iter().any(ProcessLedger::is_denied);
-    let document = || json::probes(&probes, found, coverage);
-    let text = output.text(document, |style| table::probes(&probes, found, coverage, style))?;
+    let document = || json::probes(&known, found, coverage);
+    let text = output.text(document, |style| table::probes(&known, found, coverage, style))?;
     Ok(Answer::of(text, in_part))
 }

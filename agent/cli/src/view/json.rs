@@ -16,8 +16,8 @@ use memgap_ledger::finding::Subject;
 use memgap_ledger::{CgroupLedger, Coverage, Missing, ProcessLedger, Scope};
 use serde::Serialize;
 
-use super::reason;
 use super::time::rfc3339;
+use super::{Known, reason};
 use absent::{AbsentJson, absent, lacking};
 use coverage::CoverageJson;
 pub use coverage::coverage;
@@ -91,6 +91,7 @@ struct AccountHelp {
 #[derive(Debug, Serialize)]
 pub struct Probes {
     probes: Vec<ProbeHelp>,
+    named: Vec<ProbeHelp>,
     found: Vec<FoundIn>,
     #[serde(skip_serializing_if = "Option::is_none")]
     coverage: Option<CoverageJson>,
@@ -159,13 +160,9 @@ pub fn cgroups(cgroups: &[CgroupLedger]) -> Cgroups {
     Cgroups { cgroups: cgroups.iter().map(|c| line(Subject::Cgroup(c))).collect() }
 }
 
-/// The probes by name, the processes in which they found something, and how much of
+/// The probes by name and what else is named, the processes in which they found something, and how much of
 /// the memory of all that were asked for is explained.
-pub fn probes(
-    probes: &[(&str, &str)],
-    found: &[ProcessLedger],
-    coverage: Option<&Coverage>,
-) -> Probes {
+pub fn probes(known: &Known<'_>, found: &[ProcessLedger], coverage: Option<&Coverage>) -> Probes {
     let help = |(name, about): &(&str, &str)| ProbeHelp {
         name: (*name).to_owned(),
         about: (*about).to_owned(),
@@ -182,7 +179,8 @@ pub fn probes(
         }
     };
     Probes {
-        probes: probes.iter().map(help).collect(),
+        probes: known.read.iter().map(help).collect(),
+        named: known.named.iter().map(help).collect(),
         found: found.iter().map(one).collect(),
         coverage: coverage.map(CoverageJson::from),
     }

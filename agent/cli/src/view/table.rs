@@ -5,6 +5,7 @@ use memgap_ledger::{
     CgroupLedger, Coverage, Figure, Identity, Missing, ProcessLedger, Runtime, Scope, Unread,
 };
 
+use super::Known;
 use super::headline::cgroup_name;
 use super::json::{Counts, axis};
 use super::terminal::{Ink, Style, pad};
@@ -91,10 +92,10 @@ pub fn accounts(style: &Style) -> String {
     sections.join("\n")
 }
 
-/// The probes; of processes that were asked for, what each found in them, and how much
+/// The probes, and what else is named; of processes that were asked for, what each found in them, and how much
 /// of their memory is explained.
 pub fn probes(
-    probes: &[(&str, &str)],
+    kinds: &Known<'_>,
     found: &[ProcessLedger],
     coverage: Option<&Coverage>,
     style: &Style,
@@ -102,7 +103,17 @@ pub fn probes(
     let mut sections: Vec<String> =
         found.iter().map(|process| statistics_of(process, style)).collect();
     match coverage {
-        None => sections.push(probes.iter().map(|probe| known(probe, style)).collect()),
+        None => {
+            sections.push(kinds.read.iter().map(|probe| known(probe, style)).collect());
+            let mut names: Vec<&str> = kinds.named.iter().map(|(name, _)| *name).collect();
+            names.sort_unstable();
+            names.dedup();
+            let list = format!(
+                "named where they are, and not read, or not in each form: {}",
+                names.join(", ")
+            );
+            sections.push(style.wrap(&list, 0, 2) + "\n");
+        }
         Some(coverage) => sections.push(super::coverage::summary(coverage, style)),
     }
     sections.join("\n")
