@@ -308,12 +308,31 @@ fn share(part: i64, whole: i64) -> String {
     let percent = part as f64 / whole as f64 * 100.0;
     if part > 0 && percent < 0.5 {
         "<1%".to_owned()
-    } else if percent > 999.0 {
-        ">999%".to_owned()
-    } else if percent < -100.0 {
-        // A part that is taken away and larger than the whole has no share of it.
+    } else if !(-100.5..=999.0).contains(&percent) {
+        // What is many times the whole has no share of it, as where another cgroup is
+        // charged for what this one holds.
         String::new()
     } else {
         format!("{:.0}%", if percent > -0.5 && percent < 0.0 { 0.0 } else { percent })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_of_the_whole_or_none() {
+        for (part, whole, text) in [
+            (37, 100, "37%"),
+            (1, 1000, "<1%"),
+            (-1, 1000, "0%"),
+            (-30, 100, "-30%"),
+            (150, 100, "150%"),
+            (-200 << 20, 1 << 20, ""),
+            (200 << 20, 1, ""),
+        ] {
+            assert_eq!(share(part, whole), text, "{part} of {whole}");
+        }
     }
 }

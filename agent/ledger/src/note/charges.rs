@@ -60,7 +60,7 @@ fn anonymous(cgroup: &CgroupLedger) -> Option<String> {
     } else {
         format!(
             "{} of anonymous memory are charged here and held by no process of the cgroup: who \
-             wrote it has moved to another cgroup, and its limit does not count it",
+             wrote it has moved to another cgroup, whose limit does not count it",
             iec(moved)
         )
     })
