@@ -70,6 +70,7 @@ impl Actor {
             }
             ["read", path, mib] => self.read(path, mib.parse()?)?,
             ["fill", path, mib] => self.fill(path, mib.parse()?)?,
+            ["flush", path] => File::open(path)?.sync_all()?,
             ["pipes", count] => self.pipes(count.parse()?)?,
             ["socket"] => self.socket()?,
             ["entries", path, count] => entries(path, count.parse()?)?,

@@ -4,6 +4,7 @@
 use std::fs;
 
 use anyhow::{Context, Result};
+use memgap_tests::room;
 
 use crate::exporter::Exporter;
 use crate::findings::Findings;
@@ -30,6 +31,7 @@ pub const ALL: &[Scenario] = &[
     ("page-cache", page_cache),
     ("kernel", kernel_memory),
     ("processes", processes),
+    ("room", room),
     ("exporter", exporter),
     ("harm-go", harm_go),
     ("harm-java", harm_java),
@@ -165,6 +167,26 @@ fn kernel_memory(group: &mut Group, findings: &mut Findings) -> Result<()> {
     let checked = statistics::check(group, findings);
     fs::remove_dir_all("/tmp/entries").context("failed to remove /tmp/entries")?;
     checked.map(drop)
+}
+
+/// The kernel kills who allocates more than the room, and nobody who allocates less.
+fn room(_: &mut Group, findings: &mut Findings) -> Result<()> {
+    let stage = room::Stage {
+        program: std::env::current_exe()?,
+        disk: DISK.into(),
+        tmpfs: "/tmp/room".into(),
+    };
+    for case in room::case::CASES {
+        match room::prove(&case, &stage) {
+            Ok(proof) => {
+                let (low, high) = proof.room.bytes.bounds().context("room has bounds")?;
+                findings.figures.push(format!("{} {}..{}", case.name, low / 1024, high / 1024));
+                findings.failures.extend(proof.check(&case).err().map(|e| format!("{e:#}")));
+            }
+            Err(error) => findings.failures.push(format!("{}: {error:#}", case.name)),
+        }
+    }
+    Ok(())
 }
 
 /// Every process of the machine, with one of many threads among them, and the
