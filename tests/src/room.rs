@@ -64,7 +64,7 @@ struct Situation<'s> {
     stage: &'s Stage,
     // In the order in which they must go: processes, then cgroups from below.
     eater: Actor,
-    _actors: Vec<Actor>,
+    others: Vec<Actor>,
     groups: Vec<Group>,
     pod: Group,
 }
@@ -87,7 +87,7 @@ impl<'s> Situation<'s> {
         let mut situation = Self {
             stage,
             eater: Actor::start(&stage.program, &group)?,
-            _actors: vec![main],
+            others: vec![main],
             groups: vec![group],
             pod,
         };
@@ -96,7 +96,7 @@ impl<'s> Situation<'s> {
             let mut actor = Actor::start(&stage.program, &beside)?;
             actor.tell(&script(neighbour.script))?;
             if !neighbour.ends {
-                situation._actors.push(actor);
+                situation.others.push(actor);
                 situation.groups.push(beside);
             }
         }
