@@ -28,7 +28,9 @@ pub(super) fn of_cgroup(
                 "the queues of its processes' sockets hold {words}: kernel memory outside of its usage, as cgroup v1 does not charge it"
             )
         }
-        CgroupVersion::V2 => format!("the queues of its processes' sockets hold {words}: see sock"),
+        CgroupVersion::V2 => {
+            format!("the queues of its processes' sockets hold {words}: `sock` counts them")
+        }
     })
 }
 
