@@ -91,13 +91,15 @@ fn huge_pages_that_nobody_uses_are_named() -> Result<()> {
     let _alone = alone();
     let before = unaccounted(&read());
     let place = Path::new("/sys/kernel/mm/hugepages/hugepages-2048kB");
+    // Where memory is in pieces the kernel sets fewer aside than it is asked for.
+    let _ = fs::write("/proc/sys/vm/compact_memory", "1");
     let _set = Set::raise(&place.join("nr_hugepages"), 32)?;
     let mut target = Target::start("hugetlb")?;
     target.step()?;
     let made = read_still(before);
     let of = |name: &str| Ok::<u64, anyhow::Error>(number(&place.join(name))? * 2 * MIB);
     let (all, free) = (of("nr_hugepages")?, of("free_hugepages")?);
-    assert!(all >= 64 * MIB, "the kernel set {all} aside");
+    assert!(all >= 24 * MIB, "the kernel set {all} aside");
     let booked = |account| u64::try_from(made.ledger.booked(account)).expect("not negative");
     assert_eq!(booked(Account::HugetlbFree), free);
     assert_eq!(booked(Account::Hugetlb), target.holds("used")?);
