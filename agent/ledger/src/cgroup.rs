@@ -12,6 +12,7 @@ use crate::fact::{Fact, Missing};
 use crate::figure::{Figure, signed};
 use crate::headline::{self, CgroupHeadline, Cuts};
 use crate::identity::Identity;
+use crate::kernel_memory::OfProcesses;
 use crate::ledger::Ledger;
 use crate::lru::{self, Lists};
 use crate::members::{self, Members};
@@ -50,6 +51,8 @@ pub struct CgroupLedger {
     pub inactive_file: Figure,
     /// The accounts, which sum to the usage.
     pub ledger: Ledger,
+    /// What is known of its kernel memory by its processes' own counters.
+    pub kernel_of_processes: Option<OfProcesses>,
     /// How many processes it holds, where they could be listed.
     pub processes: Option<usize>,
     /// Names of the runtimes and allocators whose heap statistics were read in its processes.
@@ -80,7 +83,11 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
         book_lists(&mut ledger, stat);
         book_kernel(&mut ledger, stat, sample);
     }
-    let cuts = Cuts { lru_lazy, locked_cache };
+    let kernel_of_processes =
+        members.ok().and_then(|members| OfProcesses::of(members.iter().copied()));
+    let kernel_needed =
+        kernel_of_processes.map_or(0, |of| of.page_tables.saturating_add(of.stacks()));
+    let cuts = Cuts { lru_lazy, locked_cache, kernel_needed };
     let headline = headline::of_cgroup(sample, &ledger, &cuts, members);
     if let Some(usage) = headline.usage.point() {
         let residual = usage.saturating_sub(ledger.total());
@@ -112,6 +119,7 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
         locked_cache,
         inactive_file: stat.map_or(Figure::Absent, |s| Figure::exact(s.inactive_file)),
         ledger,
+        kernel_of_processes,
         processes: members.ok().map(<[_]>::len),
         runtimes: names(read),
         unread: names(unread.filter(|name| !name.is_empty())),

@@ -39,6 +39,8 @@ pub(crate) struct Cuts {
     pub lru_lazy: Figure,
     /// Page cache on no list that reclaim looks at.
     pub locked_cache: Figure,
+    /// Kernel memory that its processes surely need.
+    pub kernel_needed: u64,
 }
 
 /// Makes the headline from the accounts below it.
@@ -62,7 +64,9 @@ pub(crate) fn of_cgroup(
         },
         working_set_hidden: hidden(cuts.lru_lazy, ledger.figure(Account::LazyFree)),
         required: match (usage, stat) {
-            (Some(usage), Some(stat)) => required(usage, stat, sample, ledger, cuts.locked_cache),
+            (Some(usage), Some(stat)) => {
+                required(usage, stat, sample, ledger, cuts.locked_cache, cuts.kernel_needed)
+            }
             _ => Figure::Absent,
         },
         limit: sample.limit.as_ref().ok().copied().flatten(),

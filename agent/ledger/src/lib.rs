@@ -24,6 +24,7 @@ pub mod host;
 pub mod host_detail;
 mod host_kernel;
 pub mod identity;
+pub mod kernel_memory;
 pub mod largest;
 pub mod ledger;
 pub mod limits;

@@ -64,6 +64,10 @@ pub struct ProcessLedger {
     pub huge: Option<u64>,
     /// Pages that the kernel keeps in place for input and output (`VmPin`).
     pub pinned: Option<u64>,
+    /// Its page tables, which are kernel memory.
+    pub page_tables: Option<u64>,
+    /// Its threads, each with a stack in the kernel.
+    pub threads: Option<u64>,
     /// What waits in its sockets; `None` where that was not asked for.
     pub sockets: Option<Fact<SocketQueues>>,
     /// What could not be read, and why.
@@ -149,6 +153,8 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         sharing: walk.map(sharing::sharing),
         huge: walk.and_then(|w| huge(&w.areas)),
         pinned: counters.and_then(|c| c.pinned),
+        page_tables: counters.and_then(|c| c.page_tables),
+        threads: counters.and_then(|c| c.threads),
         sockets: None,
         absent,
     }

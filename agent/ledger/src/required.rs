@@ -8,13 +8,14 @@ use crate::lru;
 use crate::sample::{CgroupSample, MemoryStat};
 
 /// The cut through the accounts of a cgroup. `locked_cache` is page cache that is on no
-/// list which reclaim looks at.
+/// list which reclaim looks at; `kernel_needed` is kernel memory that its processes need.
 pub(crate) fn required(
     usage: u64,
     stat: &MemoryStat,
     sample: &CgroupSample,
     ledger: &Ledger,
     locked_cache: Figure,
+    kernel_needed: u64,
 ) -> Figure {
     let cache = ledger.booked(Account::PageCache);
     let lazy = ledger.figure(Account::LazyFree);
@@ -26,7 +27,8 @@ pub(crate) fn required(
     // Lazily freed and locked pages are known by their difference: where more are
     // locked, more are lazy.
     let apart = difference_at_least(stat, sample.cpus).max(locked_low.saturating_sub(lazy_high));
-    let low = kept.saturating_add(apart).saturating_sub(droppable(stat, sample, ledger));
+    let low =
+        kept.saturating_add(apart).saturating_sub(droppable(stat, sample, ledger, kernel_needed));
     let slab = ledger.booked(Account::SlabReclaimable);
     let point =
         kept.saturating_add(locked).saturating_sub(lazy.point().unwrap_or(0)).saturating_sub(slab);
@@ -44,11 +46,11 @@ fn difference_at_least(stat: &MemoryStat, cpus: u32) -> i64 {
 }
 
 /// The most that can be taken back beside page cache and lazily freed memory.
-fn droppable(stat: &MemoryStat, sample: &CgroupSample, ledger: &Ledger) -> i64 {
+fn droppable(stat: &MemoryStat, sample: &CgroupSample, ledger: &Ledger, kernel_needed: u64) -> i64 {
     // v1 does not say how much of the kernel's memory can be dropped.
     let slab = match stat.slab_reclaimable {
         Some(slab) => signed(slab),
-        None => ledger.booked(Account::Kernel).max(0),
+        None => ledger.booked(Account::Kernel).saturating_sub(signed(kernel_needed)).max(0),
     };
     // Pages that are also in the swap area go without being written, and tails of
     // huge pages mostly go once the kernel splits them.

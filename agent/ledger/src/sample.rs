@@ -70,6 +70,8 @@ pub struct Counters {
     /// `VmPin` (3.2): pages that the kernel keeps in place for input and output, mapped
     /// or not; not in `statm`.
     pub pinned: Option<u64>,
+    /// `VmPTE`: its page tables; not in `statm`.
+    pub page_tables: Option<u64>,
 }
 
 /// One walk over all mappings of a process.

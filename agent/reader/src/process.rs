@@ -123,6 +123,7 @@ pub fn no_memory(kind: ProcessKind) -> Option<(Counters, Fact<Walk>)> {
         threads: Some(1),
         locked: Some(0),
         pinned: Some(0),
+        page_tables: Some(0),
     };
     Some((counters, Err(Missing::absent(why))))
 }

@@ -55,5 +55,6 @@ pub fn parse(text: &[u8], page_size: u64) -> Parsed<Counters> {
         threads: None,
         locked: None,
         pinned: None,
+        page_tables: None,
     })
 }

@@ -24,7 +24,7 @@ const KEYS: [&[u8]; 7] =
     [b"VmSize", b"VmRSS", b"RssAnon", b"RssFile", b"RssShmem", b"VmSwap", b"Threads"];
 
 /// The lines that need not be there, before those that must: `VmPin` since 3.2.
-const OPTIONAL: [&[u8]; 2] = [b"VmLck", b"VmPin"];
+const OPTIONAL: [&[u8]; 3] = [b"VmLck", b"VmPin", b"VmPTE"];
 
 /// Reads the counters; `None` for a process without memory.
 pub fn read(process: &Process, buf: &mut Buf) -> Fact<Option<Counters>> {
@@ -98,6 +98,7 @@ pub fn parse(text: &[u8]) -> Parsed<Option<Counters>> {
                 threads: Some(threads),
                 locked: optional[0],
                 pinned: optional[1],
+                page_tables: optional[2],
             }))
         }
         [None, None, None, None, None, None, Some(_)] => Ok(None),

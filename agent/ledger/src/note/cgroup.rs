@@ -88,10 +88,19 @@ fn swapped(cgroup: &CgroupLedger) -> Option<String> {
 /// v1 tells one sum, in which entries of directories that nobody uses stand beside stacks.
 fn kernel_memory(cgroup: &CgroupLedger) -> Option<String> {
     let kernel = cgroup.ledger.figure(Account::Kernel).point().filter(|b| *b >= MATTERS)?;
-    (cgroup.version == CgroupVersion::V1).then(|| {
+    if cgroup.version != CgroupVersion::V1 {
+        return None;
+    }
+    let known = cgroup.kernel_of_processes.map_or(String::new(), |of| {
         format!(
-            "cgroup v1 does not tell how much of {} of kernel memory can be dropped: required counts all of it, its low bound none",
-            iec(kernel)
+            " ({} page tables and {} stacks of {} threads, by its processes' counters)",
+            iec(signed(of.page_tables)),
+            iec(signed(of.stacks())),
+            of.threads
         )
-    })
+    });
+    Some(format!(
+        "cgroup v1 does not tell how much of {} of kernel memory can be dropped{known}: required counts all of it, its low bound only what is known to be needed",
+        iec(kernel)
+    ))
 }

@@ -168,7 +168,7 @@ fn fact<T: Clone + std::fmt::Debug + 'static>(
 }
 
 fn counters(scale: Scale) -> impl Strategy<Value = Counters> {
-    let options = prop::collection::vec(prop::option::of(bytes(scale)), 6);
+    let options = prop::collection::vec(prop::option::of(bytes(scale)), 7);
     (bytes(scale), bytes(scale), bytes(scale), options).prop_map(|(vsz, rss, anon, o)| Counters {
         source: "status",
         vsz,
@@ -180,6 +180,7 @@ fn counters(scale: Scale) -> impl Strategy<Value = Counters> {
         threads: o[3],
         locked: o[4],
         pinned: o[5],
+        page_tables: o[6],
     })
 }
 
