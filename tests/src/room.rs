@@ -9,7 +9,7 @@ mod group;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use memgap_ledger::{CgroupLedger, Room, cgroup, limits, machine, process};
+use memgap_ledger::{CgroupLedger, Figure, Room, cgroup, limits, machine, process};
 use memgap_reader::{Depth, Reader, Roots};
 
 use actor::Actor;
@@ -48,6 +48,15 @@ pub fn prove(case: &Case, stage: &Stage) -> Result<Proof> {
     let (_, killed) = Situation::of(case, stage)?
         .allocate(|(_, high)| high.saturating_add(MIB - 1) / MIB + MARGIN)?;
     Ok(Proof { room, killed: [spared, killed] })
+}
+
+/// What memgap says that the cgroup requires, and what is left of its usage when the kernel
+/// has taken back all that it can: the truth. `None` where only a limit can ask for that.
+pub fn squeeze(case: &Case, stage: &Stage) -> Result<Option<(Figure, i64)>> {
+    let situation = Situation::of(case, stage)?;
+    let group = &situation.groups[0];
+    let required = ledger(group.path())?.headline.required;
+    Ok(group.squeeze()?.map(|left| (required, left)))
 }
 
 impl Proof {
@@ -143,8 +152,12 @@ fn entries(tmpfs: &Path) -> PathBuf {
     PathBuf::from(format!("{}-entries", tmpfs.display()))
 }
 
-/// What memgap says, when of all processes it reads those of the cgroup only.
 fn room(path: &str) -> Result<Room> {
+    Ok(ledger(path)?.room?)
+}
+
+/// What memgap says, when of all processes it reads those of the cgroup only.
+fn ledger(path: &str) -> Result<CgroupLedger> {
     let reader = Reader::open(Roots::default())?;
     let members: Vec<_> = reader.members(path, Depth::Walk)?.iter().map(process::ledger).collect();
     let members: Vec<_> = members.iter().collect();
@@ -158,6 +171,5 @@ fn room(path: &str) -> Result<Room> {
         })
         .collect();
     limits::settle(&mut all, &machine::swap_free(&reader.host()));
-    let own = all.into_iter().find(|cgroup| cgroup.path == path).context("it is listed")?;
-    Ok(own.room?)
+    all.into_iter().find(|cgroup| cgroup.path == path).context("it is listed")
 }

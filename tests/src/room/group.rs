@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+/// How often reclaim may find nothing before the rest counts as unreclaimable.
+const IDLE_ROUNDS: usize = 3;
+
 /// How long processes that were killed may take to leave.
 const LEAVE: Duration = Duration::from_secs(10);
 
@@ -82,6 +85,27 @@ impl Group {
         let text = read(&self.directory().join(name))?;
         let kills = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
         Ok(kills.with_context(|| format!("no oom_kill in {name}"))?.parse()?)
+    }
+
+    /// Has the kernel take back what it can, by `memory.force_empty` of v1, and returns the
+    /// usage that is left; `None` on v2, which has no such file.
+    pub fn squeeze(&self) -> Result<Option<i64>> {
+        if self.is_v2 {
+            return Ok(None);
+        }
+        let usage = || -> Result<i64> {
+            let text = read(&self.directory().join("memory.usage_in_bytes"))?;
+            Ok(text.trim().parse()?)
+        };
+        let (mut left, mut idle) = (usage()?, 0);
+        // It finds less than there is where pages wait to be written.
+        while idle < IDLE_ROUNDS {
+            self.set("memory.force_empty", "0")?;
+            let now = usage()?;
+            idle = if now < left { 0 } else { idle + 1 };
+            left = left.min(now);
+        }
+        Ok(Some(left))
     }
 
     fn set(&self, file: &str, value: &str) -> Result<()> {
