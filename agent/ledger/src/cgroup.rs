@@ -12,6 +12,7 @@ use crate::fact::{Fact, Missing};
 use crate::figure::{Figure, signed};
 use crate::headline::{self, CgroupHeadline, Cuts};
 use crate::identity::Identity;
+use crate::in_use::Charged;
 use crate::kernel_memory::OfProcesses;
 use crate::ledger::Ledger;
 use crate::lru::{self, Lists};
@@ -53,6 +54,9 @@ pub struct CgroupLedger {
     pub ledger: Ledger,
     /// What is known of its kernel memory by its processes' own counters.
     pub kernel_of_processes: Option<OfProcesses>,
+    /// What its processes have in use, by runtime or allocator, and what of it takes no
+    /// memory.
+    pub in_use: Option<Charged>,
     /// How many processes it holds, where they could be listed.
     pub processes: Option<usize>,
     /// Names of the runtimes and allocators whose heap statistics were read in its processes.
@@ -88,7 +92,8 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
     let kernel_needed =
         kernel_of_processes.map_or(0, |of| of.page_tables.saturating_add(of.stacks()));
     let cuts = Cuts { lru_lazy, locked_cache, kernel_needed };
-    let headline = headline::of_cgroup(sample, &ledger, &cuts, members);
+    let in_use = members::in_use(members, stat.map(|stat| stat.anon));
+    let headline = headline::of_cgroup(sample, &ledger, &cuts, in_use.as_ref());
     if let Some(usage) = headline.usage.point() {
         let residual = usage.saturating_sub(ledger.total());
         ledger.book(
@@ -120,6 +125,7 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
         inactive_file: stat.map_or(Figure::Absent, |s| Figure::exact(s.inactive_file)),
         ledger,
         kernel_of_processes,
+        in_use,
         processes: members.ok().map(<[_]>::len),
         runtimes: names(read),
         unread: names(unread.filter(|name| !name.is_empty())),

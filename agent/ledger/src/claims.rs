@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use crate::Account;
 use crate::claim::{Claim, Extent};
 use crate::figure::{Figure, signed};
-use crate::parts::{InUse, Split};
-use crate::pool::{Found, Pages, Pool, scale};
+use crate::found::{Found, Room};
+use crate::in_use::{Charged, InUse};
+use crate::parts::Split;
+use crate::pool::{Pages, Pool, scale};
 
 /// Books every claim, the most specific first, whatever order they came in.
 pub(crate) fn book(claims: &[Claim], pools: &mut [Pool], pages: &Pages<'_>, split: &mut Split) {
@@ -16,14 +18,24 @@ pub(crate) fn book(claims: &[Claim], pools: &mut [Pool], pages: &Pages<'_>, spli
     let is_free = |c: &Claim| c.parts.iter().all(|p| p.account == Account::AllocatorFree);
     sorted.sort_by_key(|c| (c.extent == Extent::Anywhere, c.priority, is_free(c), *c));
     let mut covered = Covered::default();
+    let mut room = None;
     for claim in sorted {
         let found = match &claim.extent {
             Extent::Ranges(ranges) => take_ranges(ranges, &mut covered, pools, pages),
             Extent::Shared(ranges) => take_shared(claim, ranges, pools),
-            Extent::Anywhere => take_anywhere(claim, pools),
+            Extent::Anywhere => {
+                let room = room.get_or_insert_with(|| room_of(pools));
+                take_anywhere(claim, pools, room)
+            }
         };
-        book_one(claim, found, split);
+        let least = book_one(claim, found, split);
+        if claim.extent == Extent::Anywhere {
+            let most = signed(found.asked.min(found.high));
+            split.loose.0 = split.loose.0.saturating_add(least);
+            split.loose.1 = split.loose.1.saturating_add(most);
+        }
     }
+    split.swap_left = pools.iter().fold(0, |sum, pool| sum.saturating_add(pool.swap_left()));
 }
 
 fn take_ranges(
@@ -51,9 +63,28 @@ fn take_shared(claim: &Claim, ranges: &[(u64, u64)], pools: &mut [Pool]) -> Foun
     take_amount(claim, pools, Pool::take_shared)
 }
 
-fn take_anywhere(claim: &Claim, pools: &mut [Pool]) -> Found {
+/// All the room that amounts without addresses have.
+fn room_of(pools: &[Pool]) -> Room {
+    let mut room = Room::default();
+    pools.iter().for_each(|pool| room.add(pool.room()));
+    room
+}
+
+/// What finds no room outside memory is in it.
+fn take_anywhere(claim: &Claim, pools: &mut [Pool], room: &Room) -> Found {
     let found = take_amount(claim, pools.iter_mut(), Pool::take_some);
-    Found { low: 0, high: found.resident, ..found }
+    let low = found.asked.saturating_sub(room.absent).min(found.resident);
+    let (least, most) = room.divided;
+    Found {
+        low,
+        high: room.resident.max(found.resident),
+        divided_bounds: (least.saturating_sub(room.whole.saturating_sub(low)), most),
+        is_shared: room.is_shared,
+        swap: room.swap,
+        swap_high: room.swap,
+        lazy: room.lazy,
+        ..found
+    }
 }
 
 /// Takes what the parts say, where `take` finds it.
@@ -71,8 +102,8 @@ fn take_amount<'p>(
 }
 
 /// Splits what a claim found among its parts, the surest to be touched first;
-/// what no part explains stays unexplained.
-fn book_one(claim: &Claim, found: Found, split: &mut Split) {
+/// what no part explains stays unexplained. Returns what the parts hold at least.
+fn book_one(claim: &Claim, found: Found, split: &mut Split) -> i64 {
     let mut parts = claim.parts.clone();
     parts.sort_by_key(|p| (touch_order(p.account), p.bytes));
     let said = parts.iter().fold(0u64, |sum, p| sum.saturating_add(p.bytes));
@@ -85,42 +116,84 @@ fn book_one(claim: &Claim, found: Found, split: &mut Split) {
         space -= bytes;
         let resident = bytes.min(left);
         left -= resident;
-        let low = found.low.saturating_sub(found.space - bytes);
-        let figure = Figure::interval(signed(low), signed(resident), signed(bytes.min(found.high)));
+        let figure = found.figure(bytes, resident);
         let charged = scale(found.charged, resident, found.resident);
         split.add(part.account, figure, signed(charged));
         split.own(&claim.owner, signed(charged));
         if part.account == Account::HeapInUse {
-            split.in_use = Some(in_use(split.in_use, part.bytes, figure, resident, found));
+            let one = Part { said: part.bytes, bytes, resident, figure };
+            split.use_up(in_use(one, found), charged_in_use(one, found, &claim.owner));
         }
     }
+    let unnamed = found.space.saturating_sub(said);
     split.add(
         Account::Unexplained,
-        Figure::exact(left),
+        found.figure(unnamed, left),
         signed(scale(found.charged, left, found.resident)),
     );
+    signed(found.low.saturating_sub(unnamed))
 }
 
-/// Law P3 for one part, added to what earlier parts gave.
-fn in_use(sum: Option<InUse>, bytes: u64, resident: Figure, point: u64, found: Found) -> InUse {
-    let away = bytes - point;
+/// An amount in use, and what was found of it.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    /// What the heap statistics say.
+    said: u64,
+    /// What of it the claim has address space for.
+    bytes: u64,
+    /// What of that is in memory, by estimate and as a figure.
+    resident: u64,
+    figure: Figure,
+}
+
+/// Law P3 for one part.
+fn in_use(part: Part, found: Found) -> InUse {
+    let (low, high) = part.figure.bounds().unwrap_or_default();
+    let away = part.said - part.resident;
     let swapped = away.min(found.swap);
-    let lazy = away.min(found.lazy);
-    let spread = signed(bytes) - resident.bounds().map_or(0, |(low, _)| low);
-    let one = InUse {
-        total: bytes,
-        resident,
-        untouched: Figure::interval(0, signed(away - swapped), spread),
-        swapped: Figure::interval(0, signed(swapped), signed(bytes.min(found.swap))),
-        lazy: Figure::interval(0, 0, signed(lazy)),
+    // Others may have written what is not mapped here of shared memory.
+    let elsewhere = found.swap_high.saturating_add(found.lazy).saturating_add(found.backed);
+    let untouched = signed(part.bytes.saturating_sub(elsewhere)).saturating_sub(high).max(0);
+    InUse {
+        total: part.said,
+        resident: part.figure,
+        untouched: Figure::interval(
+            untouched,
+            signed(away - swapped),
+            signed(part.said).saturating_sub(low),
+        ),
+        swapped: Figure::interval(0, signed(swapped), signed(part.said.min(found.swap_high))),
+        lazy: Figure::interval(0, 0, signed(part.said).saturating_sub(low).min(signed(found.lazy))),
+    }
+}
+
+/// What of one part counts in a cgroup. Memory that nobody else maps counts in full,
+/// in memory or not; of pages that others map too it is not known which are in use.
+fn charged_in_use(part: Part, found: Found, owner: &str) -> Charged {
+    let share = |bytes| match found.resident {
+        0 => bytes,
+        resident => scale(bytes, found.divided.min(resident), resident),
     };
-    sum.map_or(one, |sum| InUse {
-        total: sum.total.saturating_add(one.total),
-        resident: sum.resident.plus(one.resident),
-        untouched: sum.untouched.plus(one.untouched),
-        swapped: sum.swapped.plus(one.swapped),
-        lazy: sum.lazy.plus(one.lazy),
-    })
+    let away = part.said - part.resident;
+    let swapped = share(away.min(found.swap));
+    let untouched = away - away.min(found.swap);
+    let point = share(part.resident) + swapped + untouched;
+    let (low, high) = part.figure.bounds().unwrap_or_default();
+    let total = if found.is_shared {
+        let others = found.high.min(found.space.saturating_sub(part.bytes));
+        let (least, most) = found.divided_bounds;
+        let elsewhere = found.swap_high.saturating_add(found.lazy).saturating_add(found.backed);
+        let never = signed(part.bytes.saturating_sub(elsewhere)).saturating_sub(high).max(0);
+        Figure::interval(
+            signed(least.saturating_sub(others)).saturating_add(never),
+            signed(point),
+            signed(most).min(low).saturating_add(signed(part.said).saturating_sub(low)),
+        )
+    } else {
+        Figure::exact(point)
+    };
+    let by = BTreeMap::from([(owner.to_owned(), signed(point))]);
+    Charged { total, untouched: signed(untouched), swapped: signed(swapped), by }
 }
 
 fn touch_order(account: Account) -> u8 {

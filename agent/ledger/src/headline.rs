@@ -1,11 +1,11 @@
 //! Laws C2 and C3: working set and required are cuts through one axis, from in
 //! use to usage.
 
-use crate::account::{ANONYMOUS, Account};
+use crate::account::Account;
 use crate::fact::Fact;
 use crate::figure::Figure;
+use crate::in_use::{self, Charged};
 use crate::ledger::Ledger;
-use crate::members::Members;
 use crate::required::required;
 use crate::sample::CgroupSample;
 
@@ -26,9 +26,10 @@ pub struct CgroupHeadline {
     pub swap: Figure,
     /// The largest usage so far.
     pub peak: Figure,
-    /// In use by the heap statistics of its processes' allocators and runtimes.
+    /// In use by the heap statistics of its processes' allocators and runtimes, pages that
+    /// several of them map counted once; the high bound includes what none were read of.
     pub in_use: Figure,
-    /// Share of the anonymous memory that such heap statistics claim, 0 to 1.
+    /// Share of the anonymous memory of which it is known what it is, 0 to 1.
     pub in_use_coverage: Option<f64>,
 }
 
@@ -48,14 +49,10 @@ pub(crate) fn of_cgroup(
     sample: &CgroupSample,
     ledger: &Ledger,
     cuts: &Cuts,
-    members: Members<'_>,
+    in_use: Option<&Charged>,
 ) -> CgroupHeadline {
     let usage = sample.usage.as_ref().ok().copied();
     let stat = sample.stat.as_ref().ok();
-    let in_use = members
-        .unwrap_or_default()
-        .iter()
-        .fold(Figure::Absent, |sum, p| sum.plus(p.headline.in_use));
     CgroupHeadline {
         usage: usage.map_or(Figure::Absent, Figure::exact),
         working_set: match (usage, stat) {
@@ -72,8 +69,8 @@ pub(crate) fn of_cgroup(
         limit: sample.limit.as_ref().ok().copied().flatten(),
         swap: known(&sample.events.swap),
         peak: known(&sample.events.peak),
-        in_use,
-        in_use_coverage: (in_use != Figure::Absent).then(|| coverage(ledger)),
+        in_use: in_use.map_or(Figure::Absent, |charged| charged.total),
+        in_use_coverage: in_use.map(|_| in_use::coverage(|account| ledger.booked(account))),
     }
 }
 
@@ -96,11 +93,4 @@ fn hidden(lru_lazy: Figure, lazy: Figure) -> Figure {
         at_least_0(point.saturating_sub(lazy_point)),
         at_least_0(high.saturating_sub(lazy_low)),
     )
-}
-
-/// The share of the anonymous memory, lazily freed left out, that heap statistics claim.
-fn coverage(ledger: &Ledger) -> f64 {
-    let all = ledger.sum(ANONYMOUS).max(1);
-    let unknown = ledger.sum(&[Account::HeapUnprobed, Account::Unexplained, Account::Unreadable]);
-    ((all.saturating_sub(unknown)) as f64 / all as f64).clamp(0.0, 1.0)
 }

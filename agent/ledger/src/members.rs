@@ -1,5 +1,7 @@
 //! The processes of a cgroup: how their ledgers split its anonymous memory.
 
+mod in_use;
+
 use std::time::Duration;
 
 use crate::account::{ANONYMOUS, Account};
@@ -8,6 +10,8 @@ use crate::figure::{Figure, signed};
 use crate::ledger::Ledger;
 use crate::process::ProcessLedger;
 use crate::sample::{MemoryStat, ProcessKind};
+
+pub(crate) use in_use::in_use;
 
 /// The ledgers of the processes in a cgroup and below it, or why there are none.
 pub type Members<'a> = Result<&'a [&'a ProcessLedger], &'a Missing>;

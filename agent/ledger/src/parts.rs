@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::Account;
-use crate::figure::{Figure, signed};
+use crate::figure::Figure;
+use crate::in_use::{Charged, InUse};
 use crate::largest::Holding;
 
 /// The resident memory of one walk by account, and the anonymous part of it in
@@ -22,41 +23,14 @@ pub(crate) struct Split {
     pub in_use: Option<InUse>,
     /// The mappings that hold most of what has no telling account.
     pub largest: Vec<Holding>,
+    /// The same as a cgroup is charged for it.
+    pub charged_in_use: Option<Charged>,
+    /// What amounts without addresses hold in memory, at least and at most.
+    pub loose: (i64, i64),
+    /// What is swapped out of memory that no claim holds.
+    pub swap_left: u64,
     /// The kernel file behind the split.
     pub source: &'static str,
-}
-
-/// Law P3: `in_use = resident + untouched + swapped + lazy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InUse {
-    /// What the heap statistics say.
-    pub total: u64,
-    /// In memory.
-    pub resident: Figure,
-    /// Never written, or given back: a ballast.
-    pub untouched: Figure,
-    /// In the swap area.
-    pub swapped: Figure,
-    /// Lazily freed, though in use by the heap statistics.
-    pub lazy: Figure,
-}
-
-impl InUse {
-    /// Heap statistics and a walk of different times tell likely places only: what looks
-    /// untouched may be memory that the heap statistics had before it was given back.
-    pub(crate) fn of_two_times(self) -> Self {
-        let likely = |place: Figure| match place.point() {
-            Some(point) => Figure::interval(0, point, signed(self.total)),
-            None => place,
-        };
-        Self {
-            total: self.total,
-            resident: likely(self.resident),
-            untouched: likely(self.untouched),
-            swapped: likely(self.swapped),
-            lazy: likely(self.lazy),
-        }
-    }
 }
 
 impl Split {
@@ -71,5 +45,17 @@ impl Split {
     pub(crate) fn own(&mut self, owner: &str, charged: i64) {
         let sum = self.owners.entry(owner.to_owned()).or_default();
         *sum = sum.saturating_add(charged);
+    }
+
+    /// Adds what one claim has in use.
+    pub(crate) fn use_up(&mut self, in_use: InUse, charged: Charged) {
+        self.in_use = Some(match self.in_use {
+            Some(sum) => sum.plus(in_use),
+            None => in_use,
+        });
+        self.charged_in_use = Some(match self.charged_in_use.take() {
+            Some(sum) => sum.plus(charged),
+            None => charged,
+        });
     }
 }

@@ -1,5 +1,6 @@
 //! What of a mapping is still to be booked, and what a claim takes of it.
 
+use crate::found::{Found, Room};
 use crate::sample::{Area, AreaKind};
 
 /// What of a mapping is still to be booked.
@@ -19,6 +20,9 @@ pub(crate) struct Pool {
     surely: u64,
     /// The part of `live` that a cgroup is charged for this process.
     charged: Taken,
+    /// The least and the most that it is of `live`, and of what counts as shared memory:
+    /// nothing tells which of the pages that others map too are lazily freed.
+    divided: (u64, u64),
     /// The part of `lazy` that a cgroup is charged for this process.
     pub lazy_charged: u64,
     swap: u64,
@@ -30,6 +34,8 @@ pub(crate) struct Pool {
     paged: bool,
     /// Bytes of address space that claims took.
     covered: u64,
+    /// Of `live`, what amounts without addresses took.
+    loose: u64,
 }
 
 /// An amount, and how much of it is gone.
@@ -69,6 +75,8 @@ impl Pool {
         let charged = scale(both, live, anonymous);
         let backed = area.rss - anonymous;
         let own = area.pss.saturating_sub(both).min(backed);
+        let shared = area.kind == AreaKind::Shmem;
+        let beside = if shared { own } else { 0 };
         Self {
             start: area.start,
             end: area.end.max(area.start),
@@ -78,12 +86,15 @@ impl Pool {
             own,
             surely: own,
             charged: Taken::of(charged),
+            divided: (both.saturating_sub(lazy) + beside, both.min(live) + beside),
             lazy_charged: both - charged,
             swap: area.swap,
-            heap,
-            shared: area.kind == AreaKind::Shmem,
+            // What has no access right and no memory was reserved, not given out.
+            heap: heap && (area.accessible || area.anonymous > 0),
+            shared,
             paged: paged && matches!(area.kind, AreaKind::Heap | AreaKind::Anonymous),
             covered: 0,
+            loose: 0,
         }
     }
 
@@ -98,19 +109,28 @@ impl Pool {
             own: 0,
             surely: 0,
             charged: Taken::of(anonymous),
+            divided: (anonymous, anonymous),
             lazy_charged: 0,
             swap: 0,
             heap: true,
             shared: false,
             paged: false,
             covered: 0,
+            loose: 0,
         }
     }
 
     /// Shared memory of which no addresses are known, nor how often it is mapped.
     pub(crate) fn shared_lump(bytes: u64) -> Self {
         let backed = Taken::of(bytes);
-        Self { backed, own: bytes, heap: false, shared: true, ..Self::lump(0) }
+        Self {
+            backed,
+            own: bytes,
+            divided: (bytes, bytes),
+            heap: false,
+            shared: true,
+            ..Self::lump(0)
+        }
     }
 
     pub(crate) fn start(&self) -> u64 {
@@ -142,7 +162,45 @@ impl Pool {
         let last = part == self.live.left();
         let charged = self.charged.take(part, self.live.all, last);
         self.live.taken += part;
-        Found { resident: part, charged, swap: self.swap, lazy: self.lazy, ..Found::default() }
+        self.loose += part;
+        Found { resident: part, charged, divided: charged, ..Found::default() }
+    }
+
+    /// What an amount without addresses can meet here.
+    pub(crate) fn room(&self) -> Room {
+        if !self.heap {
+            return Room::default();
+        }
+        let space = (self.end - self.start).saturating_sub(self.covered);
+        let (low, high) = self.left_bounds();
+        Room {
+            resident: high,
+            absent: space.saturating_sub(low),
+            swap: self.swap,
+            lazy: self.lazy,
+            whole: self.live.all,
+            divided: self.divided,
+            is_shared: self.divided.0 < self.live.all || self.lazy_charged < self.lazy,
+        }
+    }
+
+    /// The least and the most that claims with addresses can have left of `live`, whatever
+    /// they took of it by estimate.
+    pub(crate) fn left_bounds(&self) -> (u64, u64) {
+        let (left, all) = (self.live.left(), self.live.all);
+        if self.paged {
+            let low = left.saturating_add(self.loose);
+            return (low, all.min(low.saturating_add(self.lazy)));
+        }
+        let whole = self.end - self.start;
+        let low = all.saturating_sub(self.covered);
+        (low, all.min(whole.saturating_sub(self.covered)).max(left))
+    }
+
+    /// The most that is swapped out of the part that no claim covers.
+    pub(crate) fn swap_left(&self) -> u64 {
+        let whole = self.end - self.start;
+        if self.heap { self.swap.min(whole.saturating_sub(self.covered)) } else { 0 }
     }
 
     /// Takes at most `wanted` of the shared memory that is this mapping's own.
@@ -152,7 +210,16 @@ impl Pool {
         self.own -= part;
         self.surely -= low;
         self.backed.taken += part;
-        Found { resident: part, low, high: part, swap: self.swap, ..Found::default() }
+        Found {
+            resident: part,
+            low,
+            high: part,
+            divided: part,
+            divided_bounds: (low, part),
+            swap: self.swap,
+            backed: wanted,
+            ..Found::default()
+        }
     }
 
     /// Takes what lies in `start..end`, which no earlier claim holds. `pages` are
@@ -169,17 +236,38 @@ impl Pool {
         let whole = self.end - self.start;
         self.covered += found.space;
         let last = self.covered == whole;
-        let resident = self.live.all + if self.shared { self.backed.all } else { 0 };
+        let resident = self.resident();
         found.low = resident.saturating_sub(whole - found.space);
         found.high = resident.min(found.space);
         found.charged = self.charged.take(found.space, whole, last);
+        found.divided = found.charged;
         found.resident = self.live.take(found.space, whole, last);
         if self.shared {
-            found.resident += self.backed.take(found.space, whole, last);
+            let backed = self.backed.take(found.space, whole, last);
+            found.resident += backed;
+            found.divided += scale(self.own, backed, self.backed.all);
+            found.backed = found.space;
         }
         found.low = found.low.min(found.resident);
         found.swap = scale(self.swap, found.space, whole);
-        found.lazy = scale(self.lazy, found.space, whole);
+        found.lazy = self.lazy.min(found.space);
+        found.swap_high = self.swap.min(found.space);
+        self.divide(found)
+    }
+
+    /// What claims with addresses can find in memory.
+    fn resident(&self) -> u64 {
+        self.live.all + if self.shared { self.backed.all } else { 0 }
+    }
+
+    /// Bounds of what counts of a part where shared pages are divided: the rest of the
+    /// mapping counts in full at most.
+    fn divide(&self, mut found: Found) -> Found {
+        let resident = self.resident();
+        let (least, most) = self.divided;
+        let low = least.saturating_sub(resident - found.low);
+        found.divided_bounds = (low, most.min(found.high));
+        found.is_shared = least < resident || self.lazy_charged < self.lazy;
         found
     }
 
@@ -194,9 +282,11 @@ impl Pool {
         found.low = resident.saturating_sub(self.lazy).min(live);
         found.high = resident.min(self.live.all);
         found.charged = self.charged.take(live, self.live.all, self.live.left() == 0);
+        found.divided = found.charged;
         found.swap = scale(self.swap, found.space, whole);
         found.lazy = self.lazy.min(resident);
-        found
+        found.swap_high = self.swap.min(found.space.saturating_sub(resident));
+        self.divide(found)
     }
 }
 
@@ -212,32 +302,6 @@ impl Pages<'_> {
         ranges.fold(0, |sum: u64, (from, to)| {
             sum.saturating_add(to.min(&end).saturating_sub(*from.max(&start)))
         })
-    }
-}
-
-/// What a claim's ranges met in the mappings.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Found {
-    /// Bytes that the ranges name, mapped and unclaimed or not.
-    pub asked: u64,
-    pub space: u64,
-    pub resident: u64,
-    pub low: u64,
-    pub high: u64,
-    pub charged: u64,
-    pub swap: u64,
-    pub lazy: u64,
-}
-
-impl Found {
-    pub(crate) fn add(&mut self, other: Self) {
-        self.space = self.space.saturating_add(other.space);
-        self.resident = self.resident.saturating_add(other.resident);
-        self.low = self.low.saturating_add(other.low);
-        self.high = self.high.saturating_add(other.high);
-        self.charged = self.charged.saturating_add(other.charged);
-        self.swap = self.swap.saturating_add(other.swap);
-        self.lazy = self.lazy.saturating_add(other.lazy);
     }
 }
 

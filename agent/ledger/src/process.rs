@@ -8,10 +8,11 @@ use crate::account::{ANONYMOUS, Account, RSS, Scope, VSZ};
 use crate::claim::Claim;
 use crate::fact::{Fact, Missing, MissingKind};
 use crate::figure::{Figure, signed};
+use crate::in_use::{self, Charged, InUse, UNREAD};
 use crate::largest::Holding;
 use crate::ledger::Ledger;
 use crate::mapped::{self, Mapped};
-use crate::parts::{InUse, Split};
+use crate::parts::Split;
 use crate::runtime::{Found, Runtime, Unread};
 use crate::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Walk};
 use crate::sharing::{self, Sharing};
@@ -35,6 +36,11 @@ pub struct ProcessLedger {
     pub ledger: Ledger,
     /// Law P3, where a runtime's or allocator's heap statistics were read.
     pub in_use: Option<InUse>,
+    /// Anonymous memory that no heap statistics speak for, pages that several processes map
+    /// divided; the high bound includes what of it may be swapped out.
+    pub not_read: Figure,
+    /// What of in use counts in a cgroup: pages that several processes map are divided.
+    pub charged_in_use: Option<Charged>,
     /// What is in use by the claims of each runtime or allocator; it sums to `in_use`.
     pub in_use_by: BTreeMap<String, u64>,
     /// The runtimes and allocators whose heap statistics were read, sorted by name.
@@ -85,7 +91,8 @@ pub struct ProcessHeadline {
     pub pss: Figure,
     /// What no other process maps: at least so much is free once it ends.
     pub uss: Figure,
-    /// In use by the program's allocators' and runtimes' own statistics.
+    /// In use by the program's allocators' and runtimes' own statistics; the high bound
+    /// includes what none were read of.
     pub in_use: Figure,
 }
 
@@ -120,7 +127,8 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         }
         (ProcessKind::User, None, None) => {}
     }
-    let headline = headline(sample, &split);
+    let not_read = not_read(sample, &split, &ledger);
+    let headline = headline(sample, in_use_of(sample, &split, &ledger));
     close(&mut ledger, &headline, counters.map_or("smaps", |c| c.source));
 
     let absent = absences(sample, &ledger);
@@ -135,6 +143,8 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         headline,
         ledger,
         in_use: split.in_use,
+        not_read,
+        charged_in_use: split.charged_in_use,
         in_use_by: if split.in_use.is_some() { in_use_by(&sample.claims) } else { BTreeMap::new() },
         runtimes,
         unread: unread.cloned().collect(),
@@ -170,6 +180,13 @@ impl ProcessLedger {
             .filter(|a| a.is_residual())
             .fold(0, |sum, a| sum.saturating_add(self.ledger.booked(*a).saturating_abs()));
         Some(residual.saturating_add(signed(self.cut)) as f64 / rss as f64)
+    }
+
+    /// Share of the anonymous memory, shared pages divided, of which it is known what it
+    /// is, 0 to 1; `None` where no heap statistics were read.
+    pub fn coverage(&self) -> Option<f64> {
+        let charged = |account| self.charged.iter().find(|(a, _)| *a == account).map_or(0, |c| c.1);
+        self.in_use.map(|_| in_use::coverage(charged))
     }
 
     /// Whether the mappings were walked for this ledger.
@@ -268,7 +285,35 @@ fn close(ledger: &mut Ledger, headline: &ProcessHeadline, source: &'static str) 
     book(Account::VszSkew, headline.vsz, Ledger::total);
 }
 
-fn headline(sample: &ProcessSample, split: &Split) -> ProcessHeadline {
+/// In use as an interval: what heap statistics leave open, and above all that memory of
+/// which none were read.
+fn in_use_of(sample: &ProcessSample, split: &Split, ledger: &Ledger) -> Figure {
+    let Some(in_use) = split.in_use else { return Figure::Absent };
+    let (point, (below, above)) = (signed(in_use.total), left_open(&sample.runtimes));
+    let above = above.saturating_add(unread_high(split, ledger));
+    Figure::interval(point.saturating_sub(below).max(0), point, point.saturating_add(above))
+}
+
+/// The most that no heap statistics speak for, what of it is swapped out too.
+fn unread_high(split: &Split, ledger: &Ledger) -> i64 {
+    let unread = UNREAD.iter().fold(Figure::Absent, |sum, a| sum.plus(ledger.figure(*a)));
+    let high = unread.bounds().map_or(0, |(_, high)| high.max(0));
+    high.saturating_add(signed(split.swap_left))
+}
+
+fn not_read(sample: &ProcessSample, split: &Split, ledger: &Ledger) -> Figure {
+    if sample.kind != ProcessKind::User {
+        return Figure::Exact(0);
+    }
+    let booked = ledger.sum(&UNREAD);
+    let charged = UNREAD.iter().filter_map(|a| split.charged.get(a));
+    charged.copied().reduce(i64::saturating_add).map_or(Figure::Absent, |point| {
+        let open = unread_high(split, ledger).saturating_sub(booked);
+        Figure::interval(point, point, point.saturating_add(open))
+    })
+}
+
+fn headline(sample: &ProcessSample, in_use: Figure) -> ProcessHeadline {
     let walk = sample.walk.as_ref().ok();
     let sum = |field: fn(&Area) -> u64| {
         walk.map(|w| w.areas.iter().fold(0u64, |sum, a| sum.saturating_add(field(a))))
@@ -283,10 +328,7 @@ fn headline(sample: &ProcessSample, split: &Split) -> ProcessHeadline {
         rss: of(zero.or(counters.map(|c| c.rss)), sum(|a| a.rss)),
         pss: of(zero, sum(|a| a.pss)),
         uss: of(zero, sum(|a| a.private)),
-        in_use: split.in_use.map_or(Figure::Absent, |used| {
-            let (point, (below, above)) = (signed(used.total), left_open(&sample.runtimes));
-            Figure::interval(point.saturating_sub(below).max(0), point, point.saturating_add(above))
-        }),
+        in_use,
     }
 }
 

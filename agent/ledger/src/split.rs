@@ -48,8 +48,11 @@ pub(crate) fn of_walk(
     for account in MEASURED {
         split.add(*account, Figure::Exact(0), 0);
     }
+    let mut unclaimed = Unclaimed::default();
     for ((area, pool), role) in walk.areas.iter().zip(&pools).zip(roles) {
         let live = signed(pool.live());
+        let (low, high) = pool.left_bounds();
+        let (low, high) = (signed(low), signed(high));
         let (likely, perhaps) = match role {
             Role::Stack => (Account::Stack, None),
             Role::LikelyStack => (Account::Stack, Some(rest)),
@@ -60,19 +63,48 @@ pub(crate) fn of_walk(
             Role::BesideData => (rest, Some(Account::ElfData)),
             Role::Heap => (rest, None),
         };
-        let low = if perhaps.is_some() { 0 } else { live };
-        split.add(likely, Figure::interval(low, live, live), signed(pool.charged()));
+        let low = if perhaps.is_some() { 0 } else { low };
+        if likely == rest {
+            unclaimed.add(low, live, high);
+            split.add(likely, Figure::Exact(0), signed(pool.charged()));
+        } else {
+            split.add(likely, Figure::interval(low, live, high), signed(pool.charged()));
+        }
         if let Some(perhaps) = perhaps {
-            split.add(perhaps, Figure::interval(0, 0, live), 0);
+            split.add(perhaps, Figure::interval(0, 0, high), 0);
         }
         split.add(Account::LazyFree, Figure::exact(pool.lazy), signed(pool.lazy_charged));
         split.add(largest::backing(area.kind), Figure::exact(pool.backed()), 0);
     }
+    split.add(rest, unclaimed.figure(split.loose), 0);
     if let Some(counters) = counters.filter(|_| !walk.age.is_zero()) {
         let then = walk.areas.iter().fold(0u64, |sum, a| sum.saturating_add(a.anonymous));
         split.bring_forward(rest, difference(counters.anon, then));
     }
     split
+}
+
+/// What no claim finds in heaps. Amounts without addresses leave open where they lie, but
+/// not how much of them is there.
+#[derive(Debug, Clone, Copy, Default)]
+struct Unclaimed {
+    low: i64,
+    point: i64,
+    high: i64,
+}
+
+impl Unclaimed {
+    fn add(&mut self, low: i64, point: i64, high: i64) {
+        self.low = self.low.saturating_add(low);
+        self.point = self.point.saturating_add(point);
+        self.high = self.high.saturating_add(high);
+    }
+
+    /// `loose` is what amounts without addresses hold, at least and at most.
+    fn figure(self, (least, most): (i64, i64)) -> Figure {
+        let low = self.low.saturating_sub(most).max(0);
+        Figure::interval(low, self.point, self.high.saturating_sub(least))
+    }
 }
 
 /// Splits by the kernel's counters, for want of a walk: anonymous memory is one
@@ -91,6 +123,7 @@ pub(crate) fn of_counters(
         [Pool::lump(counters.anon), Pool::shared_lump(counters.shmem.unwrap_or(backed))];
     let anywhere: Vec<Claim> = claims.iter().map(without_addresses).collect();
     claims::book(&anywhere, &mut pools, &Pages(&[]), &mut split);
+    split.swap_left = counters.swap.unwrap_or(0);
 
     let rest = signed(pools[0].live());
     let lazy = signed(lazily_freed).min(rest);
@@ -138,6 +171,9 @@ impl Split {
     /// Widens what is in use, and with it what is free, by what heap statistics leave open:
     /// `below` and `above` what they tell.
     pub(crate) fn widen(&mut self, below: i64, above: i64) {
+        if let (Some(charged), Some(in_use)) = (&mut self.charged_in_use, self.in_use) {
+            charged.widen(below, above, in_use.total);
+        }
         let spreads = [(Account::HeapInUse, below, above), (Account::AllocatorFree, above, below)];
         for (account, below, above) in spreads {
             let Some(figure) = self.rss.get_mut(&account) else { continue };
