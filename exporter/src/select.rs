@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use memgap_ledger::figure::signed;
 use memgap_ledger::finding::{Subject, findings};
 use memgap_ledger::identity::ContainerIdentity;
 use memgap_ledger::sample::ProcessKind;
@@ -156,7 +157,8 @@ impl Scopes {
         grouping: Grouping,
     ) {
         if let Some(home) = home {
-            let runtimes = runtimes(&PLAIN, process, did);
+            // What is in use is added by cgroup, where shared pages count once.
+            let runtimes = runtimes_of(&PLAIN, process, did);
             let scope = (home.scope)(self);
             scope.add(home.labels.clone(), Member { runtimes, ..Member::default() });
         }
@@ -198,8 +200,21 @@ fn is_known(process: &ProcessLedger) -> bool {
     process.kind == ProcessKind::User && process.headline.rss != Figure::Absent
 }
 
-/// The runtimes of a process, each with what it did since the last time.
+/// The runtimes of a process with what is in use by each.
 fn runtimes(
+    table: &Table,
+    process: &ProcessLedger,
+    did: &[Collections],
+) -> BTreeMap<String, OfRuntime> {
+    let mut runtimes = runtimes_of(table, process, did);
+    for (owner, bytes) in &process.in_use_by {
+        runtimes.entry(owner.clone()).or_default().add(OfRuntime::of_claims(signed(*bytes)));
+    }
+    runtimes
+}
+
+/// The runtimes of a process, each with what it did since the last time.
+fn runtimes_of(
     table: &Table,
     process: &ProcessLedger,
     did: &[Collections],
@@ -209,9 +224,6 @@ fn runtimes(
         let gc = did.get(index).copied().unwrap_or_default();
         let figures = OfRuntime::new(table, runtime, gc);
         runtimes.entry(runtime.name.clone()).or_default().add(figures);
-    }
-    for (owner, bytes) in &process.in_use_by {
-        runtimes.entry(owner.clone()).or_default().add(OfRuntime::of_claims(*bytes));
     }
     runtimes
 }
@@ -252,15 +264,22 @@ fn container_names(c: &ContainerIdentity, pods: &BTreeMap<&str, PodName>) -> [St
 fn cgroup_member(cgroup: &CgroupLedger) -> Member {
     let h = &cgroup.headline;
     let mut gauges = pod_gauges(cgroup);
+    let (in_use_low, in_use_high) = h.in_use.bounds().unzip();
+    let by_runtime = cgroup.in_use.iter().flat_map(|in_use| &in_use.by);
+    let runtimes =
+        by_runtime.map(|(owner, bytes)| (owner.clone(), OfRuntime::of_claims(*bytes))).collect();
     gauges.extend([
         h.working_set_hidden.point(),
         h.in_use.point(),
-        h.limit.map(memgap_ledger::figure::signed),
+        in_use_low,
+        in_use_high,
+        h.limit.map(signed),
     ]);
     Member {
         ledger: Member::ledger_of(&PLAIN, &cgroup.ledger),
         gauges,
         coverage: h.in_use_coverage,
+        runtimes,
         findings: Member::findings_of(&findings(Subject::Cgroup(cgroup))),
         counted: counted(cgroup),
         ..Member::default()

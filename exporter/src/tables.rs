@@ -120,6 +120,8 @@ const CGROUP_GAUGES: &[Gauge] = &[
     SWAP,
     WORKING_SET_HIDDEN,
     IN_USE,
+    IN_USE_LOW,
+    IN_USE_HIGH,
     LIMIT,
 ];
 
@@ -168,6 +170,16 @@ const WORKING_SET_HIDDEN: Gauge = gauge(
 const IN_USE: Gauge = gauge(
     "in_use_bytes",
     "In use by the heap statistics of allocators and runtimes; in_use_coverage_ratio tells of how much they speak.",
+    Sum::Known,
+);
+
+const IN_USE_LOW: Gauge = Gauge { part: &[("bound", "low")], ..IN_USE_BOUND };
+
+const IN_USE_HIGH: Gauge = Gauge { part: &[("bound", "high")], ..IN_USE_BOUND };
+
+const IN_USE_BOUND: Gauge = gauge(
+    "in_use_bound_bytes",
+    "The least and the most that can be in use: the high bound includes memory of which no heap statistics were read.",
     Sum::Known,
 );
 

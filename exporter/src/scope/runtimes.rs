@@ -44,8 +44,8 @@ impl OfRuntime {
     }
 
     /// What is in use by the claims of a runtime.
-    pub fn of_claims(in_use: u64) -> Self {
-        Self { in_use: Some(signed(in_use)), ..Self::default() }
+    pub fn of_claims(in_use: i64) -> Self {
+        Self { in_use: Some(in_use), ..Self::default() }
     }
 
     /// Adds those of another runtime of that name.

@@ -32,6 +32,19 @@ impl Headline {
     }
 }
 
+/// Below this share of its memory what is in use is said to be a least.
+const WHOLE: f64 = 0.9;
+
+/// The share of its memory for which what is in use speaks, where that is not nearly all.
+pub fn partly_read(subject: Subject<'_>) -> Option<f64> {
+    let coverage = match subject {
+        Subject::Process(p) => p.coverage(),
+        Subject::Cgroup(c) => c.headline.in_use_coverage,
+        Subject::Host(_) => None,
+    };
+    coverage.filter(|coverage| *coverage < WHOLE)
+}
+
 /// The headline figures, in the order in which they are shown.
 pub fn figures(subject: Subject<'_>) -> Vec<Headline> {
     let line = |name, figure, meaning| Headline { name, label: label(name), figure, meaning };

@@ -111,10 +111,15 @@ fn figures(subject: Subject<'_>, style: &Style) -> String {
             Figure::Absent => ("", "unknown".to_owned()),
             figure => (mark(figure), iec(figure.point().unwrap_or(0))),
         };
-        let head = format!("  {}{:>10}", pad(line.label, 14), format!("{mark}{size}"));
+        let mut head = format!("  {}{:>10}", pad(line.label, 14), format!("{mark}{size}"));
         let mut means = line.meaning.to_owned();
         if let (Some(limit), Some(point), true) = (limit, line.figure.point(), line.meets_limit()) {
             means += &format!(", {:.0}% of limit", point as f64 / limit as f64 * 100.0);
+        }
+        if let (Some(share), true) = (headline::partly_read(subject), line.name == "in_use") {
+            head = format!("  {}{:>10}", pad(line.label, 14), format!(">={size}"));
+            let share = (share * 100.0).floor();
+            means = format!("at least, {means}: {share:.0} % of its memory is read");
         }
         if let Figure::Interval { low, high, .. } = line.figure {
             means = format!("{} {means}", between(low, high));

@@ -11,7 +11,7 @@ use crate::view::headline;
 #[derive(Debug)]
 pub struct Headline {
     figures: Vec<(&'static str, Figure)>,
-    /// Shares, 0 to 1: what of a cgroup's anonymous memory heap statistics claim.
+    /// Shares, 0 to 1: of how much anonymous memory it is known what it is.
     ratios: Vec<(&'static str, Option<f64>)>,
 }
 
@@ -27,8 +27,9 @@ struct Map<'a, V>(&'a [(&'static str, V)]);
 pub fn headline_of(subject: Subject<'_>) -> Headline {
     let figures = headline::figures(subject).into_iter().map(|h| (h.name, h.figure));
     let ratios = match subject {
+        Subject::Process(p) => vec![("in_use_coverage", p.coverage())],
         Subject::Cgroup(c) => vec![("in_use_coverage", c.headline.in_use_coverage)],
-        _ => Vec::new(),
+        Subject::Host(_) => Vec::new(),
     };
     Headline { figures: figures.chain(headline::details(subject)).collect(), ratios }
 }
