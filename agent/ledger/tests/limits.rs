@@ -19,7 +19,7 @@ fn absent() -> Missing {
 }
 
 /// A leaf of cgroup v2 whose usage is what the lists and the kernel hold.
-fn sample(path: &str, limit: Option<u64>, stat: MemoryStat) -> CgroupSample {
+fn sample(path: &str, limit: Option<u64>, stat: &MemoryStat) -> CgroupSample {
     let usage = stat.anon + stat.file + stat.kernel.unwrap_or(0);
     CgroupSample {
         path: path.to_owned(),
@@ -29,7 +29,7 @@ fn sample(path: &str, limit: Option<u64>, stat: MemoryStat) -> CgroupSample {
         limit: Ok(limit.map(|mib| mib * MIB)),
         limit_is_pods: false,
         swap_limit: Ok(Some(0)),
-        stat: Ok(stat),
+        stat: Ok(*stat),
         kmem: Err(absent()),
         events: Events::missing(&absent()),
         cpus: 0,
@@ -62,7 +62,7 @@ fn locked_by_a_stranger() -> MemoryStat {
 
 #[test]
 fn cache_that_a_stranger_locked_is_required_and_said() {
-    let made = alone(&sample("/app", Some(300), locked_by_a_stranger()));
+    let made = alone(&sample("/app", Some(300), &locked_by_a_stranger()));
     assert_eq!(made.headline.required, Figure::Exact(mib(16 + 229)));
     assert_eq!(
         why(&made, "usage", "required"),
@@ -75,7 +75,7 @@ fn lazily_freed_memory_does_not_hide_locked_cache_where_the_kernel_counts_it() {
     let stat = MemoryStat { ever_lazily_freed: Some(0), ..locked_by_a_stranger() };
     // 40 MiB of what is unevictable may be the heap's: the lists tell that it is not.
     let stat = MemoryStat { unevictable: 250 * MIB, anon: 56 * MIB, ..stat };
-    let made = alone(&sample("/app", Some(300), stat));
+    let made = alone(&sample("/app", Some(300), &stat));
     assert_eq!(made.headline.required, Figure::Exact(mib(56 + 229)));
 }
 
@@ -84,7 +84,7 @@ fn lazily_freed_memory_does_not_hide_locked_cache_where_the_kernel_counts_it() {
 #[test]
 fn kernel_memory_of_v1_is_an_interval_and_said() {
     let stat = MemoryStat { anon: 16 * MIB, active_anon: 16 * MIB, ..MemoryStat::default() };
-    let mut v1 = sample("/app", Some(300), stat);
+    let mut v1 = sample("/app", Some(300), &stat);
     (v1.version, v1.kmem, v1.usage) = (CgroupVersion::V1, Ok(100 * MIB), Ok(116 * MIB));
     let counters = Counters {
         source: "status",
@@ -122,7 +122,7 @@ fn kernel_memory_of_v2_is_told_apart() {
         zswap: Some(6 * MIB),
         ..MemoryStat::default()
     };
-    let made = alone(&sample("/app", None, stat));
+    let made = alone(&sample("/app", None, &stat));
     let booked = memgap_ledger::account::KERNEL.iter().map(|a| made.ledger.booked(*a) >> 20);
     assert_eq!(booked.collect::<Vec<_>>(), [10, 4, 5, 1, 5, 6, 9]);
     assert_eq!(made.headline.required, Figure::interval(mib(41), mib(41), mib(61)));
@@ -140,9 +140,9 @@ fn room_is_the_pods_and_names_what_nobody_holds() {
         ..MemoryStat::default()
     };
     let mut made = [
-        alone(&sample("/", None, files(900))),
-        alone(&sample("/pod", Some(300), files(250))),
-        alone(&sample("/pod/app", Some(280), files(0))),
+        alone(&sample("/", None, &files(900))),
+        alone(&sample("/pod", Some(300), &files(250))),
+        alone(&sample("/pod/app", Some(280), &files(0))),
     ];
     limits::settle(&mut made, &Ok(0));
     let room = made[2].room.as_ref().expect("limited");
@@ -154,7 +154,7 @@ fn room_is_the_pods_and_names_what_nobody_holds() {
     assert!(found.iter().any(|f| f.id == "ancestor-limit"), "{found:?}");
     // Nothing limits the root, and of a part of a hierarchy not all limits are known.
     assert!(made[0].room.is_err());
-    let mut part = [alone(&CgroupSample { root: false, ..sample("/", Some(280), files(0)) })];
+    let mut part = [alone(&CgroupSample { root: false, ..sample("/", Some(280), &files(0)) })];
     limits::settle(&mut part, &Ok(0));
     let room = part[0].room.as_ref().expect("limited");
     assert_eq!((room.bytes, room.is_whole), (Figure::interval(0, mib(273), mib(273)), false));
@@ -164,9 +164,9 @@ fn room_is_the_pods_and_names_what_nobody_holds() {
 fn room_counts_what_can_be_swapped_out_and_no_more() {
     let stat = MemoryStat { anon: 60 * MIB, active_anon: 60 * MIB, ..MemoryStat::default() };
     let room = |limit, used: u64, free: u64| {
-        let mut app = sample("/app", Some(100), stat);
+        let mut app = sample("/app", Some(100), &stat);
         (app.swap_limit, app.events.swap) = (Ok(limit), Ok(used * MIB));
-        let root = CgroupSample { swap_limit: Ok(None), ..sample("/", None, stat) };
+        let root = CgroupSample { swap_limit: Ok(None), ..sample("/", None, &stat) };
         let mut made = [alone(&root), alone(&app)];
         limits::settle(&mut made, &Ok(free * MIB));
         made[1].room.as_ref().map(|room| room.bytes).ok()
@@ -186,7 +186,7 @@ fn no_sentence_says_no_danger_beside_oom_kills() {
         active_file: 170 * MIB,
         ..MemoryStat::default()
     };
-    let mut killed = sample("/app", Some(200), stat);
+    let mut killed = sample("/app", Some(200), &stat);
     (killed.events.oom_kills, killed.events.peak) = (Ok(3), Ok(200 * MIB));
     for found in findings(Subject::Cgroup(&alone(&killed))) {
         assert!(!format!("{found:?}").contains("no danger"), "{found:?}");
@@ -199,7 +199,7 @@ fn no_sentence_says_no_danger_beside_oom_kills() {
 #[test]
 fn at_memory_high_it_is_throttled_however_far_the_limit_is() {
     let stat = MemoryStat { anon: 60 * MIB, active_anon: 60 * MIB, ..MemoryStat::default() };
-    let mut high = sample("/app", Some(200), stat);
+    let mut high = sample("/app", Some(200), &stat);
     (high.events.high, high.events.throttled) = (Ok(Some(60 * MIB)), Ok(900));
     let found = findings(Subject::Cgroup(&alone(&high)));
     let found = found.iter().find(|f| f.id == "throttled").expect("it is found");
