@@ -17,6 +17,7 @@ pub mod published;
 pub mod source;
 pub mod special;
 pub mod text;
+pub mod tmpfs;
 
 pub use cgroups::Cgroups;
 pub use file::{Buf, Dir};

@@ -8,6 +8,7 @@ pub mod hugepages;
 pub mod maps;
 pub mod meminfo;
 pub mod memory_events;
+pub mod memory_files;
 pub mod memory_stat;
 pub mod mountinfo;
 pub mod oom_control;
@@ -23,6 +24,7 @@ pub mod statm;
 pub mod status;
 pub mod swap_events;
 pub mod syscall;
+pub mod sysvipc;
 pub mod vmstat;
 pub mod zoneinfo;
 

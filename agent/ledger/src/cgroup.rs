@@ -11,6 +11,7 @@ use crate::events::Events;
 use crate::fact::{Fact, Missing};
 use crate::figure::{Figure, signed};
 use crate::headline::{self, CgroupHeadline, Cuts};
+use crate::held::SharedHeld;
 use crate::identity::Identity;
 use crate::in_use::Charged;
 use crate::kernel_memory::OfProcesses;
@@ -69,6 +70,8 @@ pub struct CgroupLedger {
     pub elsewhere: Option<Elsewhere>,
     /// What waits in its processes' sockets; `None` where that was not asked for.
     pub sockets: Option<Fact<SocketQueues>>,
+    /// Who holds shared memory that is not mapped; `None` where that was not asked for.
+    pub held: Option<Fact<SharedHeld>>,
     /// What could not be read, and why.
     pub absent: Vec<Absence>,
 }
@@ -136,6 +139,7 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
             .max_by_key(|busy| busy.per_minute),
         elsewhere: stat.and_then(|stat| elsewhere::of(stat, members)),
         sockets: None,
+        held: None,
         absent,
     }
 }

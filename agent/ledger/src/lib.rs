@@ -21,6 +21,7 @@ pub mod finding;
 mod found;
 pub mod gap;
 pub mod headline;
+pub mod held;
 pub mod host;
 pub mod host_detail;
 mod host_kernel;

@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod charges;
+mod held;
 mod host;
 mod process;
 mod sockets;
@@ -19,7 +20,8 @@ pub fn notes(subject: Subject<'_>) -> Vec<String> {
         }
         Subject::Cgroup(cgroup) => {
             let sockets = sockets::of_cgroup(cgroup.sockets.as_ref(), cgroup.version);
-            cgroup::notes(cgroup).into_iter().chain(charges::notes(cgroup)).chain(sockets).collect()
+            let notes = cgroup::notes(cgroup).into_iter().chain(charges::notes(cgroup));
+            notes.chain(held::notes(cgroup.held.as_ref())).chain(sockets).collect()
         }
         Subject::Host(host) => host::notes(host),
     }

@@ -12,6 +12,7 @@ mod dying;
 pub mod endpoint;
 mod error;
 mod find;
+mod held;
 pub mod host;
 mod process;
 mod reader;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use memgap_kernel::cgroups::Cgroups;
 use memgap_kernel::file::{Buf, Dir};
 use memgap_kernel::process::Process;
+use memgap_ledger::held::SharedHeld;
 use memgap_ledger::host_detail::HostDetail;
 use memgap_ledger::sample::{CgroupSample, HostSample, MachineSample, ProcessSample};
 use memgap_ledger::sockets::SocketQueues;
@@ -12,6 +13,7 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 use memgap_probes::Probes;
 
 use crate::error::Error;
+use crate::held;
 use crate::host;
 use crate::process::{self, Depth};
 use crate::sockets;
@@ -124,6 +126,12 @@ impl Reader {
     pub fn sockets(&self, pids: &[u32]) -> Fact<SocketQueues> {
         let open = pids.iter().filter_map(|pid| self.open_process(*pid).ok());
         sockets::read(open, &mut Buf::default())
+    }
+
+    /// Who of the processes holds shared memory that none of them maps.
+    pub fn shared_held(&self, pids: &[u32]) -> Fact<SharedHeld> {
+        let open = pids.iter().filter_map(|pid| self.open_process(*pid).ok());
+        held::read(&self.procfs, open, &mut Buf::default())
     }
 
     /// Opens one process.

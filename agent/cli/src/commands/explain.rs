@@ -108,7 +108,12 @@ fn explain(
         .into()),
         Found::Cgroup { path } => {
             let mut cgroup = within_limits(reader, read_cgroup(reader, &path, depth)?);
-            cgroup.sockets = Some(reader.member_pids(&path).and_then(|pids| reader.sockets(&pids)));
+            let pids = reader.member_pids(&path);
+            let of_members = |pids: &Vec<u32>| (reader.sockets(pids), reader.shared_held(pids));
+            let (sockets, held) = pids
+                .as_ref()
+                .map_or_else(|lack| (Err(lack.clone()), Err(lack.clone())), of_members);
+            (cgroup.sockets, cgroup.held) = (Some(sockets), Some(held));
             show(Subject::Cgroup(&cgroup), &[])
         }
         Found::Host => {
