@@ -66,7 +66,9 @@ fn take_shared(claim: &Claim, ranges: &[(u64, u64)], pools: &mut [Pool]) -> Foun
 /// All the room that amounts without addresses have.
 fn room_of(pools: &[Pool]) -> Room {
     let mut room = Room::default();
-    pools.iter().for_each(|pool| room.add(pool.room()));
+    for pool in pools {
+        room.add(pool.room());
+    }
     room
 }
 
