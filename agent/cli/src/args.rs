@@ -123,9 +123,13 @@ pub enum Command {
 /// Which processes or cgroups to list.
 #[derive(Debug, Default, clap::Args)]
 pub struct Ps {
-    /// List cgroups, by required less working set, instead of processes, by RSS less in use
+    /// List cgroups, by required less working set, instead of programs, by what could be had
+    /// back
     #[arg(long)]
     pub cgroups: bool,
+    /// List each process, instead of the processes of one name in a cgroup together
+    #[arg(long, conflicts_with_all = ["cgroups", "coverage"])]
+    pub pids: bool,
     /// Say how much of their anonymous memory is explained, and by whose heap statistics, in sum and by
     /// program, the least explained first
     #[arg(long, conflicts_with = "cgroups")]

@@ -4,7 +4,7 @@ use memgap_ledger::finding::Subject;
 use memgap_ledger::sample::{CgroupSample, ProcessKind};
 use memgap_ledger::{
     CgroupLedger, Coverage, Figure, Identity, Missing, MissingKind, ProcessLedger, cgroup,
-    coverage, limits, machine, process,
+    coverage, limits, machine, process, program,
 };
 use memgap_reader::{Depth, Reader};
 
@@ -25,12 +25,16 @@ pub fn run(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> 
 }
 
 fn list_processes(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> {
-    let samples = reader.machine(Depth::Runtimes)?.processes;
+    let samples = reader.machine(Depth::Full)?.processes;
     let ledgers = samples.iter().map(process::ledger).collect();
     let listed = processes(ledgers, ps);
-    let in_part = listed.iter().any(|p| p.headline.rss.point().is_none() && p.is_denied());
-    let document = || json::processes(&listed);
-    let text = output.text(document, |style| table::processes(&listed, style))?;
+    let in_part = listed.iter().any(ProcessLedger::is_denied);
+    let mut programs = program::programs(&listed, ps.pids);
+    programs.truncate(ps.top.unwrap_or(usize::MAX));
+    let is_shown = |process: &ProcessLedger| programs.iter().any(|p| p.pids.contains(&process.pid));
+    let listed: Vec<ProcessLedger> = listed.into_iter().filter(is_shown).collect();
+    let document = || json::processes(&programs, &listed);
+    let text = output.text(document, |style| table::programs(&programs, style))?;
     Ok(Answer::of(text, in_part))
 }
 
@@ -81,7 +85,6 @@ fn processes(mut processes: Vec<ProcessLedger>, ps: &Ps) -> Vec<ProcessLedger> {
         let gap = difference(p.headline.rss, p.headline.in_use).or(p.headline.rss.point());
         (std::cmp::Reverse(gap), p.pid)
     });
-    processes.truncate(ps.top.unwrap_or(usize::MAX));
     processes
 }
 
@@ -148,7 +151,6 @@ mod tests {
     #[test]
     fn the_widest_gap_comes_first_and_the_unknown_last() {
         assert_eq!(pids(&Ps::default()), [1, 2, 4]);
-        assert_eq!(pids(&Ps { top: Some(1), ..Ps::default() }), [1]);
     }
 
     #[test]

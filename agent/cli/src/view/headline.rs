@@ -1,6 +1,7 @@
 //! The headline figures of each scope: one list for people and for programs.
 
 use memgap_ledger::finding::Subject;
+use memgap_ledger::program::WHOLE;
 use memgap_ledger::{Figure, Identity};
 
 /// One figure that operators know, or ours.
@@ -31,9 +32,6 @@ impl Headline {
         ["usage", "working_set", "required"].contains(&self.name)
     }
 }
-
-/// Below this share of its memory what is in use is said to be a least.
-const WHOLE: f64 = 0.9;
 
 /// The share of its memory for which what is in use speaks, where that is not nearly all.
 pub fn partly_read(subject: Subject<'_>) -> Option<f64> {

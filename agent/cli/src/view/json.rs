@@ -7,13 +7,14 @@ mod explanation;
 mod headline;
 mod limits;
 mod mapping;
+mod program;
 mod runtime;
 mod scope;
 
 use std::time::SystemTime;
 
 use memgap_ledger::finding::Subject;
-use memgap_ledger::{CgroupLedger, Coverage, Missing, ProcessLedger, Scope};
+use memgap_ledger::{CgroupLedger, Coverage, Missing, ProcessLedger, Program, Scope};
 use serde::Serialize;
 
 use super::time::rfc3339;
@@ -54,6 +55,7 @@ impl<T: Serialize> Document<T> {
 /// `memgap ps`.
 #[derive(Debug, Serialize)]
 pub struct Processes {
+    programs: Vec<program::ProgramJson>,
     processes: Vec<Line>,
 }
 
@@ -150,9 +152,12 @@ pub fn capture(directory: &str, captured: Counts, lacks: &[Missing]) -> Capture 
     Capture { directory: directory.to_owned(), captured, absent: lacking(lacks) }
 }
 
-/// The processes of `memgap ps`, in the order given.
-pub fn processes(processes: &[ProcessLedger]) -> Processes {
-    Processes { processes: processes.iter().map(|p| line(Subject::Process(p))).collect() }
+/// The programs of `memgap ps` and their processes, in the order given.
+pub fn processes(programs: &[Program], processes: &[ProcessLedger]) -> Processes {
+    Processes {
+        programs: programs.iter().map(program::program).collect(),
+        processes: processes.iter().map(|p| line(Subject::Process(p))).collect(),
+    }
 }
 
 /// The cgroups of `memgap ps --cgroups`, in the order given.

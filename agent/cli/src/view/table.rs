@@ -2,7 +2,8 @@
 
 use memgap_ledger::size::iec;
 use memgap_ledger::{
-    CgroupLedger, Coverage, Figure, Identity, Missing, ProcessLedger, Runtime, Scope, Unread,
+    CgroupLedger, Coverage, Figure, Identity, Missing, ProcessLedger, Program, Runtime, Scope,
+    Unread,
 };
 
 use super::Known;
@@ -13,37 +14,49 @@ use super::terminal::{Ink, Style, pad};
 /// Lacks of a capture that are worth a line.
 const REASONS: usize = 10;
 
-/// One process a line, in the order given.
-pub fn processes(processes: &[ProcessLedger], style: &Style) -> String {
+/// One program a line, in the order given.
+pub fn programs(programs: &[Program], style: &Style) -> String {
     let head = format!(
-        "{:>7} {:>9} {:>9} {:>11} {:>9}  {} {}",
-        "PID",
-        "RSS",
-        "IN USE",
-        "RSS-IN USE",
-        "VSZ",
-        pad("NAME", 15),
-        "CGROUP"
+        "{:>9} {:>9} {:>10} {:>9} {:>9} {:>9}  PROGRAM",
+        "RSS", "PSS", "IN USE", "FREE", "LAZY", "NOT READ"
     );
     let mut text = style.paint(Ink::Strong, &head) + "\n";
-    for process in processes {
-        let h = &process.headline;
+    for program in programs {
+        let least = if program.is_partly_read() { ">=" } else { "" };
+        let in_use = match program.in_use {
+            Figure::Absent => size(Figure::Absent),
+            figure => format!("{least}{}", size(figure)),
+        };
         let figures = format!(
-            "{:>7} {:>9} {:>9} {:>11} {:>9}",
-            process.pid,
-            size(h.rss),
-            size(h.in_use),
-            difference(h.rss, h.in_use),
-            size(h.vsz)
+            "{:>9} {:>9} {in_use:>10} {:>9} {:>9} {:>9}",
+            size(program.rss),
+            size(program.pss),
+            size(program.free),
+            size(program.lazy),
+            size(program.not_read),
         );
-        let name = pad(&style.fit(&process.name, 15), 15);
-        let room = style.width.saturating_sub(figures.len() + 2 + 15 + 1);
-        let path = process.cgroup.as_deref().unwrap_or("-");
-        let cgroup = style.fit_end(&cgroup_name(path, &Identity::of_path(path, None)), room);
-        text += format!("{figures}  {name} {}", style.paint(Ink::Faint, &cgroup)).trim_end();
+        let room = style.width.saturating_sub(figures.len() + 2);
+        text += format!("{figures}  {}", style.fit(&title(program, style), room)).trim_end();
         text.push('\n');
     }
     text
+}
+
+/// Its name and pid, or how many processes it has; what of it is not read; its cgroup.
+fn title(program: &Program, style: &Style) -> String {
+    let count = match &program.pids[..] {
+        [pid] => pid.to_string(),
+        pids => format!("x{}", pids.len()),
+    };
+    let unread: Vec<&str> = program.unread.iter().map(String::as_str).collect();
+    let unread = match (program.is_partly_read(), unread.is_empty()) {
+        (true, false) => format!(" ({} not read)", unread.join(", ")),
+        _ => String::new(),
+    };
+    let cgroup = program.cgroup.as_deref().map_or(String::new(), |path| {
+        format!("  {}", cgroup_name(path, &Identity::of_path(path, None)))
+    });
+    style.safe(&format!("{} {count}{unread}{cgroup}", program.name))
 }
 
 /// One cgroup a line, in the order given.

@@ -5,6 +5,7 @@ use std::time::UNIX_EPOCH;
 use jsonschema::Validator;
 use memgap_ledger::coverage::by_program;
 use memgap_ledger::finding::Subject;
+use memgap_ledger::program::programs;
 use memgap_ledger::sample::{CgroupSample, CgroupVersion, ProcessKind, ProcessSample};
 use memgap_ledger::{
     CgroupLedger, Coverage, Missing, MissingKind, ProcessLedger, Scope, Unread, cgroup, host,
@@ -157,7 +158,7 @@ fn the_host_closes_on_its_total() {
 #[test]
 fn tables_hold_one_line_each() {
     insta::assert_snapshot!(
-        table::processes(&processes(), &PAGE) + &table::cgroups(&cgroups(), &PAGE)
+        table::programs(&programs(&processes(), false), &PAGE) + &table::cgroups(&cgroups(), &PAGE)
     );
 }
 
@@ -178,7 +179,7 @@ fn no_line_is_wider_than_the_page_nor_moves_the_cursor() {
     for width in [80, 120] {
         for style in [Style { width, ..PAGE }, Style { width, ..ASCII }] {
             let mut pages = vec![
-                table::processes(&processes, &style),
+                table::programs(&programs(&processes, true), &style),
                 table::cgroups(&cgroups, &style),
                 table::accounts(&style),
                 coverage::table(&Coverage::of(&processes), &by_program(&processes), &style),
@@ -235,7 +236,10 @@ fn every_document_is_as_the_schema_says() {
     for document in &documents {
         reasoned(document);
     }
-    let lists = [document(&json::processes(&processes)), document(&json::cgroups(&cgroups))];
+    let lists = [
+        document(&json::processes(&programs(&processes, false), &processes)),
+        document(&json::cgroups(&cgroups)),
+    ];
     for line in
         lists.iter().filter_map(|l| l["processes"].as_array().or(l["cgroups"].as_array())).flatten()
     {
