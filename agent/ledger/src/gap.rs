@@ -1,13 +1,16 @@
 //! The gaps between two headline figures, each in one sentence.
 
 mod host;
+mod part;
+mod process;
 
-pub use host::{Part, of_host, parts as host_parts};
+pub use host::{of_host, parts as host_parts};
+pub use part::Part;
+pub use process::{of_process, of_resident as process_parts};
 
-use crate::figure::{Figure, signed};
-use crate::sharing::Sharing;
+use crate::figure::Figure;
 use crate::size::iec;
-use crate::{Account, CgroupLedger, ProcessLedger};
+use crate::{Account, CgroupLedger};
 
 /// Why two figures of the same thing differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,49 +23,6 @@ pub struct Gap {
     pub bytes: i64,
     /// The reason, as a sentence.
     pub why: String,
-}
-
-/// The gaps of a process.
-pub fn of_process(process: &ProcessLedger) -> Vec<Gap> {
-    let h = &process.headline;
-    let ledger = &process.ledger;
-    let vsz = [
-        (Account::Untouched, "accessible but never written"),
-        (Account::Reserved, "reserved without access"),
-        (Account::Swapped, "swapped out"),
-        (Account::Hugetlb, "in huge pages"),
-        (Account::DeviceMapped, "mapped devices"),
-    ];
-    let rss = [
-        (Account::LazyFree, "lazily freed"),
-        (Account::AllocatorFree, "freed and kept by the allocator"),
-        (Account::FileMapped, "mapped files"),
-        (Account::Shmem, "shared memory"),
-        (Account::Stack, "stacks"),
-        (Account::ElfData, "program data"),
-        (Account::HeapUnprobed, "heap whose allocator was not read"),
-        (Account::Unexplained, "unexplained"),
-        (Account::Unreadable, "not readable by us"),
-    ];
-    let mut gaps = Vec::new();
-    gaps.extend(gap("vsz", h.vsz, "rss", h.rss, |_| parts(&vsz, |a| ledger.booked(a))));
-    gaps.extend(gap("rss", h.rss, "in_use", h.in_use, |_| parts(&rss, |a| ledger.booked(a))));
-    gaps.extend(gap("rss", h.rss, "pss", h.pss, |_| shared(process.sharing.unwrap_or_default())));
-    gaps
-}
-
-/// With whom pages are shared; the parts add up.
-fn shared(sharing: Sharing) -> String {
-    let parts = [
-        (sharing.merged, "merged with equal pages (KSM)"),
-        (sharing.own, "that the process maps several times itself"),
-        (sharing.others, "that other processes map too, and carry their part of"),
-    ];
-    let mut held: Vec<_> = parts.into_iter().filter(|(bytes, _)| *bytes > 0).collect();
-    held.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-    let words: Vec<String> =
-        held.into_iter().map(|(bytes, what)| format!("{} {what}", iec(signed(bytes)))).collect();
-    words.join(", ")
 }
 
 /// Locked page cache below this is noise.

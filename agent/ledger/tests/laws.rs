@@ -170,6 +170,16 @@ proptest! {
         }
     }
 
+    /// Every account has its part in why RSS exceeds what is in use.
+    #[test]
+    fn the_parts_of_a_gap_add_up(sample in any::process(Scale::Real)) {
+        let made = process::ledger(&sample);
+        for one in gap::of_process(&made).iter().filter(|gap| gap.to == "in_use") {
+            let parts = gap::process_parts(&made);
+            prop_assert_eq!(parts.iter().map(|part| part.bytes).sum::<i64>(), one.bytes);
+        }
+    }
+
     #[test]
     fn the_host_closes_on_its_total(sample in any::host(Scale::Real)) {
         let made = host::ledger(&sample);

@@ -1,22 +1,9 @@
 //! Why `MemTotal` exceeds `MemAvailable`: every account has its part.
 
+use super::part::{Part, in_order, sentence};
 use super::{Gap, gap};
 use crate::figure::Figure;
-use crate::size::iec;
 use crate::{Account, HostLedger};
-
-/// What keeps memory from being available, in words and bytes; negative where counters
-/// overlap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
-    /// What it is.
-    pub what: &'static str,
-    /// How much.
-    pub bytes: i64,
-}
-
-/// Parts that are named with their bytes; the others are named together.
-const NAMED: usize = 8;
 
 /// The accounts that are not available, wholly.
 const HELD: [(Account, &str); 14] = [
@@ -62,22 +49,5 @@ pub fn parts(host: &HostLedger) -> Option<Vec<Part>> {
         held.chain(apart).map(|(what, bytes)| Part { what, bytes }).collect();
     let sum = parts.iter().fold(0i64, |sum, part| sum.saturating_add(part.bytes));
     parts.push(Part { what: REST, bytes: whole.saturating_sub(sum) });
-    parts.retain(|part| part.bytes != 0);
-    parts.sort_by_key(|part| (std::cmp::Reverse(part.bytes.unsigned_abs()), part.what));
-    Some(parts)
-}
-
-/// The parts in words; they add up.
-fn sentence(parts: &[Part]) -> String {
-    let (named, others) = parts.split_at(NAMED.min(parts.len()));
-    let mut words: Vec<String> =
-        named.iter().map(|part| format!("{} {}", iec(part.bytes), part.what)).collect();
-    if let [one] = others {
-        words.push(format!("{} {}", iec(one.bytes), one.what));
-    } else if !others.is_empty() {
-        let sum = others.iter().fold(0i64, |sum, part| sum.saturating_add(part.bytes));
-        let smaller: Vec<&str> = others.iter().map(|part| part.what).collect();
-        words.push(format!("{} of {}", iec(sum), smaller.join(", ")));
-    }
-    words.join("; ")
+    Some(in_order(parts))
 }

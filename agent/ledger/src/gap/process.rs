@@ -1,0 +1,75 @@
+//! Why figures of a process differ: every account has its part.
+
+use super::part::{Part, in_order, sentence};
+use super::{Gap, gap};
+use crate::account::{RSS, VSZ};
+use crate::figure::signed;
+use crate::sharing::Sharing;
+use crate::{Account, ProcessLedger};
+
+/// The gaps of a process.
+pub fn of_process(process: &ProcessLedger) -> Vec<Gap> {
+    let h = &process.headline;
+    let shared = || sharing(process.sharing.unwrap_or_default());
+    let mut gaps = Vec::new();
+    gaps.extend(gap("vsz", h.vsz, "rss", h.rss, |_| sentence(&of_address_space(process))));
+    gaps.extend(gap("rss", h.rss, "in_use", h.in_use, |_| sentence(&of_resident(process))));
+    gaps.extend(gap("rss", h.rss, "pss", h.pss, |_| sentence(&shared())));
+    gaps
+}
+
+/// The parts of `VSZ - RSS`, the largest first; they sum to it.
+fn of_address_space(process: &ProcessLedger) -> Vec<Part> {
+    in_order(VSZ.iter().map(|account| part(process, *account)).collect())
+}
+
+/// The parts of `RSS - in use`, the largest first; they sum to it.
+pub fn of_resident(process: &ProcessLedger) -> Vec<Part> {
+    let others = RSS.iter().filter(|account| **account != Account::HeapInUse);
+    let mut parts: Vec<Part> = others.map(|account| part(process, *account)).collect();
+    let in_use = process.headline.in_use.point().unwrap_or(0);
+    let away = process.ledger.booked(Account::HeapInUse).saturating_sub(in_use);
+    parts.push(Part { what: "in use and not in memory", bytes: away });
+    in_order(parts)
+}
+
+fn part(process: &ProcessLedger, account: Account) -> Part {
+    Part { what: words(account), bytes: process.ledger.booked(account) }
+}
+
+fn words(account: Account) -> &'static str {
+    match account {
+        Account::Untouched => "accessible and without memory behind it",
+        Account::Reserved => "reserved without access",
+        Account::Swapped => "swapped out",
+        Account::Hugetlb => "in huge pages of hugetlbfs",
+        Account::DeviceMapped => "mapped devices",
+        Account::LazyFree => "lazily freed",
+        Account::AllocatorFree => "freed and kept by the allocator",
+        Account::AllocatorMetadata => "the allocator's own tables",
+        Account::JitCode => "code made at run time",
+        Account::Metaspace => "class metadata",
+        Account::GcTables => "tables of the garbage collector",
+        Account::FileMapped => "mapped files",
+        Account::Shmem => "shared memory",
+        Account::Stack => "stacks",
+        Account::ElfData => "program data",
+        Account::HeapUnprobed => "heap whose allocator was not read",
+        Account::Unexplained => "unexplained",
+        Account::Unreadable => "not readable by us",
+        Account::KernelMapped => "kernel memory mapped into it",
+        Account::Device => "pages of devices",
+        Account::Skew | Account::VszSkew => "counters that do not agree",
+        other => other.name(),
+    }
+}
+
+/// With whom pages are shared.
+fn sharing(sharing: Sharing) -> Vec<Part> {
+    let part = |what, bytes| Part { what, bytes: signed(bytes) };
+    in_order(vec![
+        part("merged with equal pages (KSM)", sharing.merged),
+        part("that the process maps several times itself", sharing.own),
+        part("that other processes map too, and carry their part of", sharing.others),
+    ])
+}
