@@ -1,6 +1,6 @@
 //! Files and shared memory in the mappings of a process.
 
-use crate::sample::{AreaKind, Walk};
+use crate::sample::{Area, AreaKind, Walk};
 
 /// What a process maps, shared pages divided among their mappers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,4 +20,25 @@ pub(crate) fn mapped(walk: &Walk) -> Mapped {
         })
     };
     Mapped { file: sum(AreaKind::File), shmem: sum(AreaKind::Shmem) }
+}
+
+/// Bytes in huge pages; not known where the kernel says so of no mapping.
+pub(crate) fn huge(areas: &[Area]) -> Option<u64> {
+    let known = areas.iter().filter_map(|area| area.huge);
+    known.reduce(u64::saturating_add)
+}
+
+/// Locked pages that are page cache.
+pub(crate) fn locked_file(areas: &[Area]) -> u64 {
+    areas.iter().fold(0, |sum, a| sum.saturating_add(locked_cache(a)))
+}
+
+/// Locked pages that are not: anonymous and shared memory.
+pub(crate) fn locked_other(areas: &[Area]) -> u64 {
+    areas.iter().fold(0, |sum, a| sum.saturating_add(a.locked.saturating_sub(locked_cache(a))))
+}
+
+fn locked_cache(area: &Area) -> u64 {
+    let cache = area.pss.saturating_sub(area.pss_anonymous());
+    if area.kind == AreaKind::File { area.locked.min(cache) } else { 0 }
 }

@@ -156,12 +156,13 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
             .collect(),
         owners: split.owners.into_iter().collect(),
         walk_age: walk.map(|w| w.age),
-        locked_file: walk.map_or(Figure::Absent, |w| Figure::exact(locked_file(&w.areas))),
-        locked_other: walk.map_or(Figure::Absent, |w| Figure::exact(locked_other(&w.areas))),
+        locked_file: walk.map_or(Figure::Absent, |w| Figure::exact(mapped::locked_file(&w.areas))),
+        locked_other: walk
+            .map_or(Figure::Absent, |w| Figure::exact(mapped::locked_other(&w.areas))),
         mapped: walk.map(mapped::mapped),
         largest: split.largest,
         sharing: walk.map(sharing::sharing),
-        huge: walk.and_then(|w| huge(&w.areas)),
+        huge: walk.and_then(|w| mapped::huge(&w.areas)),
         pinned: counters.and_then(|c| c.pinned),
         page_tables: counters.and_then(|c| c.page_tables),
         threads: counters.and_then(|c| c.threads),
@@ -342,27 +343,6 @@ fn left_open(runtimes: &[Found]) -> (i64, i64) {
         |(below, above): (u64, u64), (b, a)| (below.saturating_add(b), above.saturating_add(a));
     let (below, above) = runtimes.iter().flatten().filter_map(open).fold((0, 0), sum);
     (signed(below), signed(above))
-}
-
-/// Bytes in huge pages; not known where the kernel says so of no mapping.
-fn huge(areas: &[Area]) -> Option<u64> {
-    let known = areas.iter().filter_map(|area| area.huge);
-    known.reduce(u64::saturating_add)
-}
-
-/// Locked pages that are page cache.
-fn locked_file(areas: &[Area]) -> u64 {
-    areas.iter().fold(0, |sum, a| sum.saturating_add(locked_cache(a)))
-}
-
-/// Locked pages that are not: anonymous and shared memory.
-fn locked_other(areas: &[Area]) -> u64 {
-    areas.iter().fold(0, |sum, a| sum.saturating_add(a.locked.saturating_sub(locked_cache(a))))
-}
-
-fn locked_cache(area: &Area) -> u64 {
-    let cache = area.pss.saturating_sub(area.pss_anonymous());
-    if area.kind == AreaKind::File { area.locked.min(cache) } else { 0 }
 }
 
 /// The account of what no claim finds in a heap: where the heap statistics of an allocator that is
