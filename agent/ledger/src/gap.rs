@@ -43,6 +43,7 @@ pub fn of_cgroup(cgroup: &CgroupLedger) -> Vec<Gap> {
             .collect();
         format!("inactive_file: {}", held.join(" and "))
     }));
+    gaps.extend(gap("in_use", h.in_use, "usage", h.usage, |_| beyond(cgroup)));
     gaps.extend(gap("usage", h.usage, "required", h.required, |_| taken_back(cgroup)));
     gaps.extend(gap("required", h.required, "working_set", h.working_set, |_| {
         let hidden = h.working_set_hidden.point().unwrap_or(0);
@@ -57,6 +58,26 @@ pub fn of_cgroup(cgroup: &CgroupLedger) -> Vec<Gap> {
             .to_owned()
     }));
     gaps
+}
+
+/// Why more can be in use than the cgroup is charged for.
+fn beyond(cgroup: &CgroupLedger) -> String {
+    let moved = cgroup.ledger.booked(Account::MovedCharges).saturating_neg();
+    let in_use = cgroup.in_use.as_ref();
+    let parts = [
+        (in_use.map_or(0, |in_use| in_use.untouched), "was never written"),
+        (in_use.map_or(0, |in_use| in_use.swapped), "is swapped out"),
+        (moved, "is charged to another cgroup"),
+    ];
+    let held: Vec<String> = parts
+        .iter()
+        .filter(|(bytes, _)| *bytes > 0)
+        .map(|(bytes, what)| format!("{} {what}", iec(*bytes)))
+        .collect();
+    if held.is_empty() {
+        return "its figures are of different times".to_owned();
+    }
+    format!("of what is in use {}", held.join(", "))
 }
 
 /// What the kernel can take back without swapping, as the points have it, and what of the

@@ -9,6 +9,9 @@ pub struct Mapped {
     pub file: u64,
     /// Shared memory.
     pub shmem: u64,
+    /// Address space of files and shared memory that this process has not touched: others
+    /// may have.
+    pub untouched: u64,
 }
 
 /// What a walk saw.
@@ -19,7 +22,18 @@ pub(crate) fn mapped(walk: &Walk) -> Mapped {
             sum.saturating_add(area.pss.saturating_sub(area.pss_anonymous()))
         })
     };
-    Mapped { file: sum(AreaKind::File), shmem: sum(AreaKind::Shmem) }
+    let untouched = walk
+        .areas
+        .iter()
+        .filter(|area| area.accessible && matches!(area.kind, AreaKind::File | AreaKind::Shmem));
+    Mapped {
+        file: sum(AreaKind::File),
+        shmem: sum(AreaKind::Shmem),
+        untouched: untouched.fold(0, |sum, area| {
+            let away = area.size().saturating_sub(area.rss).saturating_sub(area.swap);
+            sum.saturating_add(away.saturating_sub(area.hugetlb))
+        }),
+    }
 }
 
 /// Bytes in huge pages; not known where the kernel says so of no mapping.

@@ -9,7 +9,8 @@ pub const ID: &str = "ballast";
 pub fn find(subject: Subject<'_>) -> Option<Finding> {
     let Subject::Process(process) = subject else { return None };
     let in_use = process.in_use?;
-    let bytes = in_use.untouched.point()?;
+    // What is sure: allocators' retained pages and other processes' writes look alike.
+    let (bytes, _) = in_use.untouched.bounds()?;
     // Every heap has pages that were given out and not written yet.
     let total = signed(in_use.total);
     (bytes >= 64 << 20 && bytes >= total / 4).then(|| Finding {
@@ -17,7 +18,7 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
         bytes: in_use.untouched,
         severity: Severity::Info,
         confidence: confidence(in_use.untouched),
-        summary: format!("{} of what is in use was never written: it takes no memory", iec(bytes)),
+        summary: format!("at least {} of what is in use was never written: it takes no memory", iec(bytes)),
         evidence: vec![
             format!("in use {} by the heap statistics", iec(total)),
             format!("of that {} in memory", iec(in_use.resident.point().unwrap_or(0))),

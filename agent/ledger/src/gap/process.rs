@@ -14,6 +14,12 @@ pub fn of_process(process: &ProcessLedger) -> Vec<Gap> {
     let mut gaps = Vec::new();
     gaps.extend(gap("vsz", h.vsz, "rss", h.rss, |_| sentence(&of_address_space(process))));
     gaps.extend(gap("rss", h.rss, "in_use", h.in_use, |_| sentence(&of_resident(process))));
+    gaps.extend(gap("in_use", h.in_use, "rss", h.rss, |_| {
+        let parts = of_resident(process);
+        let turned =
+            parts.into_iter().map(|part| Part { bytes: part.bytes.saturating_neg(), ..part });
+        sentence(&turned.collect::<Vec<_>>())
+    }));
     gaps.extend(gap("rss", h.rss, "pss", h.pss, |_| sentence(&shared())));
     gaps
 }
