@@ -1,0 +1,38 @@
+//! Workers forked from one parent, in a cgroup: pages that all of them map are in use once.
+
+use anyhow::{Context, Result};
+use memgap_ledger::{ProcessLedger, cgroup, program};
+use memgap_reader::{Depth, Reader, Roots};
+use memgap_tests::cgroup::TestCgroup;
+use memgap_tests::target::Target;
+
+#[test]
+fn what_workers_share_is_in_use_once() -> Result<()> {
+    let group = TestCgroup::v1("prefork")?;
+    let target = Target::start_in("prefork", &group)?;
+    let allocated = i64::try_from(target.holds("allocated")?)?;
+    let workers = i64::try_from(target.holds("workers")?)?;
+    let reader = Reader::open(Roots::default())?;
+    let members = reader.members(group.path(), Depth::Full)?;
+    let ledgers: Vec<ProcessLedger> = members.iter().map(memgap_ledger::process::ledger).collect();
+    assert_eq!(ledgers.len(), usize::try_from(workers + 1)?);
+    // Each by itself has all of it in use.
+    for ledger in &ledgers {
+        let in_use = ledger.headline.in_use.point().context("read")?;
+        assert!((in_use - allocated).abs() < allocated / 20, "{in_use} of {allocated}");
+    }
+    let inside: Vec<&ProcessLedger> = ledgers.iter().collect();
+    let made = cgroup::ledger(&reader.cgroup(group.path())?, Ok(&inside));
+    let usage = made.headline.usage.point().context("read")?;
+    let in_use = made.headline.in_use.point().context("read")?;
+    let (low, high) = made.headline.in_use.bounds().context("read")?;
+    println!("in use {in_use} ({low}..{high}) of usage {usage}, the program says {allocated}");
+    assert!((in_use - allocated).abs() < allocated / 20, "{in_use} of {allocated}");
+    assert!(low <= allocated && in_use <= usage, "{low}..{high}, usage {usage}");
+    // And so in the list of programs: one row.
+    let [row] = &program::programs(&ledgers, false)[..] else { panic!("one row") };
+    assert_eq!(row.pids.len(), ledgers.len());
+    assert!(row.pss.point() < row.rss.point().map(|rss| rss / 4));
+    assert!((row.in_use.point().context("read")? - allocated).abs() < allocated / 20);
+    Ok(())
+}
