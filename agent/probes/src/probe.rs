@@ -92,7 +92,7 @@ pub fn add(sample: &mut ProcessSample, statistics: &[Read], age: Duration) {
 /// What a probe answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeapStatistics {
-    /// Who keeps them, and what else they tell. [`Probes`] fills in name and file. It
+    /// Who keeps them, and what else they tell. [`crate::Probes`] fills in name and file. It
     /// names a second source where the heap statistics are that one's, and no probe read them.
     pub runtime: Runtime,
     /// What they say about addresses.
