@@ -27,6 +27,8 @@ pub(crate) struct Split {
     pub charged_in_use: Option<Charged>,
     /// What amounts without addresses hold in memory, at least and at most.
     pub loose: (i64, i64),
+    /// The most of its memory that a cgroup can be charged for it, lazily freed left out.
+    pub charged_high: u64,
     /// What is swapped out of memory that no claim holds.
     pub swap_left: u64,
     /// The kernel file behind the split.

@@ -141,6 +141,11 @@ impl Pool {
         self.end
     }
 
+    /// The most of what it holds that a cgroup can be charged for this process.
+    pub(crate) fn charged_high(&self) -> u64 {
+        self.divided.1
+    }
+
     pub(crate) fn live(&self) -> u64 {
         self.live.left()
     }

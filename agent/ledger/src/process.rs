@@ -306,12 +306,15 @@ fn not_read(sample: &ProcessSample, split: &Split, ledger: &Ledger) -> Figure {
     if sample.kind != ProcessKind::User {
         return Figure::Exact(0);
     }
-    let booked = ledger.sum(&UNREAD);
+    // Which of the pages that others map too are read is not known: as a whole they are
+    // no more than it is charged for, and each of them may count in full or next to nothing.
+    let most = signed(split.charged_high.saturating_add(split.swap_left));
+    let high = unread_high(split, ledger).min(most);
     let charged = UNREAD.iter().filter_map(|a| split.charged.get(a));
-    charged.copied().reduce(i64::saturating_add).map_or(Figure::Absent, |point| {
-        let open = unread_high(split, ledger).saturating_sub(booked);
-        Figure::interval(point, point, point.saturating_add(open))
-    })
+    charged
+        .copied()
+        .reduce(i64::saturating_add)
+        .map_or(Figure::Absent, |point| Figure::interval(0, point, high))
 }
 
 fn headline(sample: &ProcessSample, in_use: Figure) -> ProcessHeadline {

@@ -22,7 +22,7 @@ pub struct Program {
     pub rss: Figure,
     /// The sum of their PSS.
     pub pss: Figure,
-    /// What they have in use.
+    /// What they have in use; the high bound includes what none were read of.
     pub in_use: Figure,
     /// The share of their anonymous memory of which it is known what it is, 0 to 1.
     pub coverage: Option<f64>,
@@ -67,7 +67,6 @@ impl Program {
             let held = all.filter(|(account, _)| accounts.contains(account));
             held.map(|(_, bytes)| Figure::Exact(*bytes)).fold(Figure::Absent, Figure::plus)
         };
-        let in_use = |p: &ProcessLedger| p.charged_in_use.as_ref().map(|in_use| in_use.total);
         let mut pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
         pids.sort_unstable();
         let unread = processes.iter().flat_map(|process| &process.unread);
@@ -77,7 +76,7 @@ impl Program {
             pids,
             rss: sum(|p| p.headline.rss),
             pss: sum(|p| p.headline.pss),
-            in_use: processes.iter().filter_map(|p| in_use(p)).fold(Figure::Absent, Figure::plus),
+            in_use: in_use(processes),
             coverage: coverage(processes),
             free: charged(&[Account::AllocatorFree]),
             lazy: charged(&[Account::LazyFree]),
@@ -96,6 +95,18 @@ impl Program {
     pub fn is_partly_read(&self) -> bool {
         self.coverage.is_none_or(|coverage| coverage < WHOLE)
     }
+}
+
+/// What they have in use, those without heap statistics as a part that is not read.
+fn in_use(processes: &[&ProcessLedger]) -> Figure {
+    let read = processes.iter().filter_map(|p| p.charged_in_use.as_ref());
+    let Some(sum) = read.map(|in_use| in_use.total).reduce(Figure::plus) else {
+        return Figure::Absent;
+    };
+    let unread = processes.iter().fold(0i64, |sum, process| {
+        sum.saturating_add(process.not_read.bounds().map_or(0, |(_, high)| high))
+    });
+    sum.plus(Figure::interval(0, 0, unread))
 }
 
 /// Of all their anonymous memory together; none where no heap statistics of any were read.

@@ -39,7 +39,8 @@ pub(crate) fn of_walk(
     let is_heap = |role| matches!(role, Role::Heap | Role::BesideData | Role::PerhapsStack);
     let pool = |(area, role): (&Area, &Role)| Pool::of(area, is_heap(*role), resident.is_some());
     let mut pools: Vec<Pool> = walk.areas.iter().zip(&roles).map(pool).collect();
-    let mut split = Split { source: "smaps", ..Split::default() };
+    let mut split =
+        Split { source: "smaps", charged_high: charged_high(&pools), ..Split::default() };
     let pages = Pages(resident.unwrap_or_default());
     claims::book(claims, &mut pools, &pages, &mut split);
 
@@ -117,10 +118,11 @@ pub(crate) fn of_counters(
     lazily_freed: u64,
     no_walk: Option<&Missing>,
 ) -> Split {
-    let mut split = Split { source: counters.source, ..Split::default() };
     let backed = counters.rss.saturating_sub(counters.anon);
     let mut pools =
         [Pool::lump(counters.anon), Pool::shared_lump(counters.shmem.unwrap_or(backed))];
+    let mut split =
+        Split { source: counters.source, charged_high: charged_high(&pools), ..Split::default() };
     let anywhere: Vec<Claim> = claims.iter().map(without_addresses).collect();
     claims::book(&anywhere, &mut pools, &Pages(&[]), &mut split);
     split.swap_left = counters.swap.unwrap_or(0);
@@ -149,6 +151,10 @@ pub(crate) fn of_counters(
     split
 }
 
+fn charged_high(pools: &[Pool]) -> u64 {
+    pools.iter().fold(0, |sum, pool| sum.saturating_add(pool.charged_high()))
+}
+
 fn without_addresses(claim: &Claim) -> Claim {
     let extent = match claim.extent {
         Extent::Shared(_) => Extent::Shared(vec![(0, u64::MAX)]),
@@ -166,6 +172,7 @@ impl Split {
         let (low, high) = (change.min(0), change.max(0));
         let charged = self.charged.get(&heap).copied().unwrap_or(0);
         self.add(heap, Figure::interval(low, change, high), change.max(-charged));
+        self.charged_high = self.charged_high.saturating_add(high.unsigned_abs());
     }
 
     /// Widens what is in use, and with it what is free, by what heap statistics leave open:

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
 use memgap_ledger::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Walk};
-use memgap_ledger::{Account, Figure, ProcessLedger, Runtime, process};
+use memgap_ledger::{Account, Figure, ProcessLedger, Runtime, process, program};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -194,7 +194,13 @@ proptest! {
 
         let half = |p: &Page| matches!(p.place, Place::Live | Place::Lazy) && p.shared;
         let shared = count(&|p| is(p, Account::HeapInUse) && half(p));
-        let charged = made.charged_in_use.expect("some is in use").total;
+        let charged = made.charged_in_use.as_ref().expect("some is in use").total;
         holds("charged", charged, all - shared / 2)?;
+        let nobodys = count(&|p| unread(p) && half(p));
+        let whole = all - shared / 2 + count(&unread) - nobodys / 2;
+        holds("not read", made.not_read, count(&unread) - nobodys / 2)?;
+        let [row] = &program::programs(&[made], false)[..] else { panic!("one program") };
+        holds("in use of the program", row.in_use, all - shared / 2)?;
+        holds("in use of the program, unread memory too", row.in_use, whole)?;
     }
 }
