@@ -116,10 +116,10 @@ fn figures(subject: Subject<'_>, style: &Style) -> String {
         if let (Some(limit), Some(point), true) = (limit, line.figure.point(), line.meets_limit()) {
             means += &format!(", {:.0}% of limit", point as f64 / limit as f64 * 100.0);
         }
-        if let (Some(share), true) = (headline::partly_read(subject), line.name == "in_use") {
-            head = format!("  {}{:>10}", pad(line.label, 14), format!(">={size}"));
-            let share = (share * 100.0).floor();
-            means = format!("at least, {means}: {share:.0} % of its memory is read");
+        let share = headline::partly_read(subject).filter(|_| line.name == "in_use");
+        if let (Some(share), Some((low, _))) = (share, line.figure.bounds()) {
+            head = format!("  {}{:>10}", pad(line.label, 14), format!(">={}", iec(low)));
+            means = at_least(&line, low, share);
         }
         if let Figure::Interval { low, high, .. } = line.figure {
             means = format!("{} {means}", between(low, high));
@@ -137,6 +137,14 @@ fn runtimes(subject: Subject<'_>, style: &Style) -> String {
     let line = |line: String| format!("  {}\n", style.wrap(&line, 2, 4));
     let read = process.runtimes.iter().map(|runtime| line(runtime_line(runtime)));
     read.chain(process.unread.iter().map(|unread| line(unread_line(unread, style)))).collect()
+}
+
+/// What is in use of memory that is read in part: only the low bound is a least.
+fn at_least(line: &headline::Headline, low: i64, share: f64) -> String {
+    let estimate = line.figure.point().filter(|point| *point != low);
+    let estimate = estimate.map_or(String::new(), |point| format!(", {} by estimate", iec(point)));
+    let share = (share * 100.0).floor();
+    format!("at least{estimate}, {}: {share:.0} % of its memory is read", line.meaning)
 }
 
 fn mark(figure: Figure) -> &'static str {

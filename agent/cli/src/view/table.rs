@@ -22,10 +22,10 @@ pub fn programs(programs: &[Program], style: &Style) -> String {
     );
     let mut text = style.paint(Ink::Strong, &head) + "\n";
     for program in programs {
-        let least = if program.is_partly_read() { ">=" } else { "" };
-        let in_use = match program.in_use {
-            Figure::Absent => size(Figure::Absent),
-            figure => format!("{least}{}", size(figure)),
+        let in_use = match program.in_use.bounds() {
+            // The estimate is of what was read: only the low bound is a least.
+            Some((low, _)) if program.is_partly_read() => format!(">={}", iec(low)),
+            _ => size(program.in_use),
         };
         let figures = format!(
             "{:>9} {:>9} {in_use:>10} {:>9} {:>9} {:>9}",

@@ -93,6 +93,36 @@ fn what_was_not_read_is_named() {
 }
 
 #[test]
+fn of_what_is_read_in_part_only_the_low_bound_is_a_least() {
+    let mut sample = samples::probed();
+    for runtime in sample.runtimes.iter_mut().flatten() {
+        runtime.in_use_bounds = Some((10 * samples::MIB, 300 * samples::MIB));
+    }
+    let ledger = process::ledger(&ProcessSample { pid: 5, ..sample.clone() });
+    // So that less than nine tenths are read.
+    let mut walk = sample.walk.clone().expect("walked");
+    let more = memgap_ledger::sample::Area {
+        start: 1 << 46,
+        end: (1 << 46) + 200 * samples::MIB,
+        rss: 200 * samples::MIB,
+        pss: 200 * samples::MIB,
+        anonymous: 200 * samples::MIB,
+        private: 200 * samples::MIB,
+        accessible: true,
+        writable: true,
+        ..Default::default()
+    };
+    walk.areas = walk.areas.iter().cloned().chain([more]).collect();
+    let partly = process::ledger(&ProcessSample { walk: Ok(walk), ..sample });
+    let text = page::page(Subject::Process(&partly), &[], false, &PAGE);
+    assert!(text.contains(">=10.0 MiB"), "{text}");
+    assert!(text.contains("at least, 300 MiB by"), "{text}");
+    assert!(!text.contains(">=300 MiB"), "{text}");
+    let text = table::programs(&programs(&[partly, ledger], true), &PAGE);
+    assert!(!text.contains(">=300 MiB") && text.contains("~300 MiB"), "{text}");
+}
+
+#[test]
 fn what_was_denied_is_said() {
     let ledger = process::ledger(&samples::denied());
     insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[], false, &ASCII));
