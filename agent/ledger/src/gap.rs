@@ -28,6 +28,9 @@ pub struct Gap {
 /// Locked page cache below this is noise.
 const WORTH_A_WORD: i64 = 1 << 20;
 
+/// What no other part tells.
+const UNKNOWN: &str = "that estimates and counters leave open";
+
 /// The gaps of a cgroup.
 pub fn of_cgroup(cgroup: &CgroupLedger) -> Vec<Gap> {
     let h = &cgroup.headline;
@@ -43,7 +46,9 @@ pub fn of_cgroup(cgroup: &CgroupLedger) -> Vec<Gap> {
             .collect();
         format!("inactive_file: {}", held.join(" and "))
     }));
-    gaps.extend(gap("in_use", h.in_use, "usage", h.usage, |_| beyond(cgroup)));
+    gaps.extend(gap("in_use", h.in_use, "usage", h.usage, |bytes| {
+        part::sentence(&beyond(cgroup, bytes))
+    }));
     gaps.extend(gap("usage", h.usage, "required", h.required, |_| taken_back(cgroup)));
     gaps.extend(gap("required", h.required, "working_set", h.working_set, |_| {
         let hidden = h.working_set_hidden.point().unwrap_or(0);
@@ -60,24 +65,22 @@ pub fn of_cgroup(cgroup: &CgroupLedger) -> Vec<Gap> {
     gaps
 }
 
-/// Why more can be in use than the cgroup is charged for.
-fn beyond(cgroup: &CgroupLedger) -> String {
-    let moved = cgroup.ledger.booked(Account::MovedCharges).saturating_neg();
+/// Why more is in use than the cgroup is charged for: `bytes` more; the parts sum to it.
+pub fn beyond(cgroup: &CgroupLedger, bytes: i64) -> Vec<Part> {
     let in_use = cgroup.in_use.as_ref();
-    let parts = [
-        (in_use.map_or(0, |in_use| in_use.untouched), "was never written"),
-        (in_use.map_or(0, |in_use| in_use.swapped), "is swapped out"),
-        (moved, "is charged to another cgroup"),
+    let moved = cgroup.ledger.booked(Account::MovedCharges).saturating_neg().max(0);
+    let away = [
+        (in_use.map_or(0, |in_use| in_use.untouched), "in use and not in memory"),
+        (in_use.map_or(0, |in_use| in_use.swapped), "swapped out"),
+        (moved, "charged to another cgroup"),
     ];
-    let held: Vec<String> = parts
-        .iter()
-        .filter(|(bytes, _)| *bytes > 0)
-        .map(|(bytes, what)| format!("{} {what}", iec(*bytes)))
-        .collect();
-    if held.is_empty() {
-        return "its figures are of different times".to_owned();
-    }
-    format!("of what is in use {}", held.join(", "))
+    let sum = away.iter().fold(0i64, |sum, (bytes, _)| sum.saturating_add(*bytes));
+    let rest = bytes.saturating_sub(sum);
+    // Negative where it is charged for what nobody has in use, page cache among it.
+    let rest = if rest < 0 { (rest, "charged and not in use") } else { (rest, UNKNOWN) };
+    part::in_order(
+        away.into_iter().chain([rest]).map(|(bytes, what)| Part { what, bytes }).collect(),
+    )
 }
 
 /// What the kernel can take back without swapping, as the points have it, and what of the

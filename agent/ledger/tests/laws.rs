@@ -133,7 +133,12 @@ proptest! {
         }
         any::shuffle(&mut members, seed);
         prop_assert_eq!(&cgroup_of(&sample, &members), &made);
-        let _ = (gap::of_cgroup(&made), findings(Subject::Cgroup(&made)));
+        let gaps = gap::of_cgroup(&made);
+        for one in gaps.iter().filter(|gap| gap.from == "in_use") {
+            let parts = gap::beyond(&made, one.bytes);
+            prop_assert_eq!(parts.iter().map(|part| part.bytes).sum::<i64>(), one.bytes);
+        }
+        let _ = findings(Subject::Cgroup(&made));
     }
 
     /// C1: the bracket and what is lazily freed are memory.stat's `anon`, split.
