@@ -19,7 +19,7 @@ pub fn run(reader: &Reader, args: &DemoArgs, output: &Output) -> anyhow::Result<
             .map(Answer::whole);
     }
     let explain = Explain {
-        process: &|pid| reader.process(pid, Depth::Walk).map(|sample| process::ledger(&sample)),
+        process: &|pid| reader.process(pid, Depth::Full).map(|sample| process::ledger(&sample)),
         cgroup: &|path| read_cgroup(reader, path, Depth::Walk),
         own: own_cgroup(reader),
     };
