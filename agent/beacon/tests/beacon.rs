@@ -11,7 +11,8 @@ use tikv_jemalloc_ctl::stats;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// The words of every beacon's page of this process.
+/// The words of every beacon's page of this process. A page that another thread unmaps
+/// after its line was read is none.
 fn pages() -> Vec<Vec<u64>> {
     let maps = fs::read_to_string("/proc/self/maps").expect("procfs is mounted");
     let memory = File::open("/proc/self/mem").expect("our own");
@@ -19,10 +20,13 @@ fn pages() -> Vec<Vec<u64>> {
         let start = line.split('-').next().expect("a range");
         let start = u64::from_str_radix(start, 16).expect("an address");
         let mut bytes = vec![0; 4096];
-        memory.read_exact_at(&mut bytes, start).expect("mapped");
-        bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect()
+        memory.read_exact_at(&mut bytes, start).ok()?;
+        Some(bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect())
     };
-    maps.lines().filter(|l| l.ends_with("/memfd:memgap-beacon (deleted)")).map(page).collect()
+    maps.lines()
+        .filter(|l| l.ends_with("/memfd:memgap-beacon (deleted)"))
+        .filter_map(page)
+        .collect()
 }
 
 /// Whether a child of a fork lacks the page: `dc` in `VmFlags` (proc(5)).
