@@ -8,6 +8,8 @@ use tracing::Level;
 
 use crate::limit::Limits;
 use crate::select::Grouping;
+use crate::server::MAX_CONNECTIONS;
+use crate::server::places::Bounds;
 
 /// Exports where the memory of this machine, its containers and processes is.
 ///
@@ -23,6 +25,11 @@ pub struct Args {
     /// Path that the metrics are served at.
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,
+
+    /// Connections to serve at a time. One address holds a quarter of them at most, and
+    /// an eighth is kept for this machine's own clients.
+    #[arg(long = "web.max-connections", value_name = "N", default_value_t = MAX_CONNECTIONS as u32, value_parser = clap::value_parser!(u32).range(8..=4096))]
+    pub max_connections: u32,
 
     /// Where procfs of the machine is mounted.
     #[arg(long = "path.procfs", value_name = "DIR", default_value = "/proc")]
@@ -100,6 +107,11 @@ impl Args {
     /// How processes are put together.
     pub fn grouping(&self) -> Grouping {
         if self.process_pids { Grouping::Pid } else { Grouping::Name }
+    }
+
+    /// How many connections are served.
+    pub fn connections(&self) -> Bounds {
+        Bounds::of(self.max_connections as usize)
     }
 
     /// The bounds on what is exported.

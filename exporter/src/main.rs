@@ -65,12 +65,12 @@ async fn run(args: &Args, pipeline: Pipeline) -> anyhow::Result<()> {
         .context("can not start the collection thread")?;
 
     let answers = Answers { published, started: Instant::now(), interval };
-    let router = routes::router(answers, &args.telemetry_path);
+    let routers = routes::routers(answers, &args.telemetry_path);
     let stop = async {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         tracing::info!("stopping");
     };
-    server::serve(listeners, router, stop).await;
+    server::serve(listeners, routers, args.connections(), stop).await;
     Ok(())
 }
 

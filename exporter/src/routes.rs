@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -13,8 +13,10 @@ use tokio::sync::watch;
 
 use crate::collect::Published;
 use crate::encode::Format;
+use crate::negotiate;
+use crate::server::Routers;
 use crate::snapshot::Snapshot;
-use crate::{negotiate, telemetry};
+use crate::telemetry::http;
 
 /// What the answers are made of.
 #[derive(Debug, Clone)]
@@ -33,7 +35,15 @@ const OVERDUE: u32 = 3;
 /// A silence that is no sign of being stuck, however short the interval.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+const BUSY: &str = "all connections are in use: try again, or raise --web.max-connections\n";
+
 const NOT_READY: &str = "the first collection is not done yet\n";
+
+/// What is answered to those that found a place, and to those that did not.
+pub fn routers(answers: Answers, telemetry_path: &str) -> Routers {
+    let overflow = health().fallback(busy).with_state(answers.clone());
+    Routers { full: router(answers, telemetry_path), overflow }
+}
 
 /// The routes, with the metrics at `telemetry_path`.
 pub fn router(answers: Answers, telemetry_path: &str) -> Router {
@@ -47,16 +57,17 @@ pub fn router(answers: Answers, telemetry_path: &str) -> Router {
         env!("CARGO_PKG_VERSION")
     );
     let index: Arc<str> = index.into();
-    let router = Router::new()
-        .route(telemetry_path, get(metrics))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz));
+    let router = health().route(telemetry_path, get(metrics));
     let router = if telemetry_path == "/" {
         router
     } else {
         router.route("/", get(move || async move { Html(index.to_string()) }))
     };
     router.with_state(answers)
+}
+
+fn health() -> Router<Answers> {
+    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))
 }
 
 impl Answers {
@@ -77,8 +88,15 @@ async fn metrics(State(answers): State<Answers>, headers: HeaderMap) -> Response
         (Some(snapshot), None) => exposition(&snapshot, &headers),
         (None, None) => (StatusCode::SERVICE_UNAVAILABLE, NOT_READY).into_response(),
     };
-    telemetry::scrape(response.status().as_u16());
+    http::scrape(response.status().as_u16());
     response
+}
+
+/// The rest, where all places are taken.
+async fn busy() -> Response {
+    http::scrape(StatusCode::SERVICE_UNAVAILABLE.as_u16());
+    let headers = [(RETRY_AFTER, "1"), (CONNECTION, "close")];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, BUSY).into_response()
 }
 
 fn stuck(silence: Duration) -> Response {

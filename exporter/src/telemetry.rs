@@ -4,6 +4,7 @@
 //! life of the process. Its text is the format 0.0.4 with families in no order;
 //! [`Own::write`] sorts them and turns them into OpenMetrics where that is asked.
 
+pub mod http;
 pub mod probes;
 
 use std::time::Duration;
@@ -126,24 +127,10 @@ pub fn encoded(bytes: usize) {
     gauge!("memgap_exporter_encoded_bytes").set(bytes as f64);
 }
 
-/// Counts an answer to a scraper.
-pub fn scrape(code: u16) {
-    counter!("memgap_exporter_scrapes_total", "code" => code.to_string()).increment(1);
-}
-
-/// Counts the connections that are open.
-pub fn connections(change: f64) {
-    gauge!("memgap_exporter_connections").increment(change);
-}
-
-/// Counts a connection that could not be accepted.
-pub fn accept_failed() {
-    counter!("memgap_exporter_accept_failures_total").increment(1);
-}
-
 fn describe() {
     Stage::describe();
     probes::describe();
+    http::describe();
     describe_histogram!(WALK_SECONDS, "Time a walk over a process's mappings took.");
     describe_counter!(
         "memgap_exporter_walks_left_out_total",
@@ -165,12 +152,6 @@ fn describe() {
     describe_gauge!(
         "memgap_exporter_encoded_bytes",
         "Bytes of the last collection but one, in all formats."
-    );
-    describe_counter!("memgap_exporter_scrapes_total", "Answers to scrapers, by HTTP status code.");
-    describe_gauge!("memgap_exporter_connections", "HTTP connections that are open.");
-    describe_counter!(
-        "memgap_exporter_accept_failures_total",
-        "Connections that could not be accepted."
     );
     describe_gauge!(
         "memgap_exporter_jemalloc_bytes",
@@ -200,13 +181,23 @@ fn jemalloc() {
     }
 }
 
-/// Samples of a family stand in the order of a hash table: label sets apart from
-/// one another are sorted, the buckets of one are in order already.
+/// Samples of a family stand in the order of a hash table: label sets are sorted, those of
+/// one stand together, as OpenMetrics wants it, and are in order already.
 fn sorted(family: &str) -> String {
     let (header, mut samples): (Vec<_>, Vec<_>) =
         family.lines().partition(|line| line.starts_with('#'));
-    samples.sort_by_key(|line| line.split("le=").next().unwrap_or(line));
+    samples.sort_by_key(|line| label_set(line));
     [header, samples].concat().join("\n")
+}
+
+/// The labels of a sample but the bound of a histogram's bucket, which stands last.
+fn label_set(sample: &str) -> &str {
+    let Some((name, rest)) = sample.split_once('{') else { return "" };
+    let labels = rest.rsplit_once('}').map_or(rest, |(labels, _)| labels);
+    match labels.rsplit_once("le=") {
+        Some((before, _)) if name.ends_with("_bucket") => before.trim_end_matches(','),
+        _ => labels,
+    }
 }
 
 /// `HELP name text` or `TYPE name kind`: OpenMetrics names a counter's family

@@ -13,9 +13,9 @@ use memgap_exporter::encode::{Encoder, Format, unit};
 use memgap_exporter::gc::Increments;
 use memgap_exporter::limit::{Limits, Shed};
 use memgap_exporter::select::{Grouping, Scopes};
-use memgap_exporter::server::MAX_CONNECTIONS;
 use memgap_exporter::stage::Stage;
 use memgap_exporter::tables::{CONTAINER, MACHINE, PLAIN, POD, PROCESS_GROUP, UNIT};
+use memgap_exporter::telemetry::http::{self, Closed};
 use memgap_exporter::telemetry::{self, Telemetry, probes};
 use memgap_ledger::sample::MachineSample;
 use memgap_ledger::{Machine, MissingKind, SecondSource};
@@ -79,7 +79,7 @@ they speak. A process or container that ended is gone from the next collection.
   what runs the container.
 - `class`, `account`: see [accounts.md](accounts.md). `finding`: see [findings](findings/); `severity` is `info`, `warning` or `critical`.
 - `stage` is a part of a collection: `tier0` reads every process's counters, `cgroups` every cgroup and the host, `walk` makes walks over
-  mappings, `statistics` reads the statistics of runtimes and allocators, `ledger` sorts bytes onto accounts, `encode` writes them.
+  mappings, `heap_statistics` reads the statistics of runtimes and allocators, `ledger` sorts bytes onto accounts, `encode` writes them.
 
 ## Limits
 
@@ -91,7 +91,7 @@ they speak. A process or container that ended is gone from the next collection.
 | all walks | `--walk.budget`, 0.5 % of one CPU; else `memgap_exporter_walks_left_out_total{reason=\"over_budget\"}` |
 | all probes | `--probe.budget`, 0.5 % of one CPU; past it statistics are shown again and counted in `memgap_exporter_probes_skipped_total` |
 | walks kept | 131,072 mappings in all, which take 12 MiB; the oldest are dropped and counted in `memgap_exporter_walks_dropped_total` |
-| HTTP | 64 connections at a time, of at most 5 minutes; 30 s and 16 KiB for the head of a request |
+| HTTP | `--web.max-connections`, 64 at a time, of at most 5 minutes, a quarter for one address; 32 more are answered about health and refused else; 30 s and 16 KiB for the head of a request, 16 KiB/s at least for an answer after 10 s |
 
 In OpenMetrics a counter's family goes by its name without `_total`, an info's without `_info`.
 ";
@@ -131,7 +131,7 @@ fn assert_whole(page: &str) {
         format!("`--walk.cap`, {} ms", args.walk_cap.as_millis()),
         format!("`--walk.budget`, {} %", args.walk_budget * 100.0),
         format!("`--probe.budget`, {} %", args.probe_budget * 100.0),
-        format!("{MAX_CONNECTIONS} connections"),
+        format!("`--web.max-connections`, {} at", args.max_connections),
     ] {
         assert!(page.contains(&bound), "the page does not say {bound:?}");
     }
@@ -185,9 +185,11 @@ fn own() -> String {
     probes::refused("go", MissingKind::Malformed, 1);
     telemetry::errors("smaps", MissingKind::Denied, 1);
     telemetry::encoded(1);
-    telemetry::scrape(200);
-    telemetry::connections(1.0);
-    telemetry::accept_failed();
+    http::scrape(200);
+    http::connections(1, 0, 0);
+    http::closed(Closed::MadeRoom);
+    http::overflowed();
+    http::accept_failed();
     let mut out = Encoder::new(Format::Text, 0);
     recorder.render().write(Format::Text, &mut out);
     out.finish()

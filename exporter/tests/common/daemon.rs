@@ -17,6 +17,9 @@ use super::{Family, parse};
 /// Longest wait for anything that the daemon should do.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The binary that is tested.
+pub const EXPORTER: &str = env!("CARGO_BIN_EXE_memgap-exporter");
+
 /// A running daemon; killed when dropped.
 pub struct Daemon {
     child: Child,
@@ -33,7 +36,12 @@ pub struct Response {
 impl Daemon {
     /// Starts it and waits until it listens.
     pub fn start(args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_memgap-exporter"))
+        Self::start_by(&mut Command::new(EXPORTER), args)
+    }
+
+    /// Starts it by a command that ends in running the program it is given.
+    pub fn start_by(command: &mut Command, args: &[&str]) -> Self {
+        let mut child = command
             .args(["--web.listen-address", "127.0.0.1:0"])
             .args(args)
             .stderr(Stdio::piped())
@@ -72,7 +80,11 @@ impl Daemon {
 
     /// Sends a request and reads the answer; the connection is closed after it.
     pub fn ask(&self, method: &str, path: &str, headers: &str) -> Response {
-        let mut stream = self.connect();
+        Self::ask_over(self.connect(), method, path, headers)
+    }
+
+    /// The same over a connection that is open.
+    pub fn ask_over(mut stream: TcpStream, method: &str, path: &str, headers: &str) -> Response {
         write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n")
             .expect("the request is taken");
         let mut answer = Vec::new();

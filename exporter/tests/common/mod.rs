@@ -18,6 +18,7 @@ use memgap_ledger::sample::MachineSample;
 
 pub mod daemon;
 pub mod machine;
+pub mod network;
 
 /// Counters of garbage collection, as the exporter keeps them.
 #[derive(Default)]
@@ -95,8 +96,20 @@ pub fn parse(text: &str, format: Format) -> Vec<Family> {
     }
     for family in &families {
         assert!(!family.samples.is_empty(), "{} has no sample", family.name);
+        assert_label_sets_stand_together(family);
     }
     families
+}
+
+/// As OpenMetrics wants it: buckets, sum and count of a histogram are of one metric.
+fn assert_label_sets_stand_together(family: &Family) {
+    let label_set = |sample: &Sample| {
+        sample.labels.iter().filter(|(name, _)| name != "le").cloned().collect::<Vec<_>>()
+    };
+    let mut sets: Vec<_> = family.samples.iter().map(label_set).collect();
+    sets.dedup();
+    let distinct: BTreeSet<_> = sets.iter().collect();
+    assert_eq!(distinct.len(), sets.len(), "label sets of {} stand apart", family.name);
 }
 
 /// Every sample of that name.
