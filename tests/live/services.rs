@@ -99,7 +99,7 @@ fn postgres_at_work_is_read_all_the_time() {
     let postgres = Service::postgres().expect("postgres starts");
     let run = |args: &[&str]| postgres.pgbench(args).expect("pgbench is beside it");
     assert!(run(&["-i", "-q"]).wait().expect("it ends").success());
-    let mut load = run(&["-c", "4", "-t", "500"]);
+    let mut load = run(&["-c", "4", "-T", "5"]);
     let reader = Reader::open(Roots::default()).expect("procfs is mounted");
     let (mut read, mut refused) = (0, Vec::new());
     while load.try_wait().expect("ours").is_none() {
