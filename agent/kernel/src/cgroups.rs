@@ -121,6 +121,7 @@ impl Cgroups {
             is_pod.then(|| sample::limit(&parent, self.version(), false, &mut buf).ok()?).flatten()
         });
         let path = format!("/{}", components(path).collect::<Vec<_>>().join("/"));
+        self.flush(&dir, &mut buf);
         let mut found = self.read(&dir, &path, &mut buf)?;
         self.identify(&mut found, pod_limit);
         let (below, _) = dir.directories(MAX_CGROUPS)?;
@@ -169,6 +170,13 @@ impl Cgroups {
         lines: impl IntoIterator<Item = (&'l str, &'l str)>,
     ) -> Option<String> {
         self.view.resolve(&self.hierarchy, memory_path(self.version(), lines)?)
+    }
+
+    /// Has the kernel bring the statistics of a cgroup and of all below it up to date.
+    fn flush(&self, dir: &Dir, buf: &mut Buf) {
+        if self.version() == CgroupVersion::V2 {
+            memory_stat::flush(dir, buf);
+        }
     }
 
     fn read(&self, dir: &Dir, path: &str, buf: &mut Buf) -> Fact<CgroupSample> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::absence::{self, Absence};
 use crate::account::{ANONYMOUS, Account, Scope};
+use crate::behind::Behind;
 use crate::busy_gc::BusyGc;
 use crate::elsewhere::{self, Elsewhere};
 use crate::events::Events;
@@ -94,18 +95,11 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
         members.ok().and_then(|members| OfProcesses::of(members.iter().copied()));
     let kernel_needed =
         kernel_of_processes.map_or(0, |of| of.page_tables.saturating_add(of.stacks()));
-    let cuts = Cuts { lru_lazy, locked_cache, kernel_needed };
+    let behind = book_residual(&mut ledger, sample);
+    members::bound_moved(&mut ledger, behind);
+    let cuts = Cuts { lru_lazy, locked_cache, kernel_needed, behind };
     let in_use = members::in_use(members, stat.map(|stat| stat.anon));
     let headline = headline::of_cgroup(sample, &ledger, &cuts, in_use.as_ref());
-    if let Some(usage) = headline.usage.point() {
-        let residual = usage.saturating_sub(ledger.total());
-        ledger.book(
-            Account::ChargeResidual,
-            Figure::Exact(residual),
-            usage_file(sample),
-            Duration::ZERO,
-        );
-    }
     let processes = || members.iter().flat_map(|members| members.iter());
     let read = processes().flat_map(|p| &p.runtimes).map(|runtime| &runtime.name);
     let unread = processes().flat_map(|p| &p.unread).map(|unread| &unread.name);
@@ -137,7 +131,7 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
             .flat_map(|members| members.iter())
             .filter_map(|process| BusyGc::of(process))
             .max_by_key(|busy| busy.per_minute),
-        elsewhere: stat.and_then(|stat| elsewhere::of(stat, members)),
+        elsewhere: stat.and_then(|stat| elsewhere::of(stat, behind, members)),
         sockets: None,
         held: None,
         absent,
@@ -221,6 +215,17 @@ fn book_kernel(ledger: &mut Ledger, stat: &MemoryStat, sample: &CgroupSample) {
     book(Account::SlabReclaimable, stat.slab_reclaimable.map(Figure::exact), "memory.stat");
     book(Account::Sock, stat.sock.map(Figure::exact), "memory.stat");
     book(Account::Hugetlb, stat.hugetlb.map(Figure::exact), "memory.stat");
+}
+
+/// Books what closes the sum on the usage, and tells how far `memory.stat` is behind it.
+fn book_residual(ledger: &mut Ledger, sample: &CgroupSample) -> Behind {
+    let usage = sample.usage.as_ref().ok();
+    let residual = usage.map(|usage| signed(*usage).saturating_sub(ledger.total()));
+    if let Some(residual) = residual.map(Figure::Exact) {
+        ledger.book(Account::ChargeResidual, residual, usage_file(sample), Duration::ZERO);
+    }
+    let noise = signed(CgroupLedger::residual_bound(sample.cpus, 0));
+    Behind::of(residual, ledger.figure(Account::Kernel), noise)
 }
 
 /// Parts of the kernel's memory that have accounts of their own.

@@ -68,7 +68,9 @@ pub fn of_cgroup(cgroup: &CgroupLedger) -> Vec<Gap> {
 /// Why more is in use than the cgroup is charged for: `bytes` more; the parts sum to it.
 pub fn beyond(cgroup: &CgroupLedger, bytes: i64) -> Vec<Part> {
     let in_use = cgroup.in_use.as_ref();
-    let moved = cgroup.ledger.booked(Account::MovedCharges).saturating_neg().max(0);
+    // What is surely elsewhere: memory.stat may lack what a program has just written.
+    let moved = cgroup.ledger.figure(Account::MovedCharges).bounds();
+    let moved = moved.map_or(0, |(_, high)| high.saturating_neg().max(0));
     let away = [
         (in_use.map_or(0, |in_use| in_use.untouched), "in use and not in memory"),
         (in_use.map_or(0, |in_use| in_use.swapped), "swapped out"),

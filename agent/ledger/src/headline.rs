@@ -2,6 +2,7 @@
 //! use to usage.
 
 use crate::account::Account;
+use crate::behind::Behind;
 use crate::fact::Fact;
 use crate::figure::Figure;
 use crate::in_use::{self, Charged};
@@ -42,6 +43,8 @@ pub(crate) struct Cuts {
     pub locked_cache: Figure,
     /// Kernel memory that its processes surely need.
     pub kernel_needed: u64,
+    /// How far `memory.stat` can be behind the usage.
+    pub behind: Behind,
 }
 
 /// Makes the headline from the accounts below it.
@@ -62,7 +65,9 @@ pub(crate) fn of_cgroup(
         working_set_hidden: hidden(cuts.lru_lazy, ledger.figure(Account::LazyFree)),
         required: match (usage, stat) {
             (Some(usage), Some(stat)) => {
-                required(usage, stat, sample, ledger, cuts.locked_cache, cuts.kernel_needed)
+                let required =
+                    required(usage, stat, sample, ledger, cuts.locked_cache, cuts.kernel_needed);
+                cuts.behind.widen(required)
             }
             _ => Figure::Absent,
         },

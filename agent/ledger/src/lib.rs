@@ -8,6 +8,7 @@
 
 pub mod absence;
 pub mod account;
+mod behind;
 pub mod busy_gc;
 pub mod cgroup;
 pub mod claim;

@@ -5,6 +5,7 @@ mod in_use;
 use std::time::Duration;
 
 use crate::account::{ANONYMOUS, Account};
+use crate::behind::Behind;
 use crate::fact::{Missing, MissingKind};
 use crate::figure::{Figure, signed};
 use crate::ledger::Ledger;
@@ -62,6 +63,13 @@ pub(crate) fn book(ledger: &mut Ledger, stat: &MemoryStat, lazy: Figure, members
     }
     let moved = Figure::Exact(bracket.saturating_sub(held));
     ledger.book(Account::MovedCharges, moved, "memory.stat", seen.oldest);
+}
+
+/// What no process holds is known as well as the anonymous memory that is charged.
+pub(crate) fn bound_moved(ledger: &mut Ledger, behind: Behind) {
+    let booked = ledger.entries().iter().find(|entry| entry.account == Account::MovedCharges);
+    let Some((point, age)) = booked.and_then(|e| Some((e.figure.point()?, e.age))) else { return };
+    ledger.book(Account::MovedCharges, behind.around(point), "memory.stat", age);
 }
 
 /// Page cache that the members keep locked, as far as they were walked.

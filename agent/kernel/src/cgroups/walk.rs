@@ -13,6 +13,10 @@ use crate::text;
 /// Characters of a name, as the kernel limits its bytes.
 const NAME_MAX: usize = 255;
 
+/// The depth whose cgroups hold all others: the root of a container's part flushes, that
+/// of the whole hierarchy does not.
+const FLUSHED_DEPTH: usize = 1;
+
 /// One walk over all cgroups.
 pub struct Walk<'c> {
     cgroups: &'c Cgroups,
@@ -34,6 +38,10 @@ impl<'c> Walk<'c> {
         depth: usize,
         pod_limit: Option<u64>,
     ) -> Fact<()> {
+        // The root's file flushes nothing, that of a cgroup below it all that is there.
+        if depth <= FLUSHED_DEPTH {
+            self.cgroups.flush(dir, &mut self.buf);
+        }
         let mut sample = self.cgroups.read(dir, path, &mut self.buf)?;
         let is_pod = self.cgroups.identify(&mut sample, pod_limit);
         let pod_limit = sample.limit.as_ref().ok().copied().flatten().filter(|_| is_pod);

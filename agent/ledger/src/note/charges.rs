@@ -1,6 +1,7 @@
 //! Of a cgroup: memory that is charged to one and used by another.
 
 use crate::CgroupLedger;
+use crate::Figure;
 use crate::account::{ANONYMOUS, Account};
 use crate::size::iec;
 
@@ -44,24 +45,32 @@ fn dying(cgroup: &CgroupLedger) -> Option<String> {
 }
 
 fn anonymous(cgroup: &CgroupLedger) -> Option<String> {
-    let moved = cgroup.ledger.booked(Account::MovedCharges);
-    let held = cgroup.ledger.sum(ANONYMOUS);
-    // A reading is not made at one moment.
-    let noise = held.max(moved).saturating_abs() / 50;
-    if moved.saturating_abs() < MATTERS.max(noise) {
+    // All other cgroups are below the root.
+    if cgroup.root {
         return None;
     }
-    Some(if moved < 0 {
-        format!(
+    let moved = cgroup.ledger.figure(Account::MovedCharges);
+    let (low, high) = moved.bounds()?;
+    let held = cgroup.ledger.sum(ANONYMOUS);
+    // A reading is not made at one moment.
+    let noise = MATTERS.max(held.max(moved.point()?).saturating_abs() / 50);
+    let words = |bytes| match moved {
+        Figure::Exact(_) => iec(bytes),
+        _ => format!("at least {}", iec(bytes)),
+    };
+    if high <= -noise {
+        Some(format!(
             "{} of its processes' anonymous memory are charged to another cgroup: they moved \
              here after they had written it, or share it with a process that is elsewhere",
-            iec(-moved)
-        )
-    } else {
-        format!(
+            words(high.saturating_neg())
+        ))
+    } else if low >= noise {
+        Some(format!(
             "{} of anonymous memory are charged here and held by no process of the cgroup: who \
              wrote it has moved to another cgroup, whose limit does not count it",
-            iec(moved)
-        )
-    })
+            words(low)
+        ))
+    } else {
+        None
+    }
 }
