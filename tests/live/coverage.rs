@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use memgap_tests::cgroup::TestCgroup;
+use memgap_tests::cgroup::Cgroup;
 use memgap_tests::java::machines;
 use memgap_tests::node::nodes;
 use memgap_tests::python::pythons;
@@ -31,7 +31,7 @@ const PROGRAMS: [(&str, &str); 10] = [
 
 #[test]
 fn of_ten_programs_hardly_anything_is_left_unexplained() -> Result<()> {
-    let group = TestCgroup::v1("coverage")?;
+    let group = Cgroup::new("coverage")?;
     let inside = group.enter()?;
     let started = start()?;
     let memgap = built("memgap")?;

@@ -9,7 +9,7 @@ use memgap_ledger::{MissingKind, ProcessLedger, Runtime, cgroup, process};
 use memgap_reader::{Depth, Reader, Roots};
 
 use anyhow::{Context, Result, ensure};
-use memgap_tests::cgroup::TestCgroup;
+use memgap_tests::cgroup::Cgroup;
 use memgap_tests::frozen::Frozen;
 use memgap_tests::golang::{Build, Toolchain, toolchains, without_symbols};
 use memgap_tests::target::{self, Target};
@@ -160,7 +160,7 @@ fn of_go_1_15_rss_stays_after_a_free_and_the_working_set_drops_by_what_is_lazily
     let all = toolchains()?;
     let toolchain = all.iter().find(|t| t.minor() == 15).context("no Go 1.15")?;
     let program = toolchain.build(Build::Plain)?;
-    let group = TestCgroup::v1("go")?;
+    let group = Cgroup::new("go")?;
     let target = Target::run_in(&program, &[("STEPS", "drop free")], &group)?;
     let frozen = Frozen::stop(target.pid())?;
     let reader = Reader::open(Roots::default())?;

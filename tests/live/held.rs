@@ -7,7 +7,7 @@ use memgap_ledger::finding::Subject;
 use memgap_ledger::held::{HolderKind, SharedHeld};
 use memgap_ledger::{Missing, cgroup, note};
 use memgap_reader::{Reader, Roots};
-use memgap_tests::cgroup::TestCgroup;
+use memgap_tests::cgroup::Cgroup;
 use memgap_tests::target::Target;
 
 fn held(reader: &Reader, pid: u32) -> Result<SharedHeld> {
@@ -33,7 +33,7 @@ fn memory_files_and_segments_that_nobody_maps_are_the_targets() -> Result<()> {
 #[test]
 fn a_cgroup_says_who_holds_its_shared_memory() -> Result<()> {
     let reader = Reader::open(Roots::default())?;
-    let group = TestCgroup::v1("held")?;
+    let group = Cgroup::new("held")?;
     let target = Target::start_in("held", &group)?;
     let unasked = Missing::absent("not asked for");
     let mut made = cgroup::ledger(&reader.cgroup(group.path())?, Err(&unasked));

@@ -1,11 +1,11 @@
 //! Ledgers of programs with known memory: what the program knows of itself stands
-//! on the account that it must stand on, alone and in a cgroup (v1, here).
+//! on the account that it must stand on, alone and in a cgroup of either version.
 
 use anyhow::{Context, Result};
 use memgap_ledger::account::{self, Account};
 use memgap_ledger::{CgroupLedger, Figure, ProcessLedger, cgroup, process};
 use memgap_reader::{Depth, Reader, Roots};
-use memgap_tests::cgroup::TestCgroup;
+use memgap_tests::cgroup::Cgroup;
 use memgap_tests::target::Target;
 
 /// What a program holds beyond the memory that it tells of: the C library.
@@ -36,8 +36,8 @@ fn explain_cgroup(path: &str) -> Result<CgroupLedger> {
 }
 
 /// A target in a cgroup of its own. The target is declared last and ends first.
-fn start_in_cgroup(name: &str) -> Result<(TestCgroup, Target)> {
-    let group = TestCgroup::v1(name)?;
+fn start_in_cgroup(name: &str) -> Result<(Cgroup, Target)> {
+    let group = Cgroup::new(name)?;
     let target = Target::start_in(name, &group)?;
     Ok((group, target))
 }
@@ -133,7 +133,7 @@ fn lazily_freed_memory_is_reported_and_what_is_written_again_is_hidden() -> Resu
         // Nobody else's memory is charged here.
         let moved = made.ledger.booked(Account::MovedCharges);
         assert!(moved.abs() <= BASE, "moved_charges {moved}");
-        let kernel = i64::try_from(group.stat("total_inactive_file")?)?;
+        let kernel = i64::try_from(group.stat("inactive_file")?)?;
         assert_near("inactive_file", made.inactive_file.point(), kernel);
     }
     Ok(())

@@ -3,12 +3,12 @@
 use anyhow::{Context, Result};
 use memgap_ledger::{ProcessLedger, cgroup, program};
 use memgap_reader::{Depth, Reader, Roots};
-use memgap_tests::cgroup::TestCgroup;
+use memgap_tests::cgroup::Cgroup;
 use memgap_tests::target::Target;
 
 #[test]
 fn what_workers_share_is_in_use_once() -> Result<()> {
-    let group = TestCgroup::v1("prefork")?;
+    let group = Cgroup::new("prefork")?;
     let target = Target::start_in("prefork", &group)?;
     let allocated = i64::try_from(target.holds("allocated")?)?;
     let workers = i64::try_from(target.holds("workers")?)?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cgroup::TestCgroup;
+use crate::cgroup::Cgroup;
 
 /// A running target that waits for leave to do its next step.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Target {
     }
 
     /// As `start`, in a cgroup.
-    pub fn start_in(name: &str, group: &TestCgroup) -> Result<Self> {
+    pub fn start_in(name: &str, group: &Cgroup) -> Result<Self> {
         Self::run_in(&compiled(name)?, &[], group)
     }
 
@@ -47,15 +47,8 @@ impl Target {
 
     /// As `run`, in a cgroup: it is moved there before it runs, so that the cgroup is
     /// charged for all of it.
-    pub fn run_in(
-        program: &Path,
-        environment: &[(&str, &str)],
-        group: &TestCgroup,
-    ) -> Result<Self> {
-        let mut command = Command::new("sh");
-        command.args(["-c", "echo $$ > \"$0\" && exec \"$1\""]);
-        command.arg(group.procs()).arg(program).envs(environment.iter().copied());
-        Self::spawn(&mut command)
+    pub fn run_in(program: &Path, environment: &[(&str, &str)], group: &Cgroup) -> Result<Self> {
+        Self::spawn(group.command(program).envs(environment.iter().copied()))
     }
 
     /// As `run`, by a command with arguments.

@@ -1,0 +1,56 @@
+//! What a test may do on this machine. Root may do everything, and no test is left
+//! out; any other user learns at the end of `tests/run` what was.
+
+use std::io::Write;
+
+/// The file that takes a line for each test that was left out: `tests/run` names it.
+const LIST: &str = "MEMGAP_LEFT_OUT";
+
+/// What a test cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// To make cgroups, limit them and move processes.
+    Cgroups,
+    /// To read the memory of processes that the test's own user did not start, or that
+    /// are no children of the reader.
+    OtherMemory,
+    /// To be another user: a server refuses to run as root, or a program drops its rights.
+    OtherUsers,
+    /// To mount, or to make namespaces.
+    Mounts,
+}
+
+/// Whether the test is left out, for its user lacks what it needs: then it has nothing
+/// more to do. Root is never told so; what it lacks all the same, in a container say,
+/// fails.
+///
+/// # Panics
+///
+/// Where the list of what is left out cannot be written.
+#[must_use]
+pub fn left_out(need: Need) -> bool {
+    if rustix::process::geteuid().is_root() {
+        return false;
+    }
+    let thread = std::thread::current();
+    let line = format!("{}: {}\n", thread.name().unwrap_or("a test"), need.why());
+    // A list that cannot be written must not be taken for an empty one.
+    if let Some(path) = std::env::var_os(LIST) {
+        let list = std::fs::File::options().append(true).create(true).open(&path);
+        let written = list.and_then(|mut list| list.write_all(line.as_bytes()));
+        assert!(written.is_ok(), "failed to write {}: {written:?}", path.display());
+    }
+    eprint!("left out: {line}");
+    true
+}
+
+impl Need {
+    fn why(self) -> &'static str {
+        match self {
+            Self::Cgroups => "it makes cgroups",
+            Self::OtherMemory => "it reads memory of other users' processes",
+            Self::OtherUsers => "it runs programs as other users",
+            Self::Mounts => "it mounts file systems",
+        }
+    }
+}
