@@ -99,10 +99,13 @@ impl Group {
 
     /// `memory.current`, in bytes.
     pub fn usage(&self) -> Result<i64> {
-        let path = self.dir.join("memory.current");
-        let text = fs::read_to_string(&path)
-            .with_context(|| format!("failed to read {}", path.display()))?;
-        Ok(text.trim().parse()?)
+        Ok(self.read("memory.current")?.trim().parse()?)
+    }
+
+    /// One of the cgroup's files.
+    pub fn read(&self, file: &str) -> Result<String> {
+        let path = self.dir.join(file);
+        fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))
     }
 
     /// `memory.stat`.

@@ -16,6 +16,7 @@ mod memory;
 mod scenarios;
 mod stalls;
 mod statistics;
+mod told;
 
 use std::env;
 use std::path::Path;

@@ -55,9 +55,9 @@ impl Report {
     /// A headline figure with its bounds.
     pub fn headline(&self, name: &str) -> Result<Figure> {
         let headline = &self.0["headline"];
-        let point = headline[name]
-            .as_i64()
-            .ok_or_else(|| anyhow!("the headline has no {name}: {headline}"))?;
+        let point = headline[name].as_i64().ok_or_else(|| {
+            anyhow!("the headline has no {name}: {headline}, {}", self.0["absent"])
+        })?;
         Ok(figure(&headline["bounds"][name], point))
     }
 
@@ -78,6 +78,27 @@ impl Report {
             .filter(|account| !account["name"].as_str().is_some_and(|n| names.contains(&n)))
             .filter_map(|account| account["bytes"].as_i64())
             .sum()
+    }
+
+    /// The sentences beside the figures.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.0["notes"].as_array().into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    /// The finding of that id.
+    pub fn finding(&self, id: &str) -> Result<&Value> {
+        let findings = &self.0["findings"];
+        let found = findings.as_array().into_iter().flatten().find(|one| one["id"] == id);
+        found.ok_or_else(|| anyhow!("there is no finding {id}: {findings}"))
+    }
+
+    /// Why one headline figure exceeds another.
+    pub fn gap(&self, from: &str, to: &str) -> Result<&str> {
+        let gaps = &self.0["gaps"];
+        let found = gaps.as_array().into_iter().flatten();
+        let mut found = found.filter(|gap| gap["from"] == from && gap["to"] == to);
+        let why = found.next().and_then(|gap| gap["why"].as_str());
+        why.ok_or_else(|| anyhow!("there is no gap from {from} to {to}: {gaps}"))
     }
 
     fn accounts(&self) -> impl Iterator<Item = &Value> {

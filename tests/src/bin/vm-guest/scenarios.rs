@@ -13,6 +13,7 @@ use crate::harm::{self, Program};
 use crate::kernel;
 use crate::stalls;
 use crate::statistics::{self, NOISE};
+use crate::told;
 
 /// A scenario and its name, which is also its cgroup's.
 pub type Scenario = (&'static str, fn(&mut Group, &mut Findings) -> Result<()>);
@@ -32,6 +33,8 @@ pub const ALL: &[Scenario] = &[
     ("kernel", kernel_memory),
     ("processes", processes),
     ("room", room),
+    ("throttled", told::throttled),
+    ("swapped-out", told::swapped_out),
     ("exporter", exporter),
     ("harm-go", harm_go),
     ("harm-java", harm_java),
