@@ -85,14 +85,19 @@ impl Cgroup {
         memory.set_limit(bytes).with_context(|| format!("failed to limit {}", self.path()))
     }
 
-    /// Limits what it may swap out beside its memory, whose limit is set before.
+    /// Limits what it may swap out beside its memory, whose limit is set before. A kernel
+    /// that does not account for swap has nothing to limit.
     pub fn swap_limit(&self, bytes: u64) -> Result<()> {
+        let file = self.either("memory.memsw.limit_in_bytes", "memory.swap.max");
+        if !self.directory().join(file).exists() {
+            return Ok(());
+        }
         match self.version() {
-            Version::V2 => self.set("memory.swap.max", &bytes),
+            Version::V2 => self.set(file, &bytes),
             // The limit of the sum of both.
             Version::V1 => {
                 let limit = self.number("memory.limit_in_bytes")?;
-                self.set("memory.memsw.limit_in_bytes", &limit.saturating_add(bytes))
+                self.set(file, &limit.saturating_add(bytes))
             }
         }
     }

@@ -4,7 +4,7 @@
 
 pub mod actor;
 pub mod case;
-mod group;
+mod squeeze;
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,8 @@ use memgap_reader::{Depth, Reader, Roots};
 
 use actor::Actor;
 use case::Case;
-use group::Group;
+
+use crate::cgroup::{Cgroup, Version};
 
 const MIB: i64 = 1 << 20;
 
@@ -51,12 +52,13 @@ pub fn prove(case: &Case, stage: &Stage) -> Result<Proof> {
 }
 
 /// What memgap says that the cgroup requires, and what is left of its usage when the kernel
-/// has taken back all that it can: the truth. `None` where only a limit can ask for that.
+/// has taken back all that it can: the truth. `None` where only a limit can ask for that:
+/// on v2 before Linux 5.19.
 pub fn squeeze(case: &Case, stage: &Stage) -> Result<Option<(Figure, i64)>> {
     let situation = Situation::of(case, stage)?;
     let group = &situation.groups[0];
     let required = ledger(group.path())?.headline.required;
-    Ok(group.squeeze()?.map(|left| (required, left)))
+    Ok(squeeze::squeeze(group)?.map(|left| (required, left)))
 }
 
 impl Proof {
@@ -74,19 +76,22 @@ struct Situation<'s> {
     // In the order in which they must go: processes, then cgroups from below.
     eater: Actor,
     others: Vec<Actor>,
-    groups: Vec<Group>,
-    pod: Group,
+    groups: Vec<Cgroup>,
+    pod: Cgroup,
 }
 
 impl<'s> Situation<'s> {
     fn of(case: &Case, stage: &'s Stage) -> Result<Self> {
-        let pod = Group::new(&format!("room-{}", case.name))?;
-        pod.delegate()?;
+        let pod = Cgroup::new(&format!("room-{}", case.name))?;
         let group = pod.child("own")?;
+        let limit = |group: &Cgroup, mib: u64| {
+            group.limit(Some(mib << 20))?;
+            group.swap_limit(case.swap << 20)
+        };
         if let Some(mib) = case.pod {
-            pod.limit(mib << 20, case.swap << 20)?;
+            limit(&pod, mib)?;
         }
-        group.limit(case.limit << 20, case.swap << 20)?;
+        limit(&group, case.limit)?;
         let script = |text: &str| {
             text.replace("{disk}", &stage.disk.to_string_lossy())
                 .replace("{tmpfs}", &stage.tmpfs.to_string_lossy())
@@ -130,10 +135,10 @@ impl<'s> Situation<'s> {
     }
 
     fn kills(&self) -> Result<u64> {
-        if self.pod.is_v2 {
-            return self.pod.kills();
+        if self.pod.version() == Version::V2 {
+            return Ok(self.pod.events()?.oom_kills);
         }
-        self.groups.iter().try_fold(0, |sum, group| Ok(sum + group.kills()?))
+        self.groups.iter().try_fold(0, |sum, group| Ok(sum + group.events()?.oom_kills))
     }
 }
 

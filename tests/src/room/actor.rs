@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::group::Group;
+use crate::cgroup::Cgroup;
 
 /// How long a command may take, on an emulated machine that has much else to do.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -25,7 +25,7 @@ pub struct Actor {
 
 impl Actor {
     /// Starts `program` in a cgroup, which is charged for all of it.
-    pub fn start(program: &Path, group: &Group) -> Result<Self> {
+    pub fn start(program: &Path, group: &Cgroup) -> Result<Self> {
         let mut child = Command::new(program)
             .arg("actor")
             .arg(group.directory())
