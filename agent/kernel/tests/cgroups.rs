@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
+use std::mem::MaybeUninit;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -9,6 +10,7 @@ use std::process::{Child, Command};
 use memgap_kernel::{Cgroups, Dir};
 use memgap_ledger::sample::{CgroupSample, CgroupVersion};
 use memgap_ledger::{Account, CgroupLedger, Missing, MissingKind, cgroup};
+use rustix::fs::inotify;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 const STAT_V2: &str = include_str!("kernels/6.12/memory.stat");
@@ -346,4 +348,40 @@ fn pids_of_another_namespace_are_said_so() {
     assert_eq!(cgroups.pids("/a").unwrap_err().kind, MissingKind::Malformed);
     tree.write("/b/cgroup.type", "threaded\n");
     assert!(cgroups.pids("/b").unwrap_err().why.contains("threaded"));
+}
+
+/// Which of the files are read, in that order; the kernel tells.
+fn reads_of(files: &[PathBuf], act: impl FnOnce()) -> Vec<usize> {
+    let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    let ids: Vec<i32> = files
+        .iter()
+        .map(|file| inotify::add_watch(&watch, file, inotify::WatchFlags::ACCESS).unwrap())
+        .collect();
+    act();
+    let mut space = [MaybeUninit::uninit(); 4096];
+    let mut events = inotify::Reader::new(&watch, &mut space);
+    let mut seen = Vec::new();
+    // It would wait where there is no further event.
+    while let Ok(event) = events.next() {
+        seen.push(ids.iter().position(|id| *id == event.wd()).unwrap());
+    }
+    seen.dedup();
+    seen
+}
+
+#[test]
+fn statistics_are_flushed_before_they_are_read() {
+    let tree = Scratch::v2("flushed");
+    for path in ["/app.slice", "/app.slice/app.service"] {
+        tree.cgroup(path, "max\n");
+        tree.write(&format!("{path}/cpu.stat"), "usage_usec 1\n");
+    }
+    let cgroups = tree.open();
+    let files = ["app.slice/cpu.stat", "app.slice/memory.stat", "app.slice/app.service/cpu.stat"]
+        .map(|file| tree.0.join(file));
+    // What is below the cgroups of the first level is flushed with these.
+    let all = reads_of(&files, || assert_eq!(cgroups.all().unwrap().len(), 3));
+    assert_eq!(all, [0, 1]);
+    let one = reads_of(&files, || assert!(cgroups.one("/app.slice").is_ok()));
+    assert_eq!(one, [0, 1]);
 }

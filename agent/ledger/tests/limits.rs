@@ -6,7 +6,7 @@ use memgap_ledger::note::notes;
 use memgap_ledger::sample::{
     CgroupSample, CgroupVersion, Counters, MemoryStat, ProcessKind, ProcessSample,
 };
-use memgap_ledger::{CgroupLedger, Events, Figure, Missing, cgroup, gap, limits, process};
+use memgap_ledger::{Account, CgroupLedger, Events, Figure, Missing, cgroup, gap, limits, process};
 
 const MIB: u64 = 1 << 20;
 
@@ -207,4 +207,26 @@ fn at_memory_high_it_is_throttled_however_far_the_limit_is() {
     assert!(found.summary.contains("memory.high 60.0 MiB"), "{}", found.summary);
     high.events.throttled = Ok(0);
     assert!(findings(Subject::Cgroup(&alone(&high))).iter().all(|f| f.id != "throttled"));
+}
+
+/// On Linux 6.1 all that a program wrote within two seconds may be missing in memory.stat.
+#[test]
+fn what_memory_stat_lacks_yet_is_charged_to_nobody_else() {
+    let counters = Counters { vsz: 64 * MIB, rss: 16 * MIB, anon: 16 * MIB, ..Counters::default() };
+    let member = ProcessSample {
+        kind: ProcessKind::User,
+        counters: Ok(counters),
+        ..ProcessSample::missing(7, &absent())
+    };
+    let said = |usage| {
+        let stat = MemoryStat::default();
+        let sample = CgroupSample { usage: Ok(usage), cpus: 2, ..sample("/app", None, &stat) };
+        let made = cgroup::ledger(&sample, Ok(&[&process::ledger(&member)]));
+        assert_eq!(made.ledger.booked(Account::MovedCharges), -mib(16));
+        notes(Subject::Cgroup(&made)).join("\n")
+    };
+    let (charged, elsewhere) = (said(16 * MIB), said(0));
+    assert!(!charged.contains("charged to another cgroup"), "{charged}");
+    let sentence = "at least 15.0 MiB of its processes' anonymous memory are charged to another";
+    assert!(elsewhere.contains(sentence), "{elsewhere}");
 }
