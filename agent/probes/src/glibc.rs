@@ -9,6 +9,7 @@ mod file;
 mod free;
 mod locate;
 mod mapped;
+mod page;
 mod sample;
 mod statistics;
 mod tcache;

@@ -48,9 +48,11 @@ pub(super) struct Arena {
 impl Arena {
     /// Reads the main arena. `sbrk_base` is where its memory begins.
     pub fn main(base: u64, shape: Shape, sbrk_base: u64, space: &Space<'_>) -> Fact<Self> {
-        let mut arena = Self::read(base, shape, space)?;
+        let (mut arena, top) = Self::read(base, shape, space)?;
         arena.is_main = true;
-        if let Some((start, end)) = arena.top {
+        if let Some(top) = top {
+            let (start, end) = end_of(top, arena.system_mem, space)?;
+            arena.top = Some((start, end));
             let is_whole = sbrk_base.checked_add(arena.system_mem) == Some(end);
             if is_whole && sbrk_base <= start {
                 arena.heaps.push((sbrk_base, end));
@@ -71,22 +73,26 @@ impl Arena {
     }
 
     fn other_once(base: u64, shape: Shape, space: &Space<'_>) -> Fact<Self> {
-        let mut arena = Self::read(base, shape, space)?;
-        let (top, top_end) = arena.top.ok_or_else(|| broken("an arena has no top"))?;
+        let (mut arena, top) = Self::read(base, shape, space)?;
+        let top = top.ok_or_else(|| broken("an arena has no top"))?;
         // One after the other: what is no heap of that size is a page of the program's.
         let found = HEAP_SIZES.into_iter().find_map(|size| {
             let heaps = heaps(&arena, top & !(size - 1), size, space).ok()?;
             let sum = heaps.iter().fold(0u64, |sum, (start, end)| sum.saturating_add(end - start));
-            let holds_top = heaps.first().is_some_and(|(_, end)| *end == top_end);
-            (sum == arena.system_mem && holds_top).then_some(heaps)
+            // It is the last chunk of the newest heap: its own word of its size is on a page
+            // that need not be read for that.
+            let end = heaps.first().map(|(_, end)| *end).filter(|end| top < *end)?;
+            (sum == arena.system_mem).then_some((heaps, end))
         });
-        arena.heaps =
+        let (heaps, end) =
             found.ok_or_else(|| broken("the heaps of an arena are not its system_mem"))?;
+        (arena.heaps, arena.top) = (heaps, Some((top, end)));
         arena.heaps.sort_unstable();
         Ok(arena)
     }
 
-    fn read(base: u64, shape: Shape, space: &Space<'_>) -> Fact<Self> {
+    /// Reads `malloc_state`, and tells where the top begins.
+    fn read(base: u64, shape: Shape, space: &Space<'_>) -> Fact<(Self, Option<u64>)> {
         let size = usize::try_from(shape.system_mem + 16).unwrap_or_default();
         let mut bytes = vec![0; size];
         space.read(base, &mut bytes)?;
@@ -113,13 +119,17 @@ impl Arena {
         let top = match word(shape.bins - 16)? {
             // Before the first chunk it is the first bin, or nothing at all.
             top if top == bins_at.wrapping_sub(16) || top == 0 => None,
-            top => Some(end_of(top, system_mem, space)?),
+            top if !is_chunk(top) => return Err(broken("the top of an arena is no chunk")),
+            top => Some(top),
         };
         if top.is_none() && system_mem != 0 {
             return Err(broken("an arena that holds memory has no top"));
         }
         let (heaps, size) = (Vec::new(), (shape.system_mem + 16).next_multiple_of(ALIGN));
-        Ok(Self { base, bins_at, bins, fast, next, system_mem, top, heaps, is_main: false, size })
+        let (is_main, none) = (false, None);
+        let arena =
+            Self { base, bins_at, bins, fast, next, system_mem, top: none, heaps, is_main, size };
+        Ok((arena, top))
     }
 
     /// Whether a chunk may lie there.
@@ -167,9 +177,6 @@ impl Arena {
 
 /// The chunk at the end of an arena, as a range.
 fn end_of(top: u64, system_mem: u64, space: &Space<'_>) -> Fact<(u64, u64)> {
-    if !is_chunk(top) {
-        return Err(broken("the top of an arena is no chunk"));
-    }
     let [size] = space.words::<1>(top.wrapping_add(8))?;
     let size = size & !FLAGS;
     if size > system_mem {

@@ -12,11 +12,13 @@ use crate::probe::broken;
 
 /// What is read at once of the target's pages; no page is smaller.
 pub(super) const BLOCK: u64 = 4096;
+/// What is read at once where all of it is looked at anyway.
+const AHEAD: u64 = 16 * BLOCK;
 /// `MINSIZE`: the smallest chunk.
 pub(super) const SMALLEST: u64 = 32;
 /// Bins 2 to 63 hold chunks of one size each, 16 bytes apart.
 const SMALL_BINS: usize = 64;
-/// Chunks of a page and more that are recognised by address.
+/// Chunks of a page and more that are kept by address.
 const MAX_WIDE: usize = 1 << 16;
 
 /// How far lists are followed.
@@ -39,8 +41,8 @@ pub(super) struct Chase {
     pub whole: Vec<bool>,
     /// Chunks that were met.
     pub chunks: usize,
-    /// Of these, the ones of a page and more by address, as they were met.
-    pub wide: Ranges,
+    /// Of these, the ones of a page and more of each arena, by address and in order.
+    pub wide: Vec<Ranges>,
     /// Why not all lists were followed to their ends: refused, where that is for the
     /// budget; else because a rule of theirs does not hold.
     pub lack: Option<Missing>,
@@ -55,8 +57,9 @@ pub(super) fn follow(arenas: &[Arena], budget: Budget, blocks: &mut Blocks<'_, '
 }
 
 /// Follows the fast lists only.
-pub(super) fn follow_fast(arenas: &[Arena], budget: Budget, space: &Space<'_>) -> Chase {
-    run(arenas, fast(), budget, &mut Blocks::of(space))
+pub(super) fn follow_fast(arena: &Arena, budget: Budget, space: &Space<'_>) -> Chase {
+    let mut blocks = Blocks { ahead: AHEAD, ..Blocks::of(space) };
+    run(std::slice::from_ref(arena), fast(), budget, &mut blocks)
 }
 
 /// A list of an arena, by its place among those of its kind.
@@ -77,13 +80,21 @@ fn run(
     blocks: &mut Blocks<'_, '_>,
 ) -> Chase {
     blocks.left = budget.blocks.saturating_sub(blocks.blocks.len());
-    let mut lists = Lists { blocks, free: 0, chunks: 0, most: budget.chunks, wide: Ranges::new() };
+    let mut lists = Lists {
+        blocks,
+        free: 0,
+        chunks: 0,
+        most: budget.chunks,
+        wide: Vec::new(),
+        wider: MAX_WIDE,
+    };
     let (mut free, mut whole) = (vec![0u64; arenas.len()], vec![true; arenas.len()]);
     let mut large = vec![0u64; arenas.len()];
+    let mut wide = vec![Ranges::new(); arenas.len()];
     let mut lack: Option<Missing> = None;
     for list in all {
-        let sums = free.iter_mut().zip(&mut large);
-        for ((arena, (free, large)), whole) in arenas.iter().zip(sums).zip(&mut whole) {
+        let sums = free.iter_mut().zip(&mut large).zip(&mut wide);
+        for ((arena, ((free, large), wide)), whole) in arenas.iter().zip(sums).zip(&mut whole) {
             // Where the budget is spent no list is begun; an empty one needs none.
             let is_spent = lack.as_ref().is_some_and(|lack| lack.kind == MissingKind::Refused);
             if is_spent {
@@ -96,6 +107,7 @@ fn run(
             };
             let listed = std::mem::take(&mut lists.free);
             *free = free.saturating_add(listed);
+            wide.append(&mut lists.wide);
             if matches!(list, List::Double(bin) if bin + 1 >= SMALL_BINS) {
                 *large = large.saturating_add(listed);
             }
@@ -105,7 +117,10 @@ fn run(
             }
         }
     }
-    Chase { free, large, whole, chunks: lists.chunks, wide: lists.wide, lack }
+    for wide in &mut wide {
+        wide.sort_unstable();
+    }
+    Chase { free, large, whole, chunks: lists.chunks, wide, lack }
 }
 
 fn is_empty(arena: &Arena, list: List) -> bool {
@@ -123,7 +138,9 @@ struct Lists<'b, 's, 'm> {
     free: u64,
     chunks: usize,
     most: usize,
+    /// Of the chunks, those of a page and more; and how many more are kept.
     wide: Ranges,
+    wider: usize,
 }
 
 impl Lists<'_, '_, '_> {
@@ -196,7 +213,8 @@ impl Lists<'_, '_, '_> {
             return Err(broken("a free chunk is larger than its arena"));
         }
         self.chunks += 1;
-        if size >= BLOCK && self.wide.len() < MAX_WIDE {
+        if size >= BLOCK && self.wider > 0 {
+            self.wider -= 1;
             self.wide.push((at, end));
         }
         self.free = self.free.saturating_add(size);
@@ -212,24 +230,42 @@ pub(super) struct Blocks<'s, 'm> {
     space: &'s Space<'m>,
     blocks: HashMap<u64, Box<[u8]>>,
     left: usize,
+    /// Bytes that are read at once where all of them are resident.
+    ahead: u64,
 }
 
 impl<'s, 'm> Blocks<'s, 'm> {
     pub fn of(space: &'s Space<'m>) -> Self {
-        Self { space, blocks: HashMap::new(), left: 0 }
+        Self { space, blocks: HashMap::new(), left: 0, ahead: BLOCK }
+    }
+
+    /// How many were read.
+    pub fn count(&self) -> usize {
+        self.blocks.len()
     }
 
     fn word(&mut self, address: u64) -> Fact<u64> {
         let start = address / BLOCK * BLOCK;
         if !self.blocks.contains_key(&start) {
             self.left = self.left.checked_sub(1).ok_or_else(|| over("pages"))?;
-            let mut block = vec![0; usize::try_from(BLOCK).unwrap_or_default()].into_boxed_slice();
-            self.space.read(start, &mut block)?;
-            self.blocks.insert(start, block);
+            let ahead = address / self.ahead * self.ahead;
+            if self.load(ahead, self.ahead).is_err() {
+                self.load(start, BLOCK)?;
+            }
         }
         let at = usize::try_from(address - start).unwrap_or_default();
         let word = self.blocks.get(&start).and_then(|block| u64_at(block, at));
         word.ok_or_else(|| broken("a chunk is not aligned"))
+    }
+
+    fn load(&mut self, start: u64, len: u64) -> Fact<()> {
+        let size = |len: u64| usize::try_from(len).unwrap_or_default();
+        let mut bytes = vec![0; size(len)];
+        self.space.read(start, &mut bytes)?;
+        for (at, block) in (start..).step_by(size(BLOCK)).zip(bytes.chunks(size(BLOCK))) {
+            self.blocks.entry(at).or_insert_with(|| block.into());
+        }
+        Ok(())
     }
 }
 

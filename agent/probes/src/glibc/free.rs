@@ -6,20 +6,22 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::arena::Arena;
 use super::chase::{self, BLOCK, Blocks, Budget, Chase};
-use super::{sample, scale, walk};
+use super::sample::{self, Judged, Measure};
+use super::{scale, walk};
 
-/// Chunks that are followed on every collection, and pages that are looked at for lists
-/// in any program: 256 KiB.
+/// Chunks that are followed on every collection, and pages that are looked at in any
+/// program, 512 KiB, the arenas' own among them.
 const CHUNKS: usize = 20_000;
-const BLOCKS: usize = 64;
-/// Pages of a sample, where the lists are longer: so many in any program. In a large one
-/// lists and sample share one page of a hundred.
-const SAMPLED: usize = 24;
-const MOST_SAMPLED: usize = 256;
-const MOST_BLOCKS: usize = 3000;
+const BLOCKS: usize = 128;
+/// So many beside the arenas' own, however many these are.
+const LEAST_BLOCKS: usize = 96;
+/// In a large program they are one of a hundred, up to so many.
 const SHARE: u64 = 100;
-/// Of an arena and of its heap, and where its top begins.
-const PAGES_OF_ARENA: usize = 3;
+const MOST_BLOCKS: usize = 3000;
+/// Of these, pages for lists before it is known how long they may be.
+const FIRST_BLOCKS: usize = 32;
+/// Pages by which an arena is judged alone: with fewer, arenas are judged together.
+const ENOUGH: usize = 64;
 /// When a person asks.
 const DEEP: Budget = Budget { chunks: 4 << 20, blocks: 32_768 };
 /// `MINSIZE`, which trimming leaves of a top.
@@ -58,6 +60,23 @@ pub(super) struct FreeIn {
 }
 
 impl Free {
+    /// What lists reported, as far as they were followed.
+    fn listed(arenas: &[Arena], chase: Chase) -> Self {
+        let listed = |(at, arena): (usize, &Arena)| FreeIn {
+            free: chase.free[at],
+            large: chase.large[at],
+            unknown: if chase.whole[at] { 0 } else { rest(arena).saturating_sub(chase.free[at]) },
+            ..FreeIn::default()
+        };
+        Self {
+            arenas: arenas.iter().enumerate().map(listed).collect(),
+            chunks: chase.chunks,
+            caches: 0,
+            sampled: 0,
+            lack: chase.lack,
+        }
+    }
+
     /// A sum over all arenas.
     pub fn sum(&self, of: impl Fn(&FreeIn) -> u64) -> u64 {
         self.arenas.iter().map(of).fold(0, u64::saturating_add)
@@ -68,26 +87,33 @@ impl Free {
         &mut self,
         arenas: &[Arena],
         pages: &[Ranges],
-        known: &[(u64, u64)],
+        wide: &[Ranges],
         blocks: usize,
         space: &Space<'_>,
     ) {
-        let open = |free: &FreeIn| free.unknown > 0;
-        let sizes = self.arenas.iter().zip(pages).map(|(f, p)| if open(f) { size(p) } else { 0 });
-        let all = sizes.fold(0, u64::saturating_add);
-        for ((free, arena), pages) in self.arenas.iter_mut().zip(arenas).zip(pages) {
-            if !open(free) {
-                continue;
-            }
-            let share = scale(blocks as u64, size(pages), all);
-            let reported = sample::measure(arena, known, pages, share, space);
-            let there = rest(arena).min(size(pages));
-            let likely = reported.free_of(there);
-            free.guessed = likely.saturating_sub(free.free);
+        let open = self.arenas.iter_mut().zip(arenas).zip(pages).zip(wide);
+        let open = open.filter(|(((free, _), _), _)| free.unknown > 0);
+        let (mut open, judged): (Vec<_>, Vec<_>) = open
+            .map(|(((free, arena), resident), known)| {
+                ((free, arena, size(known)), Judged { arena, resident, known })
+            })
+            .unzip();
+        let measures = sample::measure(&judged, blocks as u64, space);
+        let sum = |least: usize| {
+            let mut sum = Measure::default();
+            measures.iter().filter(|m| m.pages < least).for_each(|m| sum.add(m));
+            sum
+        };
+        let (all, few) = (sum(usize::MAX), sum(ENOUGH));
+        let together = if few.pages < ENOUGH { all } else { few };
+        for ((free, arena, known), own) in open.iter_mut().zip(&measures) {
+            let reported = if own.pages < ENOUGH { &together } else { own };
+            let likely = *known + reported.free_of(rest(arena).saturating_sub(*known));
+            free.guessed = likely.saturating_sub(free.free).min(free.unknown);
             free.free = free.free.saturating_add(free.guessed);
             free.unknown = free.unknown.saturating_sub(free.guessed);
-            self.sampled += reported.pages;
         }
+        self.sampled = all.pages;
     }
 
     /// What was found when the arenas were as they are now, some time ago.
@@ -105,50 +131,57 @@ impl Free {
     }
 }
 
-/// By the lists of free chunks, as far as a collection may follow them, and beyond that
-/// by a sample of pages.
+/// By the lists of free chunks where a collection may follow them to their ends, else by
+/// a sample of pages.
 pub(super) fn by_lists(arenas: &[Arena], space: &Space<'_>) -> Free {
-    // The arenas' own pages count too.
-    let own = arenas.len() * PAGES_OF_ARENA;
-    let budget = |blocks: usize| Budget { chunks: CHUNKS, blocks: blocks.saturating_sub(own) };
-    let is_short =
-        |chase: &Chase| chase.lack.as_ref().is_some_and(|lack| lack.kind == MissingKind::Refused);
+    let budget = |blocks: usize| Budget { chunks: CHUNKS, blocks };
     let mut read = Blocks::of(space);
-    let mut chase = chase::follow(arenas, budget(BLOCKS), &mut read);
-    let (mut pages, mut sampled) = (vec![Ranges::new(); arenas.len()], 0);
-    if is_short(&chase) {
-        pages = arenas.iter().map(|a| resident(a, space).unwrap_or_default()).collect();
-        let share = pages.iter().map(|p| size(p)).fold(0, u64::saturating_add) / BLOCK / SHARE;
-        let share = usize::try_from(share).unwrap_or_default().min(MOST_BLOCKS);
-        sampled = (share / 2).min(MOST_SAMPLED).min(share.saturating_sub(BLOCKS)).max(SAMPLED);
-        let blocks = share.saturating_sub(sampled);
-        if blocks > BLOCKS {
-            chase = chase::follow(arenas, budget(blocks), &mut read);
-        }
+    let chase = chase::follow(arenas, budget(FIRST_BLOCKS), &mut read);
+    if !is_short(&chase) {
+        return Free::listed(arenas, chase);
     }
-    let mut free =
-        Free { arenas: Vec::new(), chunks: chase.chunks, caches: 0, sampled: 0, lack: None };
-    for (at, arena) in arenas.iter().enumerate() {
-        let listed = FreeIn { free: chase.free[at], large: chase.large[at], ..FreeIn::default() };
-        free.arenas.push(listed);
-        if !chase.whole[at] {
-            free.arenas[at].unknown = rest(arena).saturating_sub(chase.free[at]);
-        }
+    let pages: Vec<_> = arenas.iter().map(|a| resident(a, space).unwrap_or_default()).collect();
+    let blocks = all_blocks(arenas, &pages);
+    let left = blocks.saturating_sub(read.count());
+    // A third of the pages shows how much there may be on lists.
+    let mut likely = Free::listed(arenas, chase.clone());
+    likely.guess(arenas, &pages, &chase.wide, left / 3, space);
+    let met = chase.free.iter().fold(0, |sum: u64, free| sum.saturating_add(*free));
+    let needed = scale(read.count() as u64, likely.sum(|arena| arena.free), met);
+    let most = read.count() + left / 3 * 2;
+    let chase =
+        if needed <= most as u64 { chase::follow(arenas, budget(most), &mut read) } else { chase };
+    let wide = chase.wide.clone();
+    let is_left = is_short(&chase);
+    let mut free = Free::listed(arenas, chase);
+    if is_left {
+        // Those that were looked at for the first time come first again.
+        free.guess(arenas, &pages, &wide, blocks.saturating_sub(read.count()), space);
     }
-    if is_short(&chase) {
-        chase.wide.sort_unstable();
-        free.guess(arenas, &pages, &chase.wide, sampled, space);
-    }
-    free.lack = chase.lack;
     free
+}
+
+/// Whether lists were left for the budget.
+fn is_short(chase: &Chase) -> bool {
+    chase.lack.as_ref().is_some_and(|lack| lack.kind == MissingKind::Refused)
+}
+
+/// Pages that may be looked at beside the arenas' own: `malloc_state` stands in the first
+/// heap behind its `heap_info`, the main arena's in the library's data.
+fn all_blocks(arenas: &[Arena], pages: &[Ranges]) -> usize {
+    let own = arenas.iter().map(|arena| if arena.is_main { 1 } else { arena.heaps.len() });
+    let own = own.fold(0, usize::saturating_add);
+    let share = pages.iter().map(|p| size(p)).fold(0, u64::saturating_add) / BLOCK / SHARE;
+    let share = usize::try_from(share).unwrap_or_default().min(MOST_BLOCKS);
+    share.max(BLOCKS).saturating_sub(own).max(LEAST_BLOCKS)
 }
 
 /// By every chunk of the arenas; by the lists, where those do not follow on one
 /// another. `fill` is how many chunks of a size a thread may keep.
 pub(super) fn by_chunks(arenas: &[Arena], fill: u16, space: &Space<'_>) -> Free {
-    let fast = chase::follow_fast(arenas, DEEP, space);
-    let mut free = Free { arenas: Vec::new(), chunks: 0, caches: 0, sampled: 0, lack: fast.lack };
-    for (arena, fast) in arenas.iter().zip(&fast.free) {
+    let mut free = Free { arenas: Vec::new(), chunks: 0, caches: 0, sampled: 0, lack: None };
+    for arena in arenas {
+        let fast = chase::follow_fast(arena, DEEP, space);
         let walked = walk::arena(arena, fill, space);
         free.chunks += walked.chunks;
         free.caches += walked.caches;
@@ -156,15 +189,20 @@ pub(super) fn by_chunks(arenas: &[Arena], fill: u16, space: &Space<'_>) -> Free 
         let there = rest(arena).saturating_sub(walked.rest);
         let likely = scale(walked.free, walked.rest, there).min(walked.rest);
         let mut found = FreeIn {
-            free: walked.free.saturating_add(likely).saturating_add(*fast),
+            free: walked.free.saturating_add(likely).saturating_add(fast.free.iter().sum()),
             cached: walked.cached,
             whole: walked.whole,
             guessed: likely,
             unknown: walked.rest - likely,
             large: 0,
         };
-        let is_short = walked.lack.is_some() && walked.rest > rest(arena) / 10 * 9;
-        if is_short || arena.heaps.is_empty() && arena.system_mem > 0 {
+        if is_short(&fast) {
+            // What is on the rest of these lists looks like chunks in use.
+            found.unknown = rest(arena).saturating_sub(found.free);
+        }
+        free.lack = free.lack.or(fast.lack);
+        let is_lost = walked.lack.is_some() && walked.rest > rest(arena) / 10 * 9;
+        if is_lost || arena.heaps.is_empty() && arena.system_mem > 0 {
             let chase = chase::follow(std::slice::from_ref(arena), DEEP, &mut Blocks::of(space));
             let unknown = rest(arena).saturating_sub(chase.free.iter().sum());
             found = FreeIn {

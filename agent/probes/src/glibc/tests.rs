@@ -286,7 +286,8 @@ proptest! {
         let space = Space::new(&captured.0, Bounds::COUNTERS);
         let arenas = arena::all(MAIN, SHAPE, HEAP, &space).expect("sound");
         let resident = [(HEAP, HEAP + SIZE)];
-        let measure = sample::measure(&arenas[0], &[], &resident, 1000, &space);
+        let judged = sample::Judged { arena: &arenas[0], resident: &resident, known: &[] };
+        let measure = &sample::measure(&[judged], 1000, &space)[0];
         let reported = measure.free_of(TOP - HEAP);
         prop_assert!(reported.abs_diff(free) <= (TOP - HEAP) / 10, "{reported} {free} {measure:?}");
     }
