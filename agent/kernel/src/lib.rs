@@ -16,6 +16,7 @@ pub mod process;
 pub mod published;
 pub mod source;
 pub mod special;
+pub mod stacks;
 pub mod text;
 pub mod tmpfs;
 

@@ -23,11 +23,6 @@ pub(crate) enum Role {
     Heap,
 }
 
-/// The largest guard below a stack: `pthread_attr_setguardsize` is one page by
-/// default; some runtimes use more.
-const GUARD: u64 = 64 << 10;
-/// The largest area that is taken for a thread's stack.
-const STACK: u64 = 64 << 20;
 /// The most written memory that is taken for a `.bss`. The kernel puts heap memory
 /// right behind a library's data too, and merges it with the `.bss`.
 const BSS: u64 = 1 << 20;
@@ -55,7 +50,9 @@ fn role(area: &Area, touching: Option<&Area>) -> Option<Role> {
             AreaKind::Stack => Role::Stack,
             AreaKind::File | AreaKind::Kernel => Role::Data,
             AreaKind::Anonymous if area.executable && !area.writable => Role::Code,
-            AreaKind::Anonymous if is_above_guard(area, touching) => return None,
+            AreaKind::Anonymous if touching.is_some_and(|t| area.is_above_guard(t)) => {
+                return None;
+            }
             AreaKind::Anonymous if touching.is_some_and(is_written_data) => {
                 if area.anonymous <= BSS { Role::Bss } else { Role::BesideData }
             }
@@ -80,6 +77,10 @@ fn by_pointers(areas: &[Area], roles: &mut [Option<Role>], stacks: &Stacks) {
     for (area, role) in areas.iter().zip(&mut *roles) {
         let within = stacks.within(area.start, area.end);
         if within == 0 {
+            // A thread that is no more has left it.
+            if role.is_none() && stacks.is_left(area.start, area.end) {
+                *role = Some(Role::LikelyStack);
+            }
             continue;
         }
         match role {
@@ -102,11 +103,6 @@ fn by_pointers(areas: &[Area], roles: &mut [Option<Role>], stacks: &Stacks) {
         let others = roles.iter_mut().filter(|role| role.is_none());
         others.for_each(|role| *role = Some(Role::PerhapsStack));
     }
-}
-
-fn is_above_guard(area: &Area, touching: Option<&Area>) -> bool {
-    let is_guard = |b: &Area| !b.accessible && b.kind == AreaKind::Anonymous && b.size() <= GUARD;
-    area.writable && area.size() <= STACK && touching.is_some_and(is_guard)
 }
 
 /// The loader puts `.bss` right behind data, whose last page it writes. A shared

@@ -104,6 +104,8 @@ pub struct Stacks {
     pub pointers: Arc<[u64]>,
     /// Threads that ran, whose stack pointers are not known.
     pub running: usize,
+    /// Where the descriptors of threads stand that are no more: their stacks are left.
+    pub left: Arc<[u64]>,
 }
 
 /// What tells a mapping from others.
@@ -333,9 +335,34 @@ impl Stacks {
         let before = |address: u64| self.pointers.partition_point(|pointer| *pointer < address);
         before(end).saturating_sub(before(start))
     }
+
+    /// Whether a thread that is no more has left its descriptor in `start..end`.
+    pub fn is_left(&self, start: u64, end: u64) -> bool {
+        self.left.iter().any(|at| (start..end).contains(at))
+    }
+}
+
+/// The largest guard below a stack: `pthread_attr_setguardsize` is one page by
+/// default; some runtimes use more.
+const GUARD: u64 = 64 << 10;
+/// The largest area that is taken for a thread's stack.
+const STACK: u64 = 64 << 20;
+
+/// The mappings that stand right above a guard: they may be stacks.
+pub fn above_guards(areas: &[Area]) -> impl Iterator<Item = &Area> {
+    let pairs = areas.windows(2).filter(|pair| pair[1].is_above_guard(&pair[0]));
+    pairs.map(|pair| &pair[1])
 }
 
 impl Area {
+    /// Whether it stands above a guard, and no more is known against its being a stack.
+    pub(crate) fn is_above_guard(&self, below: &Self) -> bool {
+        let is_guard =
+            !below.accessible && below.kind == AreaKind::Anonymous && below.size() <= GUARD;
+        let is_stack = self.kind == AreaKind::Anonymous && self.writable && self.size() <= STACK;
+        is_guard && is_stack && below.end == self.start
+    }
+
     /// Size of the mapping; 0 for one whose bounds are not in order.
     pub fn size(&self) -> u64 {
         self.end.saturating_sub(self.start)

@@ -69,7 +69,7 @@ fn explain(areas: Vec<Area>, stacks: Fact<Stacks>, threads: u64) -> ProcessLedge
 #[allow(clippy::unnecessary_wraps, reason = "as a walk has them")]
 fn pointers(mut at: Vec<u64>, running: usize) -> Fact<Stacks> {
     at.sort_unstable();
-    Ok(Stacks { pointers: at.into(), running })
+    Ok(Stacks { pointers: at.into(), running, ..Stacks::default() })
 }
 
 fn denied() -> Fact<Stacks> {
@@ -106,6 +106,17 @@ fn guards_alone_tell_what_may_be_stacks() {
     let made = explain(areas, denied(), 3);
     let stack = made.ledger.figure(Account::Stack);
     assert_eq!(stack, Figure::interval(0, 2 * HELD, 2 * HELD));
+}
+
+/// What threads left behind that ended, or that a fork did not take along, is a stack too.
+#[test]
+fn a_thread_that_is_gone_has_left_its_stack() {
+    let areas = guarded(0x7000_0000, STACK, 4);
+    let left = [areas[1].end - 0x940, areas[5].end - 0x940].into();
+    let stacks = Stacks { pointers: [within(&areas, 1)].into(), running: 0, left };
+    let made = explain(areas, Ok(stacks), 1);
+    assert_eq!(made.ledger.figure(Account::Stack), Figure::interval(HELD, 3 * HELD, 3 * HELD));
+    assert_eq!(made.ledger.figure(Account::HeapUnprobed).point(), Some(HELD));
 }
 
 /// A goroutine's stack is a part of the heap: the heap is none.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use memgap_kernel::memory::{Live, Memory};
 use memgap_kernel::source::{cgroup, smaps, stat, status, syscall};
-use memgap_kernel::{Buf, Cgroups, Process};
+use memgap_kernel::{Buf, Cgroups, Process, stacks};
 use memgap_ledger::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Ranges, Walk};
 use memgap_ledger::{Fact, Missing, MissingKind};
 use memgap_probes::{Detail, Probes};
@@ -138,8 +138,8 @@ fn walk(process: &Process, depth: Depth, buf: &mut Buf) -> Fact<Walk> {
         return Err(Missing::new(MissingKind::Refused, "a walk was not asked for"));
     }
     let walked = smaps::walk(process, smaps::Bounds::WIDE, buf)?;
-    let stacks = syscall::stacks(process, syscall::MAX_THREADS, buf);
     let areas: Arc<[Area]> = walked.areas.into();
+    let stacks = stacks::read(process, &areas, syscall::MAX_THREADS, buf);
     // Where that fails the ledger's figures are wider, and as true.
     let resident = (depth == Depth::Pages).then(|| pages(process, &areas));
     Ok(Walk {

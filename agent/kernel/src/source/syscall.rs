@@ -47,7 +47,7 @@ pub fn stacks(process: &Process, most: usize, buf: &mut Buf) -> Fact<Stacks> {
     }
     pointers.sort_unstable();
     let running = threads.len();
-    Ok(Stacks { pointers: pointers.into(), running })
+    Ok(Stacks { pointers: pointers.into(), running, ..Stacks::default() })
 }
 
 /// The stack pointer of a thread; `None` where it runs.

@@ -214,7 +214,8 @@ fn walk(scale: Scale) -> impl Strategy<Value = Walk> {
 fn stacks(scale: Scale) -> impl Strategy<Value = Stacks> {
     (prop::collection::vec(bytes(scale), 0..6), 0usize..4).prop_map(|(mut pointers, running)| {
         pointers.sort_unstable();
-        Stacks { pointers: pointers.into(), running }
+        let left = pointers.iter().map(|at| at.wrapping_mul(3)).collect();
+        Stacks { pointers: pointers.into(), running, left }
     })
 }
 

@@ -9,7 +9,8 @@ use memgap_kernel::cpu::thread_cpu;
 use memgap_kernel::file::{Buf, missing};
 use memgap_kernel::memory::Live;
 use memgap_kernel::process::{Process, gone};
-use memgap_kernel::source::{smaps, stat, statm, status, syscall};
+use memgap_kernel::source::{smaps, stat, statm, status};
+use memgap_kernel::stacks;
 use memgap_ledger::sample::{Area, Counters, ProcessKind, ProcessSample, Stacks, Walk};
 use memgap_ledger::{Fact, Missing, MissingKind};
 
@@ -213,7 +214,7 @@ impl Tracked {
         let took = thread_cpu().saturating_sub(before);
         self.cost =
             Cost { rate: Rate::of(self.counters.rss, areas.len(), took), areas: Some(areas.len()) };
-        let stacks = syscall::stacks(&process, MAX_THREADS, round.buf);
+        let stacks = stacks::read(&process, &areas, MAX_THREADS, round.buf);
         self.walk = Some(Kept { areas, stacks, made: Instant::now(), anon: self.counters.anon });
         Ok(())
     }
