@@ -12,6 +12,7 @@ pub mod node;
 pub mod procfs;
 pub mod programs;
 pub mod python;
+pub mod redis;
 pub mod rights;
 pub mod room;
 pub mod service;

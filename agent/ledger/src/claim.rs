@@ -21,6 +21,11 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// A claim that nothing is in memory there.
+    pub fn absent(priority: Priority, owner: &str, ranges: Vec<(u64, u64)>) -> Self {
+        Self::new(priority, owner, Extent::Absent(ranges), &[])
+    }
+
     /// A claim of these amounts; those of no bytes say nothing and are left out.
     pub fn new(priority: Priority, owner: &str, extent: Extent, parts: &[(Account, u64)]) -> Self {
         let parts = parts.iter().filter(|(_, bytes)| *bytes > 0);
@@ -44,6 +49,9 @@ pub enum Extent {
     Shared(Vec<(u64, u64)>),
     /// Somewhere in private anonymous memory: the heap statistics say amounts only.
     Anywhere,
+    /// Ranges of private memory that an allocator keeps and that were not in memory when it
+    /// was read: what claims say is elsewhere. They have no parts.
+    Absent(Vec<(u64, u64)>),
 }
 
 /// An amount on one account.

@@ -11,8 +11,14 @@ use crate::parts::Split;
 use crate::pool::{Pages, Pool, scale};
 
 /// Books every claim, the most specific first, whatever order they came in.
-pub(crate) fn book(claims: &[Claim], pools: &mut [Pool], pages: &Pages<'_>, split: &mut Split) {
-    let mut sorted: Vec<&Claim> = claims.iter().collect();
+pub(crate) fn book<'c>(
+    claims: impl Iterator<Item = &'c Claim>,
+    pools: &mut [Pool],
+    pages: &Pages<'_>,
+    split: &mut Split,
+) {
+    let mut sorted: Vec<&Claim> = claims.collect();
+    leave_out(&sorted, pools);
     // Amounts without addresses come last: they take what is left. What is free
     // comes after what is not: lazily freed memory is among it.
     let is_free = |c: &Claim| c.parts.iter().all(|p| p.account == Account::AllocatorFree);
@@ -23,6 +29,7 @@ pub(crate) fn book(claims: &[Claim], pools: &mut [Pool], pages: &Pages<'_>, spli
         let found = match &claim.extent {
             Extent::Ranges(ranges) => take_ranges(ranges, &mut covered, pools, pages),
             Extent::Shared(ranges) => take_shared(claim, ranges, pools),
+            Extent::Absent(_) => continue,
             Extent::Anywhere => {
                 let room = room.get_or_insert_with(|| room_of(pools));
                 take_anywhere(claim, pools, room)
@@ -36,6 +43,35 @@ pub(crate) fn book(claims: &[Claim], pools: &mut [Pool], pages: &Pages<'_>, spli
         }
     }
     split.swap_left = pools.iter().fold(0, |sum, pool| sum.saturating_add(pool.swap_left()));
+}
+
+/// Takes what is not in memory out of the mappings, but where a claim says that something
+/// is there: it may have been written since.
+fn leave_out(claims: &[&Claim], pools: &mut [Pool]) {
+    let absent = claims.iter().filter_map(|claim| match &claim.extent {
+        Extent::Absent(ranges) => Some(ranges),
+        _ => None,
+    });
+    let mut absent = absent.flatten().filter(|(start, end)| start < end).peekable();
+    if absent.peek().is_none() {
+        return;
+    }
+    let mut covered = Covered::default();
+    for claim in claims {
+        if let Extent::Ranges(ranges) | Extent::Shared(ranges) = &claim.extent {
+            for &(start, end) in ranges.iter().filter(|(start, end)| start < end) {
+                covered.cover(start, end);
+            }
+        }
+    }
+    for &(start, end) in absent {
+        for (from, to) in covered.cover(start, end) {
+            let first = pools.partition_point(|p| p.end() <= from);
+            for pool in pools[first..].iter_mut().take_while(|p| p.start() < to) {
+                pool.leave_out(from, to);
+            }
+        }
+    }
 }
 
 fn take_ranges(

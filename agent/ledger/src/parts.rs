@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::Account;
-use crate::figure::Figure;
+use crate::figure::{Figure, signed};
 use crate::in_use::{Charged, InUse};
 use crate::largest::Holding;
 
@@ -47,6 +47,18 @@ impl Split {
     pub(crate) fn own(&mut self, owner: &str, charged: i64) {
         let sum = self.owners.entry(owner.to_owned()).or_default();
         *sum = sum.saturating_add(charged);
+    }
+
+    /// The most that can be in use, read or not, where shared pages are divided: `above` is
+    /// what heap statistics leave open. What is in memory, of whichever of the two, is
+    /// charged once; what is not counts in full.
+    pub(crate) fn in_use_at_most(&self, not_read: Figure, above: i64) -> i64 {
+        let high = |figure: Figure| figure.bounds().map_or(0, |(_, high)| high);
+        let Some(read) = &self.charged_in_use else { return high(not_read) };
+        let away = self.in_use.map_or(0, |in_use| high(in_use.untouched));
+        let here = signed(self.charged_high.saturating_add(self.swap_left));
+        let both = here.saturating_add(away).saturating_add(above);
+        both.min(high(read.total).saturating_add(high(not_read)))
     }
 
     /// Adds what one claim has in use.

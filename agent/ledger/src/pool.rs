@@ -34,6 +34,8 @@ pub(crate) struct Pool {
     paged: bool,
     /// Bytes of address space that claims took.
     covered: u64,
+    /// Bytes of address space that are known not to be in memory.
+    absent: u64,
     /// Of `live`, what amounts without addresses took.
     loose: u64,
 }
@@ -94,6 +96,7 @@ impl Pool {
             shared,
             paged: paged && matches!(area.kind, AreaKind::Heap | AreaKind::Anonymous),
             covered: 0,
+            absent: 0,
             loose: 0,
         }
     }
@@ -116,6 +119,7 @@ impl Pool {
             shared: false,
             paged: false,
             covered: 0,
+            absent: 0,
             loose: 0,
         }
     }
@@ -139,6 +143,17 @@ impl Pool {
 
     pub(crate) fn end(&self) -> u64 {
         self.end
+    }
+
+    /// Address space of which it is not known that nothing is in memory.
+    fn size(&self) -> u64 {
+        (self.end - self.start).saturating_sub(self.absent)
+    }
+
+    /// What of `start..end` lies here is not in memory, and no claim has it.
+    pub(crate) fn leave_out(&mut self, start: u64, end: u64) {
+        let bytes = end.min(self.end).saturating_sub(start.max(self.start));
+        self.absent = self.absent.saturating_add(bytes);
     }
 
     /// The most of what it holds that a cgroup can be charged for this process.
@@ -176,7 +191,7 @@ impl Pool {
         if !self.heap {
             return Room::default();
         }
-        let space = (self.end - self.start).saturating_sub(self.covered);
+        let space = self.size().saturating_sub(self.covered);
         let (low, high) = self.left_bounds();
         Room {
             resident: high,
@@ -197,14 +212,14 @@ impl Pool {
             let low = left.saturating_add(self.loose);
             return (low, all.min(low.saturating_add(self.lazy)));
         }
-        let whole = self.end - self.start;
+        let whole = self.size();
         let low = all.saturating_sub(self.covered);
         (low, all.min(whole.saturating_sub(self.covered)).max(left))
     }
 
     /// The most that is swapped out of the part that no claim covers.
     pub(crate) fn swap_left(&self) -> u64 {
-        let whole = self.end - self.start;
+        let whole = self.size();
         if self.heap { self.swap.min(whole.saturating_sub(self.covered)) } else { 0 }
     }
 
@@ -238,11 +253,11 @@ impl Pool {
         if self.paged {
             return self.take_pages(found, pages.within(start, end));
         }
-        let whole = self.end - self.start;
+        let whole = self.size();
         self.covered += found.space;
         let last = self.covered == whole;
         let resident = self.resident();
-        found.low = resident.saturating_sub(whole - found.space);
+        found.low = resident.saturating_sub(whole.saturating_sub(found.space));
         found.high = resident.min(found.space);
         found.charged = self.charged.take(found.space, whole, last);
         found.divided = found.charged;
@@ -279,7 +294,7 @@ impl Pool {
     /// Takes a part of which `resident` bytes are. Nothing tells which of them are
     /// lazily freed: what is claimed first has the others.
     fn take_pages(&mut self, mut found: Found, resident: u64) -> Found {
-        let whole = self.end - self.start;
+        let whole = self.size();
         self.covered += found.space;
         let live = resident.min(self.live.left());
         self.live.taken += live;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::absence::{self, Absence};
 use crate::account::{ANONYMOUS, Account, RSS, Scope, VSZ};
-use crate::claim::Claim;
+use crate::claim::{Claim, Extent};
 use crate::fact::{Fact, Missing, MissingKind};
 use crate::figure::{Figure, signed};
 use crate::in_use::{self, Charged, InUse, UNREAD};
@@ -13,7 +13,7 @@ use crate::largest::Holding;
 use crate::ledger::Ledger;
 use crate::mapped::{self, Mapped};
 use crate::parts::Split;
-use crate::runtime::{Found, Runtime, Unread};
+use crate::runtime::{Found, Runtime, Unread, left_open};
 use crate::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Walk};
 use crate::sharing::{self, Sharing};
 use crate::sockets::SocketQueues;
@@ -41,6 +41,8 @@ pub struct ProcessLedger {
     pub not_read: Figure,
     /// What of in use counts in a cgroup: pages that several processes map are divided.
     pub charged_in_use: Option<Charged>,
+    /// The most that can be in use in that measure, read or not.
+    pub in_use_at_most: i64,
     /// What is in use by the claims of each runtime or allocator; it sums to `in_use`.
     pub in_use_by: BTreeMap<String, u64>,
     /// The runtimes and allocators whose heap statistics were read, sorted by name.
@@ -107,10 +109,14 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
     match (sample.kind, walk, counters) {
         (ProcessKind::Kernel | ProcessKind::Zombie, ..) => nothing(&mut ledger),
         (ProcessKind::User, Some(walk), _) => {
-            split = split::of_walk(walk, &sample.claims, unclaimed(sample), counters);
-            split.widen(below, above);
             let statistics = statistics_age(sample);
-            if walk.age.abs_diff(statistics) > AT_ONCE {
+            let is_at_once = walk.age.abs_diff(statistics) <= AT_ONCE;
+            // What was not in memory then may be now, and the other way round.
+            let holds = |claim: &&Claim| is_at_once || !matches!(claim.extent, Extent::Absent(_));
+            let claims = sample.claims.iter().filter(holds);
+            split = split::of_walk(walk, claims, unclaimed(sample), counters);
+            split.widen(below, above);
+            if !is_at_once {
                 split.in_use = split.in_use.map(InUse::of_two_times);
             }
             book_split(&mut ledger, &split, walk.age.max(statistics));
@@ -144,6 +150,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         ledger,
         in_use: split.in_use,
         not_read,
+        in_use_at_most: split.in_use_at_most(not_read, above),
         charged_in_use: split.charged_in_use,
         in_use_by: if split.in_use.is_some() { in_use_by(&sample.claims) } else { BTreeMap::new() },
         runtimes,
@@ -334,18 +341,6 @@ fn headline(sample: &ProcessSample, in_use: Figure) -> ProcessHeadline {
         uss: of(zero, sum(|a| a.private)),
         in_use,
     }
-}
-
-/// By how much in use may be below and above what all heap statistics together tell.
-fn left_open(runtimes: &[Found]) -> (i64, i64) {
-    let open = |runtime: &Runtime| {
-        let (in_use, (low, high)) = (runtime.in_use?, runtime.in_use_bounds?);
-        Some((in_use.saturating_sub(low), high.saturating_sub(in_use)))
-    };
-    let sum =
-        |(below, above): (u64, u64), (b, a)| (below.saturating_add(b), above.saturating_add(a));
-    let (below, above) = runtimes.iter().flatten().filter_map(open).fold((0, 0), sum);
-    (signed(below), signed(above))
 }
 
 /// The account of what no claim finds in a heap: where the heap statistics of an allocator that is

@@ -103,10 +103,9 @@ fn in_use(processes: &[&ProcessLedger]) -> Figure {
     let Some(sum) = read.map(|in_use| in_use.total).reduce(Figure::plus) else {
         return Figure::Absent;
     };
-    let unread = processes.iter().fold(0i64, |sum, process| {
-        sum.saturating_add(process.not_read.bounds().map_or(0, |(_, high)| high))
-    });
-    sum.plus(Figure::interval(0, 0, unread))
+    let (low, _) = sum.bounds().unwrap_or_default();
+    let high = processes.iter().fold(0i64, |sum, p| sum.saturating_add(p.in_use_at_most));
+    Figure::interval(low, sum.point().unwrap_or(low), high)
 }
 
 /// Of all their anonymous memory together; none where no heap statistics of any were read.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::fact::Missing;
+use crate::figure::signed;
 
 /// A runtime or allocator in a process, in the words of its own statistics.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,4 +161,16 @@ impl fmt::Display for Unread {
             (false, false) => write!(f, "{} in {}: {}", self.name, self.file, self.why),
         }
     }
+}
+
+/// By how much in use may be below and above what all heap statistics together tell.
+pub(crate) fn left_open(runtimes: &[Found]) -> (i64, i64) {
+    let open = |runtime: &Runtime| {
+        let (in_use, (low, high)) = (runtime.in_use?, runtime.in_use_bounds?);
+        Some((in_use.saturating_sub(low), high.saturating_sub(in_use)))
+    };
+    let sum =
+        |(below, above): (u64, u64), (b, a)| (below.saturating_add(b), above.saturating_add(a));
+    let (below, above) = runtimes.iter().flatten().filter_map(open).fold((0, 0), sum);
+    (signed(below), signed(above))
 }

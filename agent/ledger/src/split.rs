@@ -28,9 +28,9 @@ const MEASURED: &[Account] = &[
 
 /// Splits a walk. What no claim finds in a heap is `rest`. The counters bound how many
 /// stacks are recognised, and tell what came and went since a walk that is dated.
-pub(crate) fn of_walk(
+pub(crate) fn of_walk<'c>(
     walk: &Walk,
-    claims: &[Claim],
+    claims: impl Iterator<Item = &'c Claim>,
     rest: Account,
     counters: Option<&Counters>,
 ) -> Split {
@@ -123,8 +123,8 @@ pub(crate) fn of_counters(
         [Pool::lump(counters.anon), Pool::shared_lump(counters.shmem.unwrap_or(backed))];
     let mut split =
         Split { source: counters.source, charged_high: charged_high(&pools), ..Split::default() };
-    let anywhere: Vec<Claim> = claims.iter().map(without_addresses).collect();
-    claims::book(&anywhere, &mut pools, &Pages(&[]), &mut split);
+    let anywhere: Vec<Claim> = claims.iter().filter_map(without_addresses).collect();
+    claims::book(anywhere.iter(), &mut pools, &Pages(&[]), &mut split);
     split.swap_left = counters.swap.unwrap_or(0);
 
     let rest = signed(pools[0].live());
@@ -155,12 +155,13 @@ fn charged_high(pools: &[Pool]) -> u64 {
     pools.iter().fold(0, |sum, pool| sum.saturating_add(pool.charged_high()))
 }
 
-fn without_addresses(claim: &Claim) -> Claim {
+fn without_addresses(claim: &Claim) -> Option<Claim> {
     let extent = match claim.extent {
         Extent::Shared(_) => Extent::Shared(vec![(0, u64::MAX)]),
         Extent::Ranges(_) | Extent::Anywhere => Extent::Anywhere,
+        Extent::Absent(_) => return None,
     };
-    Claim { extent, ..claim.clone() }
+    Some(Claim { extent, ..claim.clone() })
 }
 
 impl Split {

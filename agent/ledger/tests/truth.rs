@@ -28,6 +28,8 @@ struct Page {
     shared: bool,
     /// Which claim speaks of it, and as what; none of an allocator that nobody reads.
     claim: Option<(usize, Account)>,
+    /// Whether an allocator keeps it that has given it back.
+    retained: bool,
 }
 
 /// Two claims with addresses, and two without.
@@ -43,10 +45,12 @@ fn page(forked: bool) -> impl Strategy<Value = Page> {
     ];
     let accounts = [Account::HeapInUse, Account::AllocatorFree, Account::AllocatorMetadata];
     let claim = prop::option::weighted(0.8, (0..CLAIMS, select(accounts.to_vec())));
-    (place, any::<bool>(), claim).prop_map(move |(place, shared, claim)| Page {
+    let all = (place, any::<bool>(), claim, prop::bool::weighted(0.7));
+    all.prop_map(move |(place, shared, claim, retained)| Page {
         place,
         shared: forked && shared,
         claim,
+        retained: retained && claim.is_none(),
     })
 }
 
@@ -101,6 +105,13 @@ fn area(mapping: usize, pages: &[Page]) -> Area {
     }
 }
 
+/// The allocators' claims, and what they keep that is not in memory.
+fn claims(mappings: &[Vec<Page>]) -> Vec<Claim> {
+    let is_absent = |p: &Page| p.retained && matches!(p.place, Place::Swapped | Place::Absent);
+    let absent = Claim::absent(Priority::Malloc, "allocator", ranges(mappings, is_absent));
+    (0..CLAIMS).map(|number| claim(mappings, number)).chain([absent]).collect()
+}
+
 fn claim(mappings: &[Vec<Page>], number: usize) -> Claim {
     let is_of = |page: &Page| page.claim.is_some_and(|(claim, _)| claim == number);
     let amount = |account| Part {
@@ -147,7 +158,7 @@ fn explain(mappings: &[Vec<Page>], every_page: bool) -> ProcessLedger {
             resident: every_page.then(|| Ok(ranges(mappings, is_resident).into())),
             ..Walk::default()
         }),
-        claims: (0..CLAIMS).map(|n| claim(mappings, n)).collect(),
+        claims: claims(mappings),
         runtimes: vec![Ok(Runtime::named("allocator"))],
         cgroup: Ok("/known".to_owned()),
     })
@@ -189,7 +200,9 @@ proptest! {
         }
         let all = count(&|p| is(p, Account::HeapInUse));
         holds("in use", made.headline.in_use, all)?;
-        let unread = |p: &Page| p.claim.is_none() && matches!(p.place, Place::Live | Place::Swapped);
+        let unread = |p: &Page| {
+            p.claim.is_none() && !p.retained && matches!(p.place, Place::Live | Place::Swapped)
+        };
         holds("in use, unread memory too", made.headline.in_use, all + count(&unread))?;
 
         let half = |p: &Page| matches!(p.place, Place::Live | Place::Lazy) && p.shared;

@@ -4,6 +4,7 @@
 mod arena;
 mod claims;
 mod extents;
+mod given_back;
 mod locate;
 mod shape;
 mod size;

@@ -18,11 +18,9 @@ pub(crate) fn in_use(members: Members<'_>, anon: Option<u64>) -> Option<Charged>
         Some(if member.is_walked() { charged } else { share.take(charged) })
     });
     let mut sum = parts.reduce(Charged::plus)?;
-    let unread = users(members).fold(0i64, |sum, member| {
-        let high = member.not_read.bounds().map_or(0, |(_, high)| high);
-        sum.saturating_add(high)
-    });
-    sum.total = sum.total.plus(Figure::interval(0, 0, unread));
+    let high = users(members).fold(0i64, |sum, m| sum.saturating_add(m.in_use_at_most));
+    let (low, _) = sum.total.bounds().unwrap_or_default();
+    sum.total = Figure::interval(low, sum.total.point().unwrap_or(low), high);
     Some(sum)
 }
 

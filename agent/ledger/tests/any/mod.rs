@@ -299,6 +299,7 @@ fn claim(scale: Scale) -> impl Strategy<Value = Claim> {
         1 => ranges().prop_map(Extent::Shared),
         1 => Just(Extent::Shared(vec![(0, u64::MAX)])),
         1 => Just(Extent::Anywhere),
+        1 => ranges().prop_map(Extent::Absent),
     ];
     let account = select(vec![
         Account::HeapInUse,
@@ -309,8 +310,12 @@ fn claim(scale: Scale) -> impl Strategy<Value = Claim> {
     ]);
     let part = (account, bytes(scale)).prop_map(|(account, bytes)| Part { account, bytes });
     let owner = select(vec!["go", "glibc", "jemalloc"]).prop_map(str::to_owned);
-    (priority, owner, extent, prop::collection::vec(part, 0..5))
-        .prop_map(|(priority, owner, extent, parts)| Claim { priority, owner, extent, parts })
+    (priority, owner, extent, prop::collection::vec(part, 0..5)).prop_map(
+        |(priority, owner, extent, parts)| match extent {
+            Extent::Absent(ranges) => Claim::absent(priority, &owner, ranges),
+            extent => Claim { priority, owner, extent, parts },
+        },
+    )
 }
 
 fn memory_stat(scale: Scale) -> impl Strategy<Value = MemoryStat> {

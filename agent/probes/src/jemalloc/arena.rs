@@ -29,6 +29,8 @@ pub(super) struct BinInfo {
 /// What one arena counts, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Arena {
+    /// Its address.
+    pub at: u64,
     /// Given out, by its statistics.
     pub allocated: u64,
     /// By how much that may be off: what changed while it was read.
@@ -96,7 +98,7 @@ impl Arena {
         space: &Space<'_>,
     ) -> Fact<Self> {
         let shape = variables.shape;
-        let mut arena = Self::default();
+        let mut arena = Self { at, ..Self::default() };
         arena.count_large(at, shape, space)?;
         let base = arena.count_small(at, variables, infos, space)?;
         [arena.dirty, arena.muzzy, arena.retained] = pages(at, shape, space)?;

@@ -14,11 +14,11 @@ use crate::probe::broken;
 /// Bytes of an `edata_t` (5.2: `extent_t`).
 const SIZE: usize = 128;
 /// In an `edata_t`: `e_bits`, `e_addr`, `e_size_esn`.
-const BITS: usize = 0;
-const ADDRESS: usize = 8;
-const SIZE_ESN: usize = 16;
+pub(super) const BITS: usize = 0;
+pub(super) const ADDRESS: usize = 8;
+pub(super) const SIZE_ESN: usize = 16;
 /// In `e_bits`.
-const ARENA: (u32, u64) = (0, 12);
+pub(super) const ARENA: (u32, u64) = (0, 12);
 const SLAB: (u32, u64) = (12, 1);
 /// Extents of a process that are looked at: those of some 60 GiB in small slabs.
 const MAX_EXTENTS: usize = 1 << 22;

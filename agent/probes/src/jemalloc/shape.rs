@@ -5,14 +5,16 @@ use memgap_ledger::{Fact, Missing};
 
 use super::size::Quantum;
 
-/// What of an `edata_t` differs by version: its alignment, and where in `e_bits` state,
-/// class and free regions stand: first bit, and how many.
+/// What of an `edata_t` differs by version: its alignment, where in `e_bits` state, class and
+/// free regions stand: first bit, and how many; and where the next one in a list of free
+/// pages stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bits {
     pub aligned: usize,
     pub state: (u32, u64),
     pub class: (u32, u64),
     pub free: (u32, u64),
+    pub link: usize,
 }
 
 /// Offsets in bytes; those of `arena_t` where nothing else is said.
@@ -57,14 +59,16 @@ pub(super) enum Bins {
     Inline(u64),
 }
 
-/// In an arena's lists of pages: a word of pages, then the state of all of them.
+/// In an arena's lists of pages: the first of its extents, a word of pages, then the state
+/// of all of them.
 pub(super) const STATES: [u32; 3] = [1, 2, 3];
 /// In `base_t`: `ind`, the number of its arena.
 pub(super) const IND: usize = 0;
 /// In an entry of `lstats`: `active_bytes`, behind `nmalloc` and `ndalloc`.
 pub(super) const ACTIVE_BYTES: usize = 16;
 
-const SINCE_5_3: Bits = Bits { aligned: 128, state: (17, 3), class: (20, 8), free: (28, 10) };
+const SINCE_5_3: Bits =
+    Bits { aligned: 128, state: (17, 3), class: (20, 8), free: (28, 10), link: 64 };
 
 const SHAPES: [Shape; 3] = [
     Shape {
@@ -79,7 +83,7 @@ const SHAPES: [Shape; 3] = [
         bins: Bins::Pointers(29192),
         base: 29480,
         base_by_eight: 24,
-        bits: Bits { aligned: 64, state: (16, 2), class: (18, 8), free: (26, 10) },
+        bits: Bits { aligned: 64, state: (16, 2), class: (18, 8), free: (26, 10), link: 24 },
         blocks: 144,
         allocated: 2008,
         allocated_by_eight: 24,

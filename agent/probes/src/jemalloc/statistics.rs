@@ -8,6 +8,7 @@ use memgap_ledger::runtime::Runtime;
 use super::arena::{self, Arena, BinInfo};
 use super::claims;
 use super::extents::{self, Extents};
+use super::given_back::GivenBack;
 use super::total::Total;
 use super::{MAX_ARENAS, NAME, TRIES, Variables};
 use crate::probe::broken;
@@ -73,8 +74,14 @@ pub(super) fn read(
         evidence,
         ..Runtime::named(NAME)
     };
+    // A look at every page tells more.
+    let given_back = match detail {
+        Detail::Counters => GivenBack::read(&arenas, variables, space).ok(),
+        Detail::Pages => None,
+    };
     let blocks = arenas.into_iter().flat_map(|(_, arena)| arena.blocks).collect();
-    Ok(HeapStatistics { runtime, claims: claims::of(blocks, &total, extents) })
+    let claims = claims::of(blocks, &total, extents, given_back);
+    Ok(HeapStatistics { runtime, claims })
 }
 
 /// Whether the rules hold: what a place must show before it is believed.

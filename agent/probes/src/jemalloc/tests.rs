@@ -4,7 +4,7 @@
 use memgap_kernel::memory::{Bounds, Space};
 use memgap_ledger::Fact;
 use memgap_ledger::account::Account;
-use memgap_ledger::claim::Extent;
+use memgap_ledger::claim::{Claim, Extent};
 use proptest::prelude::*;
 
 use super::size::Quantum;
@@ -20,6 +20,8 @@ const ARENA: u64 = 0x1_0000;
 const ARENA_BASE: u64 = 0x2_8000;
 const BLOCK: u64 = 0x3_0000;
 const EDATA: u64 = BLOCK + 0x1000;
+/// In an `edata_t` of 5.3.0: the next one in a list of free pages.
+const LINK: u64 = 64;
 /// What it gives out: mapped, and never read.
 const HEAP: u64 = 0x7f00_0000_0000;
 const PAGE: u64 = 4096;
@@ -63,15 +65,29 @@ impl Captured {
         captured.put(LARGE, 3);
         captured.put(LARGE + 8, 1);
         let large = 36 << 20;
-        for (number, (bits, pages)) in
-            [(1 << 12, 1), (large, 5), (large, 5), (1 << 17, 4), (2 << 17, 8)]
-                .into_iter()
-                .enumerate()
+        for (number, (bits, pages)) in [
+            (1 << 12, 1),
+            (large, 5),
+            (large, 5),
+            (1 << 17, 4),
+            (2 << 17, 8),
+            (3 << 17, 10),
+            (3 << 17, 6),
+        ]
+        .into_iter()
+        .enumerate()
         {
-            let (at, before) = (EDATA + 128 * number as u64, [0, 1, 6, 11, 15][number]);
+            let (at, before) = (edata(number as u64), [0, 1, 6, 11, 15, 23, 33][number]);
             captured.put(at, bits);
             captured.put(at + 8, HEAP + before * PAGE);
             captured.put(at + 16, pages * PAGE);
+        }
+        // The lists of muzzy and retained extents: rings.
+        for (head, ring) in [(NPAGES[1] - 8, vec![4]), (NPAGES[2] - 8, vec![6, 5])] {
+            captured.put(head, BASE + edata(ring[0]));
+            for (at, next) in ring.iter().zip(ring.iter().cycle().skip(1)) {
+                captured.put(edata(*at) + LINK, BASE + edata(*next));
+            }
         }
         captured
     }
@@ -91,6 +107,19 @@ impl Captured {
     fn read(&self, detail: Detail) -> Fact<HeapStatistics> {
         statistics::read(&variables(), 0, &Space::new(&self.0, Bounds::COUNTERS), detail)
     }
+}
+
+/// The place of an extent's description.
+fn edata(number: u64) -> u64 {
+    EDATA + 128 * number
+}
+
+fn absent(statistics: &HeapStatistics) -> Vec<(u64, u64)> {
+    let ranges = |claim: &Claim| match &claim.extent {
+        Extent::Absent(ranges) => Some(ranges.clone()),
+        _ => None,
+    };
+    statistics.claims.iter().find_map(ranges).unwrap_or_default()
 }
 
 fn small_sizes() -> Vec<u64> {
@@ -120,13 +149,54 @@ fn statistics_that_keep_every_rule_are_believed() {
         assert_eq!((runtime.free, runtime.released), (Some(30 * PAGE), Some(24 * PAGE)));
         assert_eq!((runtime.lazily_freed, runtime.trimmable), (Some(8 * PAGE), Some(4 * PAGE)));
         assert_eq!(claims[0].extent, Extent::Ranges(vec![(BASE + BLOCK, BASE + BLOCK + 0x1_0000)]));
-        let in_use = claims[1].parts.iter().find(|p| p.account == Account::HeapInUse);
+        let mut parts = claims.iter().flat_map(|claim| &claim.parts);
+        let in_use = parts.find(|p| p.account == Account::HeapInUse);
         assert_eq!(in_use.map(|p| p.bytes), Some(9 * PAGE));
     }
     let statistics = Captured::new().read(Detail::Pages).expect("sound");
     assert_eq!(statistics.claims[1].extent, Extent::Ranges(vec![(HEAP, HEAP + 11 * PAGE)]));
     // Of eight muzzy pages two are gone.
     assert_eq!(statistics.runtime.lazily_freed_resident, Some(6 * PAGE));
+}
+
+#[test]
+fn what_was_given_back_and_is_not_in_memory_has_addresses() {
+    // Sixteen retained pages, and two that are gone of those that are muzzy.
+    let found = absent(&Captured::new().read(Detail::Counters).expect("sound"));
+    assert_eq!(found, [(HEAP + 23 * PAGE, HEAP + 39 * PAGE), (HEAP + 21 * PAGE, HEAP + 23 * PAGE)]);
+    // What a huge page brought in is free.
+    let mut captured = Captured::new();
+    captured.put(edata(5) + 8, HEAP + 13 * PAGE);
+    let statistics = captured.read(Detail::Counters).expect("sound");
+    let brought_in = Extent::Ranges(vec![(HEAP + 13 * PAGE, HEAP + 21 * PAGE)]);
+    let claim = statistics.claims.iter().find(|claim| claim.extent == brought_in);
+    assert_eq!(claim.expect("claimed").parts[0].account, Account::AllocatorFree);
+}
+
+#[test]
+fn a_list_of_what_was_given_back_is_followed_as_far_as_it_is_one() {
+    let all = 18;
+    for (place, word, pages) in [
+        (NPAGES[2], 0, 2),
+        (NPAGES[2] - 8, 0, 2),
+        (NPAGES[2] - 8, HEAP + (2 << 20), 2),
+        // Of another state; of another arena; of no size; of more than is mapped.
+        (edata(6), 2 << 17, 2),
+        (edata(5), 3 << 17 | 1, 8),
+        (edata(5) + 16, 0, 8),
+        (edata(5) + 16, 1 << 46, 8),
+        (edata(5) + 8, u64::MAX, 8),
+        // A ring that does not come back to its first.
+        (edata(5) + LINK, BASE + edata(5), all),
+        (edata(5) + LINK, 0, all),
+    ] {
+        let mut captured = Captured::new();
+        captured.put(place, word);
+        let statistics = captured.read(Detail::Counters).expect("its counters are sound");
+        let size: u64 = absent(&statistics).iter().map(|(start, end)| end - start).sum();
+        assert_eq!(size, pages * PAGE, "{place:#x} {word:#x}");
+        assert!(captured.0.readings.borrow().len() < 5000);
+    }
 }
 
 #[test]
