@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::cgroup::Cgroup;
+
 /// A server process and its directory; both end with the value.
 #[derive(Debug)]
 pub struct Service {
@@ -28,9 +30,18 @@ const END: Duration = Duration::from_secs(5);
 impl Service {
     /// Debian's redis, without persistence.
     pub fn redis() -> Result<Self> {
+        Self::redis_by(&mut Command::new("redis-server"))
+    }
+
+    /// As `redis`, in a cgroup: it is moved there before it runs.
+    pub fn redis_in(group: &Cgroup) -> Result<Self> {
+        Self::redis_by(&mut group.command("redis-server"))
+    }
+
+    fn redis_by(command: &mut Command) -> Result<Self> {
         let dir = directory("redis")?;
         let socket = dir.join("socket");
-        let child = Command::new("redis-server")
+        let child = command
             .args(["--port", "0", "--save", "", "--enable-debug-command", "yes", "--dir"])
             .arg(&dir)
             .arg("--unixsocket")
