@@ -1,5 +1,6 @@
 //! The command line. Flags are named as those of Prometheus' own exporters.
 
+use std::ffi::CStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -98,9 +99,40 @@ pub struct Args {
     #[arg(long = "endpoint.pods", value_name = "URL")]
     pub pods: Option<String>,
 
+    /// Which of the exporter's processes this is: the one that is started has none.
+    #[arg(long = "role", value_name = "ROLE", hide = true)]
+    pub role: Option<Role>,
+
     /// Least level to log: error, warn, info, debug.
     #[arg(long = "log.level", value_name = "LEVEL", default_value_t = Level::INFO)]
     pub log_level: Level,
+}
+
+/// What a process of the exporter's does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Reads the machine, with the capabilities that takes.
+    Reader,
+    /// Answers scrapers, without any.
+    Server,
+}
+
+impl Role {
+    /// The word for the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reader => "reader",
+            Self::Server => "server",
+        }
+    }
+
+    /// What `ps` shows.
+    pub const fn process_name(self) -> &'static CStr {
+        match self {
+            Self::Reader => c"memgap-reader",
+            Self::Server => c"memgap-server",
+        }
+    }
 }
 
 impl Args {

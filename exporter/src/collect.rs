@@ -1,26 +1,22 @@
-//! The collection thread: reads, makes ledgers, encodes once, publishes.
+//! Collections: read, made into ledgers, encoded once, sent to the server.
 
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use memgap_ledger::Machine;
 use memgap_ledger::sample::MachineSample;
-use tokio::sync::watch;
 
+use crate::channel::{Families, Sender};
 use crate::count_totals;
 use crate::gc;
 use crate::gc_totals::Totals;
 use crate::limit::{Limiter, Limits, Shed};
 use crate::select::{Grouping, Scopes};
-use crate::snapshot::Snapshot;
+use crate::snapshot;
 use crate::stage::{Clock, Stage};
 use crate::telemetry::{self, Telemetry};
 
-/// The last collection, once there is one.
-pub type Published = Option<Arc<Snapshot>>;
-
-/// Turns samples into snapshots.
+/// Turns samples into families.
 #[derive(Debug)]
 pub struct Pipeline {
     grouping: Grouping,
@@ -49,7 +45,7 @@ impl Pipeline {
     /// Makes the ledgers of a sample and encodes them. Each form of the figures is
     /// given up as soon as the next is made: together they would be the exporter's
     /// peak.
-    pub fn snapshot(&mut self, sample: MachineSample) -> Snapshot {
+    pub fn families(&mut self, sample: MachineSample) -> Families {
         let clock = Clock::start();
         let machine = Machine::of(&sample);
         drop(sample);
@@ -64,10 +60,10 @@ impl Pipeline {
         clock.stop(Stage::Ledger);
 
         let clock = Clock::start();
-        let snapshot = Snapshot::of(&scopes, &self.telemetry);
+        let families = snapshot::encode(&scopes, &self.telemetry);
         clock.stop(Stage::Encode);
-        telemetry::encoded(snapshot.size());
-        snapshot
+        telemetry::encoded(families.text.len() + families.open_metrics.len());
+        families
     }
 
     /// Logs what the cap costs when that changes.
@@ -81,22 +77,20 @@ impl Pipeline {
     }
 }
 
-/// Collects until nobody listens any more. Collections start an interval apart;
-/// one that takes longer delays the next, none is made up for. Where nothing could
-/// be read nothing new is published.
+/// Collects for ever. Collections start an interval apart; one that takes longer delays
+/// the next, none is made up for. Where nothing could be read nothing is sent.
 pub fn run(
     mut read: impl FnMut() -> Option<MachineSample>,
     mut pipeline: Pipeline,
     interval: Duration,
-    published: &watch::Sender<Published>,
-) {
+    server: &Sender,
+) -> ! {
     let mut next = Instant::now();
-    while !published.is_closed() {
-        if let Some(sample) = read() {
-            let snapshot = Some(Arc::new(pipeline.snapshot(sample)));
-            if published.send_replace(snapshot).is_none() {
-                tracing::info!("ready");
-            }
+    loop {
+        let sent = read().map_or(Ok(()), |sample| server.send(&pipeline.families(sample)));
+        if let Err(error) = sent {
+            telemetry::unsent();
+            tracing::warn!(%error, "the server did not take a collection");
         }
         next = (next + interval).max(Instant::now());
         thread::sleep(next.saturating_duration_since(Instant::now()));

@@ -73,6 +73,11 @@ impl Encoder {
         self.out.push_str(families);
     }
 
+    /// What was written: families to which others are added elsewhere.
+    pub fn families(self) -> String {
+        self.out
+    }
+
     /// Ends the exposition.
     pub fn finish(mut self) -> String {
         if self.format == Format::OpenMetrics {

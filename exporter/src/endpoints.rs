@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use memgap_ledger::sample::MachineSample;
 use memgap_ledger::{Fact, Missing, MissingKind, Report};
-use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use tokio::sync::watch;
 
+use crate::sandbox;
 use crate::telemetry::probes;
 
 /// Endpoints that may be named: each has a thread.
@@ -38,7 +38,7 @@ impl Endpoint {
         let (tell, last) = watch::channel(None);
         let asked = name.clone();
         thread::Builder::new().name("endpoint".to_owned()).spawn(move || {
-            let is_harmless = give_up_capabilities();
+            let is_harmless = without_capabilities();
             run(&asked, || is_harmless.clone().and_then(|()| ask()), interval, &tell);
         })?;
         Ok(Self { name, pick, last })
@@ -89,16 +89,10 @@ fn run(
 
 /// Who speaks with programs over the network has no right to look into others. The
 /// kernel keeps capabilities by thread.
-pub(crate) fn give_up_capabilities() -> Fact<()> {
-    let none = CapabilitySet::empty();
-    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
-    // Where there are none, the call that gives them up may be forbidden.
-    if capabilities(None).is_ok_and(|held| held.permitted.is_empty()) {
-        return Ok(());
-    }
-    set_capabilities(None, sets).map_err(|errno| {
+pub(crate) fn without_capabilities() -> Fact<()> {
+    sandbox::give_up_capabilities().map_err(|error| {
         let why = format!(
-            "endpoints are asked without capabilities only, and they can not be given up: {errno}; allow capset"
+            "endpoints are asked without capabilities only, and they can not be given up: {error}; allow capset"
         );
         Missing::new(MissingKind::Denied, why)
     })

@@ -1,11 +1,12 @@
 //! The parts of `memgap-exporter`: samples in, metrics out.
 //!
-//! One thread collects on its own clock and encodes each collection once
-//! ([`collect`], [`snapshot`]); the server hands out those bytes ([`server`]).
-//! Nothing is read when a scraper asks. The crate knows the ledger only: who
-//! reads the machine is the business of `main`.
+//! One process collects on its own clock and encodes each collection once ([`collect`],
+//! [`snapshot`]); another hands out those bytes ([`channel`], [`server`]). Nothing is read
+//! when a scraper asks. The crate knows the ledger only: who reads the machine is the
+//! business of `main` and its roles.
 
 pub mod args;
+pub mod channel;
 pub mod collect;
 pub mod count;
 pub mod count_totals;
@@ -18,6 +19,7 @@ mod negotiate;
 mod own;
 pub mod pods;
 pub mod routes;
+pub mod sandbox;
 pub mod scope;
 pub mod select;
 pub mod server;

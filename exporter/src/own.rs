@@ -1,51 +1,75 @@
-//! The exporter as a process: the figures that every Prometheus client has.
+//! The exporter's processes together: the figures that every Prometheus client has.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::process::{Resource, getrlimit};
-use rustix::time::{ClockId, clock_gettime};
+use procfs::process::{Process, Stat};
+use rustix::process::{Pid, Resource, getrlimit};
 
 use crate::encode::{Encoder, Kind, Value, labels};
 
-/// What of the process does not change.
+/// The supervisor and its children.
 #[derive(Debug, Clone, Copy)]
-pub struct Process {
+pub struct Processes {
+    supervisor: Pid,
     started: f64,
 }
 
-/// The process at one time.
+/// The processes at one time.
 #[derive(Debug, Clone, Copy)]
 pub struct Figures {
     started: f64,
-    cpu: f64,
+    cpu: Option<f64>,
     max_fds: Option<u64>,
     open_fds: Option<u64>,
     vsz: Option<u64>,
     rss: Option<u64>,
 }
 
-impl Process {
-    /// The process that starts now.
-    pub fn new() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-        Self { started: since_epoch.map_or(0.0, |d| d.as_secs_f64()) }
+impl Processes {
+    /// A supervisor and those that it has started, and will start.
+    pub fn of(supervisor: Pid) -> Self {
+        let stat = Process::new(supervisor.as_raw_nonzero().get()).and_then(|p| p.stat());
+        let started = stat.ok().and_then(|stat| since_epoch(&stat)).unwrap_or_else(now);
+        Self { supervisor, started }
     }
 
-    /// Reads the figures.
+    /// Reads the figures. What can not be read of one is known of none.
     pub fn read(self) -> Figures {
-        let cpu = clock_gettime(ClockId::ProcessCPUTime);
-        let process = procfs::process::Process::myself().ok();
-        let statm = process.as_ref().and_then(|p| p.statm().ok());
+        let pid = self.supervisor.as_raw_nonzero().get();
+        let supervisor = Process::new(pid).ok();
+        let children = supervisor.as_ref().and_then(|p| p.task_main_thread().ok()?.children().ok());
+        let children = children.into_iter().flatten();
+        let children = children.filter_map(|pid| Process::new(pid.try_into().ok()?).ok());
+        let processes: Vec<Process> = supervisor.into_iter().chain(children).collect();
+        let stats: Option<Vec<Stat>> = processes.iter().map(|p| p.stat().ok()).collect();
+        let fds: Option<Vec<usize>> = processes.iter().map(|p| p.fd_count().ok()).collect();
         let page = rustix::param::page_size() as u64;
+        let sum = |of: fn(&Stat) -> u64| stats.as_ref().map(|all| all.iter().map(of).sum::<u64>());
         Figures {
             started: self.started,
-            cpu: cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9,
+            cpu: sum(cpu_ticks).map(|ticks| ticks as f64 / procfs::ticks_per_second() as f64),
             max_fds: getrlimit(Resource::Nofile).current,
-            open_fds: process.and_then(|p| p.fd_count().ok()).map(|count| count as u64),
-            vsz: statm.as_ref().map(|s| s.size.saturating_mul(page)),
-            rss: statm.map(|s| s.resident.saturating_mul(page)),
+            open_fds: fds.map(|fds| fds.iter().sum::<usize>() as u64),
+            vsz: sum(|stat| stat.vsize),
+            rss: sum(|stat| stat.rss).map(|pages| pages.saturating_mul(page)),
         }
     }
+}
+
+/// Seconds since the epoch.
+pub fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+fn since_epoch(stat: &Stat) -> Option<f64> {
+    let boot = procfs::boot_time_secs().ok()?;
+    Some(boot as f64 + stat.starttime as f64 / procfs::ticks_per_second() as f64)
+}
+
+/// Of a process and of its children that have ended.
+fn cpu_ticks(stat: &Stat) -> u64 {
+    let ended = stat.cutime.saturating_add(stat.cstime);
+    stat.utime + stat.stime + u64::try_from(ended).unwrap_or(0)
 }
 
 impl Figures {
@@ -61,27 +85,37 @@ impl Figures {
             (
                 Kind::Counter,
                 "process_cpu_seconds_total",
-                "Processor time spent, user and system.",
-                Some(Value::Float(self.cpu)),
+                "Processor time of its processes, user and system.",
+                self.cpu.map(Value::Float),
             ),
             (
                 Kind::Gauge,
                 "process_start_time_seconds",
-                "When the process started, since the epoch.",
+                "When it started, since the epoch.",
                 Some(Value::Float(self.started)),
             ),
-            (Kind::Gauge, "process_open_fds", "File descriptors open.", whole(self.open_fds)),
-            (Kind::Gauge, "process_max_fds", "File descriptors allowed.", whole(self.max_fds)),
+            (
+                Kind::Gauge,
+                "process_open_fds",
+                "File descriptors open in its processes.",
+                whole(self.open_fds),
+            ),
+            (
+                Kind::Gauge,
+                "process_max_fds",
+                "File descriptors allowed to one process.",
+                whole(self.max_fds),
+            ),
             (
                 Kind::Gauge,
                 "process_virtual_memory_bytes",
-                "Address space of the process.",
+                "Address space of its processes.",
                 whole(self.vsz),
             ),
             (
                 Kind::Gauge,
                 "process_resident_memory_bytes",
-                "Resident memory of the process.",
+                "Resident memory of its processes, of which some is shared.",
                 whole(self.rss),
             ),
         ] {

@@ -9,7 +9,7 @@ use memgap_ledger::Fact;
 use memgap_ledger::sample::MachineSample;
 use tokio::sync::watch;
 
-use crate::endpoints::{Endpoint, MAX_ENDPOINTS, give_up_capabilities};
+use crate::endpoints::{Endpoint, MAX_ENDPOINTS, without_capabilities};
 use crate::telemetry::probes;
 
 /// The name of the list in metrics and in the log.
@@ -41,7 +41,7 @@ impl Pods {
     ) -> std::io::Result<Self> {
         let (tell, listed) = watch::channel(Vec::new());
         thread::Builder::new().name(NAME.to_owned()).spawn(move || {
-            let is_harmless = give_up_capabilities();
+            let is_harmless = without_capabilities();
             run(|| is_harmless.clone().and_then(|()| list()), interval, &tell);
         })?;
         let room = MAX_ENDPOINTS.saturating_sub(taken);

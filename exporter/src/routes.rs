@@ -11,12 +11,14 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 
-use crate::collect::Published;
 use crate::encode::Format;
 use crate::negotiate;
 use crate::server::Routers;
 use crate::snapshot::Snapshot;
 use crate::telemetry::http;
+
+/// The last collection, once there is one.
+pub type Published = Option<Arc<Snapshot>>;
 
 /// What the answers are made of.
 #[derive(Debug, Clone)]
@@ -73,7 +75,7 @@ fn health() -> Router<Answers> {
 impl Answers {
     /// How long nothing was collected, where that is longer than it should be.
     fn overdue(&self) -> Option<Duration> {
-        let last = self.published.borrow().as_ref().map_or(self.started, |s| s.made);
+        let last = self.published.borrow().as_ref().map_or(self.started, |s| s.received);
         let silence = last.elapsed();
         (silence > self.interval.saturating_mul(OVERDUE).max(PATIENCE)).then_some(silence)
     }
@@ -113,9 +115,9 @@ fn exposition(snapshot: &Snapshot, headers: &HeaderMap) -> Response {
     let encoded = snapshot.format(format);
     let common = [(CONTENT_TYPE, content_type), (VARY, "accept, accept-encoding")];
     if negotiate::gzip(headers) {
-        (common, [(CONTENT_ENCODING, "gzip")], encoded.gzip.clone()).into_response()
+        (common, [(CONTENT_ENCODING, "gzip")], encoded.gzip()).into_response()
     } else {
-        (common, encoded.plain.clone()).into_response()
+        (common, encoded.plain()).into_response()
     }
 }
 

@@ -1,52 +1,49 @@
 //! One collection, encoded: what every scraper gets until the next.
 
 use std::io::Write;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use axum::body::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::channel::Families;
 use crate::encode::{Encoder, Format, Kind, Value};
 use crate::select::Scopes;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Own, Telemetry};
 
 /// The bytes of one collection in every form that a scraper can ask for.
-/// Cloning one of them copies a pointer.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Snapshot {
-    /// When it was made.
-    pub made: Instant,
+    /// When the server had it.
+    pub received: Instant,
     text: Encoded,
     open_metrics: Encoded,
 }
 
-/// One format, plain and compressed.
-#[derive(Debug, Clone)]
+/// One format. Cloning its bytes copies a pointer.
+#[derive(Debug)]
 pub struct Encoded {
-    /// As it is.
-    pub plain: Bytes,
-    /// Compressed by gzip.
-    pub gzip: Bytes,
+    plain: Bytes,
+    /// Made when it is first asked for.
+    gzip: OnceLock<Bytes>,
 }
 
 const FINDING_HELP: &str =
     "Memory that an active finding is about. A finding that does not apply has no sample.";
 
+/// What a series takes in text, generously.
+const LINE: usize = 192;
+
 impl Snapshot {
-    /// Encodes scopes and the exporter's own figures.
-    pub fn of(scopes: &Scopes, telemetry: &Telemetry) -> Self {
-        let own = telemetry.render();
-        let encode = |format| {
-            let mut out = Encoder::new(format, scopes.series().saturating_mul(LINE));
-            write(scopes, &mut out);
-            own.write(format, &mut out);
-            Encoded::of(out.finish())
-        };
+    /// What the reader sent, and the server's own figures.
+    pub fn of(families: Families, own: &Own) -> Self {
+        let Families { text, open_metrics } = families;
         Self {
-            made: Instant::now(),
-            text: encode(Format::Text),
-            open_metrics: encode(Format::OpenMetrics),
+            received: Instant::now(),
+            text: Encoded::of(text, own, Format::Text),
+            open_metrics: Encoded::of(open_metrics, own, Format::OpenMetrics),
         }
     }
 
@@ -57,29 +54,49 @@ impl Snapshot {
             Format::OpenMetrics => &self.open_metrics,
         }
     }
-
-    /// How many bytes it holds.
-    pub fn size(&self) -> usize {
-        [&self.text, &self.open_metrics].iter().map(|e| e.plain.len() + e.gzip.len()).sum()
-    }
 }
 
-/// What a series takes in text, generously.
-const LINE: usize = 192;
-
 impl Encoded {
-    fn of(text: String) -> Self {
-        let plain = exact(text.into_bytes());
-        let mut gzip = GzEncoder::new(Vec::with_capacity(plain.len() / 8), Compression::fast());
-        let written = gzip.write_all(&plain).and_then(|()| gzip.finish());
-        let gzip = written.expect("writing to a vector can not fail");
-        Self { plain, gzip: exact(gzip) }
+    fn of(mut bytes: Vec<u8>, own: &Own, format: Format) -> Self {
+        let mut end = Encoder::new(format, 0);
+        own.write(format, &mut end);
+        bytes.extend_from_slice(end.finish().as_bytes());
+        Self { plain: exact(bytes), gzip: OnceLock::new() }
+    }
+
+    /// As it is.
+    pub fn plain(&self) -> Bytes {
+        self.plain.clone()
+    }
+
+    /// Compressed by gzip.
+    pub fn gzip(&self) -> Bytes {
+        let compress = || {
+            let mut gzip =
+                GzEncoder::new(Vec::with_capacity(self.plain.len() / 8), Compression::fast());
+            // Writing to a vector can not fail.
+            let written = gzip.write_all(&self.plain).and_then(|()| gzip.finish());
+            exact(written.unwrap_or_default())
+        };
+        self.gzip.get_or_init(compress).clone()
     }
 }
 
 /// What is kept until the next collection keeps no room to grow.
 fn exact(bytes: Vec<u8>) -> Bytes {
     bytes.into_boxed_slice().into()
+}
+
+/// Encodes scopes and the reader's own figures.
+pub fn encode(scopes: &Scopes, telemetry: &Telemetry) -> Families {
+    let own = telemetry.render();
+    let encode = |format| {
+        let mut out = Encoder::new(format, scopes.series().saturating_mul(LINE));
+        write(scopes, &mut out);
+        own.write(format, &mut out);
+        out.families().into_bytes()
+    };
+    Families { text: encode(Format::Text), open_metrics: encode(Format::OpenMetrics) }
 }
 
 /// Writes the families of every scope, then the findings of all.

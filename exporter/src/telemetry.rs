@@ -1,7 +1,7 @@
 //! The exporter's figures about itself.
 //!
 //! Counters and histograms live in one recorder of the `metrics` crates for the
-//! life of the process. Its text is the format 0.0.4 with families in no order;
+//! life of a process: one of the reader's, one of the server's. Its text is the format 0.0.4 with families in no order;
 //! [`Own::write`] sorts them and turns them into OpenMetrics where that is asked.
 
 pub mod http;
@@ -13,6 +13,7 @@ use anyhow::Context;
 use memgap_ledger::MissingKind;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use rustix::process::Pid;
 
 use crate::encode::{Encoder, Format, bare};
 use crate::limit::Shed;
@@ -24,15 +25,15 @@ use crate::stage::{CpuSeconds, Stage};
 #[derive(Debug, Clone)]
 pub struct Telemetry {
     recorder: PrometheusHandle,
-    process: own::Process,
+    /// The supervisor; the reader tells the figures of all processes.
+    processes: Option<own::Processes>,
 }
 
 /// The figures at one time.
 #[derive(Debug)]
 pub struct Own {
     families: Vec<String>,
-    cpu: CpuSeconds,
-    process: own::Figures,
+    reader: Option<(own::Figures, CpuSeconds)>,
 }
 
 /// Upper bounds in seconds: from a quiet machine to one that needs help. None
@@ -46,8 +47,23 @@ const WALK_BUCKETS: &[f64] =
 const WALK_SECONDS: &str = "memgap_exporter_walk_seconds";
 
 impl Telemetry {
-    /// Installs the recorder. Call it once, before anything is counted.
-    pub fn install() -> anyhow::Result<Self> {
+    /// Installs the recorder of the process that reads, a child of the supervisor. Call it
+    /// once, before anything is counted.
+    pub fn of_reader(supervisor: Pid) -> anyhow::Result<Self> {
+        let processes = Some(own::Processes::of(supervisor));
+        let telemetry = Self { processes, ..Self::install()? };
+        gauge!("memgap_exporter_reader_start_time_seconds").set(own::now());
+        Ok(telemetry)
+    }
+
+    /// Installs the recorder of the process that serves.
+    pub fn of_server() -> anyhow::Result<Self> {
+        let telemetry = Self::install()?;
+        gauge!("memgap_exporter_server_start_time_seconds").set(own::now());
+        Ok(telemetry)
+    }
+
+    fn install() -> anyhow::Result<Self> {
         let recorder = PrometheusBuilder::new()
             .set_buckets(BUCKETS)
             .and_then(|b| {
@@ -59,25 +75,30 @@ impl Telemetry {
         metrics::set_global_recorder(recorder)
             .map_err(|_| anyhow::anyhow!("a recorder of own metrics is installed already"))?;
         describe();
-        Ok(Self { recorder: handle, process: own::Process::new() })
+        Ok(Self { recorder: handle, processes: None })
     }
 
     /// Reads the figures.
     pub fn render(&self) -> Own {
-        jemalloc();
+        if self.processes.is_some() {
+            jemalloc();
+        }
         let text = self.recorder.render();
         let mut families: Vec<_> =
             text.split("\n\n").map(str::trim).filter(|f| !f.is_empty()).map(sorted).collect();
         families.sort_unstable();
-        Own { families, cpu: CpuSeconds::read(), process: self.process.read() }
+        let reader = self.processes.map(|all| (all.read(), CpuSeconds::read()));
+        Own { families, reader }
     }
 }
 
 impl Own {
     /// Writes them in the encoder's format.
     pub fn write(&self, format: Format, out: &mut Encoder) {
-        self.process.write(out);
-        self.cpu.write(out);
+        if let Some((processes, cpu)) = &self.reader {
+            processes.write(out);
+            cpu.write(out);
+        }
         for line in self.families.iter().flat_map(|f| f.lines()) {
             match (format, line.strip_prefix("# ")) {
                 (Format::OpenMetrics, Some(header)) => out.append(&open_metrics_header(header)),
@@ -122,6 +143,11 @@ pub fn exported(scopes: &Scopes, sheds: &[Shed]) {
     }
 }
 
+/// Counts a collection that the server did not take.
+pub fn unsent() {
+    counter!("memgap_exporter_unsent_collections_total").increment(1);
+}
+
 /// Records the size of the encoded collection.
 pub fn encoded(bytes: usize) {
     gauge!("memgap_exporter_encoded_bytes").set(bytes as f64);
@@ -149,13 +175,25 @@ fn describe() {
         "memgap_exporter_shed_members_total",
         "Members folded into other because of --max-series, by scope, each time."
     );
+    describe_counter!(
+        "memgap_exporter_unsent_collections_total",
+        "Collections that the server did not take from the reader."
+    );
     describe_gauge!(
         "memgap_exporter_encoded_bytes",
-        "Bytes of the last collection but one, in all formats."
+        "Bytes of the last collection but one, in both formats."
+    );
+    describe_gauge!(
+        "memgap_exporter_reader_start_time_seconds",
+        "When the process that reads started, since the epoch: later than the exporter where it was restarted."
+    );
+    describe_gauge!(
+        "memgap_exporter_server_start_time_seconds",
+        "When the process that serves started, since the epoch: later than the exporter where it was restarted."
     );
     describe_gauge!(
         "memgap_exporter_jemalloc_bytes",
-        "The exporter's own memory, by statistic of its allocator."
+        "Memory of the process that reads, by statistic of its allocator."
     );
 }
 

@@ -18,7 +18,15 @@ fn asked(families: &[Family], outcome: &str) -> f64 {
 }
 
 /// A Go program's word, given to whoever asks on a free port of this machine.
-fn serve(in_use: u64) -> String {
+fn serve_go(in_use: u64) -> String {
+    serve(format!(
+        "go_memstats_heap_inuse_bytes {in_use}\ngo_memstats_heap_idle_bytes 8192\n\
+         go_memstats_heap_released_bytes 4096\n"
+    ))
+}
+
+/// A text, given to whoever asks on a free port of this machine.
+fn serve(text: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("its address");
     thread::spawn(move || {
@@ -26,10 +34,6 @@ fn serve(in_use: u64) -> String {
             let mut stream = stream.expect("a connection");
             stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
             let _ = stream.read(&mut [0; 1024]);
-            let text = format!(
-                "go_memstats_heap_inuse_bytes {in_use}\ngo_memstats_heap_idle_bytes 8192\n\
-                 go_memstats_heap_released_bytes 4096\n"
-            );
             let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length";
             let _ = write!(stream, "{head}: {}\r\n\r\n{text}", text.len());
         }
@@ -39,7 +43,7 @@ fn serve(in_use: u64) -> String {
 
 #[test]
 fn what_an_endpoint_tells_is_in_use_of_its_process() {
-    let url = serve(123 << 20);
+    let url = serve_go(123 << 20);
     let named = format!("{}={url}", std::process::id());
     let daemon = Daemon::ready(&["--interval", "100ms", "--endpoint", &named]);
     let reported = |families: &Vec<Family>| {
@@ -57,7 +61,7 @@ fn what_an_endpoint_tells_is_in_use_of_its_process() {
 fn who_does_not_answer_holds_nothing_up() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}/", silent.local_addr().expect("its address"));
-    let nobody = format!("no-such-process={}", serve(1 << 20));
+    let nobody = format!("no-such-process={}", serve_go(1 << 20));
     let named = format!("{}={url}", std::process::id());
     let args = ["--interval", "100ms", "--endpoint", &named, "--endpoint", &nobody];
     let daemon = Daemon::ready(&args);
@@ -74,12 +78,16 @@ fn who_does_not_answer_holds_nothing_up() {
 
 #[test]
 fn both_sources_are_compared() {
-    // The exporter's own allocator is read by a probe and tells of itself.
+    // The allocator of an exporter's reader is read by a probe and tells of itself.
     let other = Daemon::ready(&["--interval", "60m"]);
-    let text = other.families();
-    let stats = samples(&text, "memgap_exporter_jemalloc_bytes");
+    let families = other.families();
+    let stats = samples(&families, "memgap_exporter_jemalloc_bytes");
     let reported = stats.iter().find(|s| s.label("stat") == "allocated").expect("told").value;
-    let named = format!("{}=http://{}/metrics", other.pid(), other.address);
+    // Without the figures of all its processes together, which are not the reader's.
+    let text = other.get("/metrics").text();
+    let own = text.lines().filter(|line| line.contains("memgap_exporter_jemalloc_bytes"));
+    let own: String = own.map(|line| format!("{line}\n")).collect();
+    let named = format!("{}={}", other.process("memgap-reader"), serve(own));
     // On a machine with many programs this one is among the largest by no means, nor is
     // its turn soon.
     let all = ["--process-groups", "1000", "--probe.budget", "1"];
@@ -88,7 +96,7 @@ fn both_sources_are_compared() {
     let of = |families: &[Family], name: &str| {
         let all = samples(families, &format!("memgap_process_group_runtime_{name}_bytes"));
         let mut jemalloc = all.iter().filter(|s| s.label("runtime") == "jemalloc");
-        jemalloc.find(|s| s.label("group").starts_with("memgap-ex")).map(|s| s.value)
+        jemalloc.find(|s| s.label("group").starts_with("memgap-reader")).map(|s| s.value)
     };
     let found = daemon
         .answers()

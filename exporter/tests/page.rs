@@ -19,6 +19,8 @@ use memgap_exporter::telemetry::http::{self, Closed};
 use memgap_exporter::telemetry::{self, Telemetry, probes};
 use memgap_ledger::sample::MachineSample;
 use memgap_ledger::{Machine, MissingKind, SecondSource};
+use metrics::gauge;
+use rustix::process::getpid;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
 
@@ -164,7 +166,7 @@ fn everything() -> MachineSample {
 
 /// The exporter's own figures, each recorded once.
 fn own() -> String {
-    let recorder = Telemetry::install().expect("no other test of this file records");
+    let recorder = Telemetry::of_reader(getpid()).expect("no other test of this file records");
     let scopes = Scopes::of(
         &Machine::of(&machine(vec![container(1)], Vec::new())),
         &Increments::new(),
@@ -184,7 +186,9 @@ fn own() -> String {
     probes::oldest(Duration::ZERO);
     probes::refused("go", MissingKind::Malformed, 1);
     telemetry::errors("smaps", MissingKind::Denied, 1);
+    telemetry::unsent();
     telemetry::encoded(1);
+    gauge!("memgap_exporter_server_start_time_seconds").set(0.5);
     http::scrape(200);
     http::connections(1, 0, 0);
     http::closed(Closed::MadeRoom);

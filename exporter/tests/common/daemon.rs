@@ -96,13 +96,26 @@ impl Daemon {
         self.ask("GET", path, "")
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    /// Its processes: the one that was started, and those that it has started.
+    pub fn pids(&self) -> Vec<u32> {
+        let own = self.child.id();
+        let path = format!("/proc/{own}/task/{own}/children");
+        let children = std::fs::read_to_string(path).expect("it runs");
+        let children = children.split_whitespace().map(|pid| pid.parse().expect("a pid"));
+        std::iter::once(own).chain(children).collect()
     }
 
-    /// `status` of each of its threads of that name.
+    /// The process of its that has a name.
+    pub fn process(&self, name: &str) -> u32 {
+        let comm = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm"));
+        let is_it = |pid: &u32| comm(pid).is_ok_and(|comm| comm.trim_end() == name);
+        self.pids().into_iter().find(is_it).unwrap_or_else(|| panic!("no process is called {name}"))
+    }
+
+    /// `status` of each of the reader's threads of that name.
     pub fn threads(&self, name: &str) -> Vec<String> {
-        let folder = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
+        let reader = self.process("memgap-reader");
+        let folder = std::fs::read_dir(format!("/proc/{reader}/task")).expect("it runs");
         let threads = folder.map(|thread| thread.expect("a thread").path().join("status"));
         let all = threads.filter_map(|path| std::fs::read_to_string(path).ok());
         let found: Vec<_> = all.filter(|s| s.starts_with(&format!("Name:\t{name}\n"))).collect();
@@ -112,13 +125,14 @@ impl Daemon {
 
     /// Bytes and calls of `read` so far, as the kernel counts them in `/proc/PID/io`.
     pub fn read_so_far(&self) -> (u64, u64) {
-        let text = std::fs::read_to_string(format!("/proc/{}/io", self.child.id()));
-        let text = text.expect("the daemon runs");
-        let of = |key: &str| {
-            let value = text.lines().find_map(|line| line.strip_prefix(key));
-            value.and_then(|value| value.trim().parse().ok()).expect("a figure")
+        let of = |pid: &u32, key: &str| {
+            let text = std::fs::read_to_string(format!("/proc/{pid}/io")).expect("it runs");
+            let value = text.lines().find_map(|line| line.strip_prefix(key)).expect("a figure");
+            value.trim().parse::<u64>().expect("a number")
         };
-        (of("rchar:"), of("syscr:"))
+        let pids = self.pids();
+        let sum = |key| pids.iter().map(|pid| of(pid, key)).sum();
+        (sum("rchar:"), sum("syscr:"))
     }
 
     /// Its answers, one after the other, for as long as a test may wait.

@@ -1,0 +1,163 @@
+//! The process that was started: it starts the reader and the server, restarts the one that
+//! dies, and ends both. It reads nothing that is not its own.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use memgap_exporter::args::Role;
+use memgap_exporter::channel;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// Time before a restart; it doubles with each, up to [`LONGEST_PAUSE`].
+const PAUSE: Duration = Duration::from_millis(100);
+
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// A child that lived for so long is restarted as soon as the first time.
+const SETTLED: Duration = Duration::from_mins(5);
+
+/// Time for the server to finish its answers; it cuts them off itself before that.
+const GRACE: Duration = Duration::from_secs(6);
+
+/// Time for a killed process to be gone. One that waits in the kernel may stay.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a Rust program that panics ends with: not by its own decision.
+const PANICKED: i32 = 101;
+
+/// Keeps both running until a signal asks it to stop, or one of them gives up.
+pub fn run() -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("can not start the event loop")?;
+    runtime.block_on(supervise())
+}
+
+async fn supervise() -> anyhow::Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate()).context("can not wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("can not wait for SIGINT")?;
+    let mut ended = signal(SignalKind::child()).context("can not wait for SIGCHLD")?;
+    let (to_server, from_reader) = channel::pair().context("can not make a channel")?;
+    let mut server = Supervised::start(Role::Server, from_reader)?;
+    let mut reader = Supervised::start(Role::Reader, to_server)?;
+    let code = loop {
+        let restart = [&server, &reader].into_iter().filter_map(|child| child.restart).min();
+        tokio::select! {
+            _ = terminate.recv() => break ExitCode::SUCCESS,
+            _ = interrupt.recv() => break ExitCode::SUCCESS,
+            _ = ended.recv() => {
+                if let Some(code) = server.check()?.or(reader.check()?) {
+                    break code;
+                }
+            }
+            () = sleep_until(restart.unwrap_or_else(Instant::now)), if restart.is_some() => {
+                server.restart_if_due()?;
+                reader.restart_if_due()?;
+            }
+        }
+    };
+    reader.signal(Signal::KILL);
+    server.signal(Signal::TERM);
+    if timeout(GRACE, server.gone(&mut ended)).await.is_err() {
+        server.signal(Signal::KILL);
+    }
+    let _ = timeout(PATIENCE, async {
+        server.gone(&mut ended).await;
+        reader.gone(&mut ended).await;
+    })
+    .await;
+    Ok(code)
+}
+
+/// A child that is kept running.
+struct Supervised {
+    role: Role,
+    /// Its end of the channel, for the next of its kind too.
+    channel: OwnedFd,
+    child: Child,
+    started: Instant,
+    pause: Duration,
+    /// When it is started again, while it is not running.
+    restart: Option<Instant>,
+}
+
+impl Supervised {
+    fn start(role: Role, channel: OwnedFd) -> anyhow::Result<Self> {
+        let child = start(role, &channel)?;
+        let started = Instant::now();
+        Ok(Self { role, channel, child, started, pause: PAUSE, restart: None })
+    }
+
+    /// Notes whether it has died. One that gave up, for an argument that is wrong, would
+    /// give up again: its exit status is returned.
+    fn check(&mut self) -> anyhow::Result<Option<ExitCode>> {
+        if self.restart.is_some() {
+            return Ok(None);
+        }
+        let name = self.role.name();
+        let Some(status) = self.child.try_wait().with_context(|| format!("the {name} is lost"))?
+        else {
+            return Ok(None);
+        };
+        if let Some(code) = decided(status) {
+            return Ok(Some(ExitCode::from(code)));
+        }
+        if self.started.elapsed() >= SETTLED {
+            self.pause = PAUSE;
+        }
+        tracing::error!("the {name} died ({status}): it is restarted in {:?}", self.pause);
+        self.restart = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(None)
+    }
+
+    fn restart_if_due(&mut self) -> anyhow::Result<()> {
+        if self.restart.is_some_and(|at| at <= Instant::now()) {
+            self.child = start(self.role, &self.channel)?;
+            (self.started, self.restart) = (Instant::now(), None);
+        }
+        Ok(())
+    }
+
+    /// Sends a signal where it is running.
+    fn signal(&mut self, signal: Signal) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            // Nobody else waits for it, so the pid is still its own.
+            if let Err(error) = kill_process(Pid::from_child(&self.child), signal) {
+                tracing::warn!(%error, "can not stop the {}", self.role.name());
+            }
+        }
+    }
+
+    /// Waits until it is not running.
+    async fn gone(&mut self, ended: &mut Signals) {
+        while matches!(self.child.try_wait(), Ok(None)) {
+            ended.recv().await;
+        }
+    }
+}
+
+/// The exit status that a child chose; none where it was killed or panicked.
+fn decided(status: ExitStatus) -> Option<u8> {
+    let code = status.code().filter(|code| *code != PANICKED)?;
+    u8::try_from(code).ok()
+}
+
+/// Starts this program again in a role, with the same arguments and the channel as its
+/// standard input.
+fn start(role: Role, channel: &OwnedFd) -> anyhow::Result<Child> {
+    let channel = channel.try_clone().context("can not share the channel")?;
+    Command::new("/proc/self/exe")
+        .arg0("memgap-exporter")
+        .args(std::env::args_os().skip(1))
+        .args(["--role", role.name()])
+        .stdin(Stdio::from(channel))
+        .spawn()
+        .with_context(|| format!("can not start the {} (/proc/self/exe)", role.name()))
+}
