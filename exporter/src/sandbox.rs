@@ -1,8 +1,12 @@
 //! What the exporter's processes give up.
 
+mod filter;
+
 use std::ffi::CStr;
 use std::io;
 
+use anyhow::Context;
+use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetStatus, Scope};
 use rustix::io::Errno;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::{
@@ -17,8 +21,40 @@ pub fn end_with_parent(name: &CStr) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives up every capability for good. Call it before there are other threads.
-pub fn give_up_privileges() -> io::Result<()> {
+/// Leaves a process that serves the sockets it has, and nothing else of the machine. Call it
+/// before there are other threads. Capabilities go or it fails; what else this kernel or this
+/// container has no means for is said.
+pub fn confine_server() -> anyhow::Result<()> {
+    give_up_privileges().context("can not give up capabilities: allow capset and prctl")?;
+    let paths = forbid_paths();
+    if let Err(error) = &paths {
+        tracing::warn!("the server may open files: {error:#}");
+    }
+    if let Err(error) = filter::install() {
+        tracing::warn!("the server may make every system call: {error:#}");
+    }
+    Ok(())
+}
+
+/// Forbids every file, and new listeners and connections, for good (landlock(7)).
+fn forbid_paths() -> anyhow::Result<()> {
+    // What of it an older kernel does not know is left out.
+    let abi = ABI::V6;
+    let restricted = Ruleset::default()
+        .handle_access(AccessFs::from_all(abi))?
+        .handle_access(AccessNet::from_all(abi))?
+        .scope(Scope::from_all(abi))?
+        .create()?
+        .restrict_self()?;
+    anyhow::ensure!(
+        restricted.ruleset != RulesetStatus::NotEnforced,
+        "this kernel has no Landlock, or it is not enabled"
+    );
+    Ok(())
+}
+
+/// Gives up every capability for good.
+fn give_up_privileges() -> io::Result<()> {
     set_no_new_privs(true)?;
     match clear_ambient_capability_set() {
         // Linux has them from 4.3 on.
@@ -37,4 +73,43 @@ pub fn give_up_capabilities() -> io::Result<()> {
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::ErrorKind::PermissionDenied;
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// On a thread of its own, for what is given up is given up for good.
+    fn confined(check: impl FnOnce() + Send + 'static) {
+        std::thread::spawn(|| {
+            confine_server().expect("this kernel has what it takes");
+            check();
+        })
+        .join()
+        .expect("the checks hold");
+    }
+
+    #[test]
+    fn a_confined_thread_opens_and_connects_to_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let client = TcpStream::connect(address).expect("it listens");
+        confined(move || {
+            let denied = |what: &str, kind: Option<io::ErrorKind>| {
+                assert_eq!(kind, Some(PermissionDenied), "{what}");
+            };
+            denied("a file", File::open("/dev/null").err().map(|e| e.kind()));
+            denied("a listener", TcpListener::bind("127.0.0.1:0").err().map(|e| e.kind()));
+            denied("a connection", TcpStream::connect(address).err().map(|e| e.kind()));
+            let program = std::process::Command::new("/bin/true").spawn();
+            denied("a program", program.err().map(|e| e.kind()));
+            // What it has is served.
+            listener.accept().expect("the client waits");
+        });
+        drop(client);
+    }
 }

@@ -139,7 +139,7 @@ impl Server {
     async fn accept(self, listener: TcpListener) {
         let mut spare = Spare::default();
         loop {
-            spare.refill();
+            spare.refill(&listener);
             match listener.accept().await {
                 Ok((stream, peer)) => self.admit(stream, peer),
                 Err(error) if is_of_peer(&error) => {}

@@ -86,7 +86,7 @@ fn both_sources_are_compared() {
     // Without the figures of all its processes together, which are not the reader's.
     let text = other.get("/metrics").text();
     let own = text.lines().filter(|line| line.contains("memgap_exporter_jemalloc_bytes"));
-    let own: String = own.map(|line| format!("{line}\n")).collect();
+    let own = own.collect::<Vec<_>>().join("\n") + "\n";
     let named = format!("{}={}", other.process("memgap-reader"), serve(own));
     // On a machine with many programs this one is among the largest by no means, nor is
     // its turn soon.

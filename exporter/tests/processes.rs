@@ -41,7 +41,7 @@ fn the_server_has_no_capability_and_gets_none() {
     for line in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
         assert!(server.contains(&format!("{line}:\t0000000000000000\n")), "{server}");
     }
-    assert!(server.contains("NoNewPrivs:\t1\n"), "{server}");
+    assert!(server.contains("NoNewPrivs:\t1\n") && server.contains("Seccomp:\t2\n"), "{server}");
     let own = std::fs::read_to_string("/proc/self/status").expect("procfs is mounted");
     let effective = own.lines().find(|line| line.starts_with("CapEff:")).expect("a line");
     assert!(status(READER).contains(effective), "the reader has what the exporter was given");

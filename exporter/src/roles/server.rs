@@ -1,6 +1,7 @@
 //! The process that serves: it has the network and nothing else.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -10,7 +11,6 @@ use memgap_exporter::routes::{self, Answers, Published};
 use memgap_exporter::snapshot::Snapshot;
 use memgap_exporter::telemetry::Telemetry;
 use memgap_exporter::{sandbox, server};
-use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -35,7 +35,7 @@ async fn serve(args: &Args, reader: OwnedFd) -> anyhow::Result<()> {
         tracing::info!(address = %local, "listening");
         listeners.push(listener);
     }
-    sandbox::give_up_privileges().context("can not give up capabilities")?;
+    sandbox::confine_server()?;
 
     let (publish, published) = watch::channel(None);
     let answers = Answers { published, started: Instant::now(), interval: args.interval };

@@ -1,20 +1,20 @@
 //! File descriptors kept in hand, for the time when the process has no others left.
 
-use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// How many are kept for a listener.
 const KEPT: usize = 4;
 
 /// Descriptors that only hold their numbers.
 #[derive(Debug, Default)]
-pub struct Spare(Vec<File>);
+pub struct Spare(Vec<OwnedFd>);
 
 impl Spare {
-    /// Takes as many as there are to be had.
-    pub fn refill(&mut self) {
+    /// Takes as many as there are to be had: further ones of a file that is open.
+    pub fn refill(&mut self, of: impl AsFd) {
         while self.0.len() < KEPT {
-            let Ok(file) = File::open("/dev/null") else { return };
-            self.0.push(file);
+            let Ok(spare) = of.as_fd().try_clone_to_owned() else { return };
+            self.0.push(spare);
         }
     }
 
