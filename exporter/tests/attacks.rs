@@ -10,6 +10,7 @@ use std::time::Instant;
 use common::daemon::{Daemon, EXPORTER, PATIENCE};
 use common::network::{Network, SERVER};
 use common::{Family, samples};
+use memgap_tests::rights::{Need, left_out};
 
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 const SCRAPER: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
@@ -63,6 +64,9 @@ impl Target {
 
 #[test]
 fn idle_connections_of_one_client_leave_room_for_others() {
+    if left_out(Need::Mounts) {
+        return;
+    }
     let target = Target::start(&mut Command::new(EXPORTER));
     let idle: Vec<_> = (0..400)
         .map(|_| {
@@ -82,6 +86,9 @@ fn idle_connections_of_one_client_leave_room_for_others() {
 
 #[test]
 fn connections_that_send_nothing_or_too_little_leave_room_for_others() {
+    if left_out(Need::Mounts) {
+        return;
+    }
     let target = Target::start(&mut Command::new(EXPORTER));
     let silent: Vec<_> = (0..400)
         .map(|number| {
@@ -96,6 +103,9 @@ fn connections_that_send_nothing_or_too_little_leave_room_for_others() {
 
 #[test]
 fn clients_that_do_not_read_leave_room_for_others() {
+    if left_out(Need::Mounts) {
+        return;
+    }
     let target = Target::start(&mut Command::new(EXPORTER));
     let slow: Vec<_> = (0..193)
         .map(|_| {
@@ -118,6 +128,9 @@ fn clients_that_do_not_read_leave_room_for_others() {
 
 #[test]
 fn clients_of_many_addresses_leave_health_and_this_machine_s_own_served() {
+    if left_out(Need::Mounts) {
+        return;
+    }
     let target = Target::start(&mut Command::new(EXPORTER));
     let mut slow = Vec::new();
     for host in 0..20 {
@@ -140,6 +153,9 @@ fn clients_of_many_addresses_leave_health_and_this_machine_s_own_served() {
 
 #[test]
 fn a_scrape_is_answered_though_descriptors_run_out() {
+    if left_out(Need::Mounts) {
+        return;
+    }
     // What it needs to collect, and few more.
     let mut limited = Command::new("prlimit");
     limited.args(["--nofile=64:64", EXPORTER]);
