@@ -34,13 +34,15 @@ pub(super) struct Client<'a> {
 pub(super) struct Layouts(Mutex<HashMap<Users, Known>>);
 
 impl Layouts {
-    /// The layout for one process, searched where none is known that serves it.
+    /// The layout for one process, searched where none is known that serves it. The lock is
+    /// not held meanwhile: a process may keep its reader waiting for ever.
     pub fn of(&self, users: Users, round: u64, client: Client<'_>) -> Fact<Arc<dyn Layout>> {
-        let mut all = self.lock();
-        let mut known = all.remove(&users).unwrap_or_default();
+        let mut known = self.lock().remove(&users).unwrap_or_default();
         let layout = known.layout(client);
+        let mut all = self.lock();
         if all.len() < MAX_USERS {
-            all.insert(users, Known { used: round, ..known });
+            // What another look found meanwhile is as good.
+            all.entry(users).or_insert(Known { used: round, ..known });
         }
         layout
     }
@@ -131,6 +133,8 @@ impl Client<'_> {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::sync::mpsc;
+    use std::thread;
 
     use memgap_kernel::memory::Space;
     use memgap_ledger::{Missing, Runtime};
@@ -228,6 +232,37 @@ mod tests {
         assert_eq!(machine.look([1, 1, 0], 2, Some(1), 2), Some(1));
         machine.layouts.forget_unused(1);
         assert_eq!(machine.look(USERS, 3, Some(1), 2), Some(1));
+    }
+
+    #[test]
+    fn a_process_that_never_answers_keeps_nobody_waiting() {
+        let (started, has_started) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let layouts = Layouts::default();
+        let statistics = |_: &dyn Layout| {
+            Ok(HeapStatistics { runtime: Runtime::named("test"), claims: Vec::new() })
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut find = move || {
+                    started.send(()).expect("somebody waits for it");
+                    released.recv().expect_err("nothing is ever sent");
+                    Ok(Arc::new(Kind(1)) as Arc<dyn Layout>)
+                };
+                let client = Client { pid: 1, find: &mut find, read: &statistics };
+                layouts.of(USERS, 1, client)
+            });
+            has_started.recv().expect("it starts");
+            layouts.forget_unused(0);
+            let mut find = || Ok(Arc::new(Kind(2)) as Arc<dyn Layout>);
+            let client = Client { pid: 2, find: &mut find, read: &statistics };
+            let layout = layouts.of(USERS, 1, client).expect("it is found");
+            assert_eq!(format!("{layout:?}"), "Kind(2)");
+            drop(release);
+        });
+        let known = layouts.lock();
+        let found = known[&USERS].found.as_ref().expect("it was found");
+        assert_eq!(found.author, 2);
     }
 
     #[test]
