@@ -6,6 +6,7 @@
 
 pub mod http;
 pub mod probes;
+pub mod targets;
 
 use std::time::Duration;
 
@@ -98,6 +99,7 @@ impl Own {
         if let Some((processes, cpu)) = &self.reader {
             processes.write(out);
             cpu.write(out);
+            targets::write(out);
         }
         for line in self.families.iter().flat_map(|f| f.lines()) {
             match (format, line.strip_prefix("# ")) {
@@ -157,6 +159,7 @@ fn describe() {
     Stage::describe();
     probes::describe();
     http::describe();
+    targets::describe();
     describe_histogram!(WALK_SECONDS, "Time a walk over a process's mappings took.");
     describe_counter!(
         "memgap_exporter_walks_left_out_total",

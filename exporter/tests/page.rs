@@ -16,7 +16,7 @@ use memgap_exporter::select::{Grouping, Scopes};
 use memgap_exporter::stage::Stage;
 use memgap_exporter::tables::{CONTAINER, MACHINE, PLAIN, POD, PROCESS_GROUP, UNIT};
 use memgap_exporter::telemetry::http::{self, Closed};
-use memgap_exporter::telemetry::{self, Telemetry, probes};
+use memgap_exporter::telemetry::{self, Telemetry, probes, targets};
 use memgap_ledger::sample::MachineSample;
 use memgap_ledger::{Machine, MissingKind, SecondSource};
 use metrics::gauge;
@@ -93,6 +93,8 @@ they speak. A process or container that ended is gone from the next collection.
 | all walks | `--walk.budget`, 0.5 % of one CPU; else `memgap_exporter_walks_left_out_total{reason=\"over_budget\"}` |
 | all probes | `--probe.budget`, 0.5 % of one CPU; past it statistics are shown again and counted in `memgap_exporter_probes_skipped_total` |
 | walks kept | 131,072 mappings in all, which take 12 MiB; the oldest are dropped and counted in `memgap_exporter_walks_dropped_total` |
+| one process | 200 ms for it to answer, 1 s where we are at work on it; then it is left alone, from 10 s up to 10 min, and counted in `memgap_exporter_target_timeouts_total` |
+| processes that do not answer | 4 at a time, named by `memgap_exporter_stuck_targets`; with 4 nothing but counters is read of any |
 | HTTP | `--web.max-connections`, 64 at a time, of at most 5 minutes, a quarter for one address; 32 more are answered about health and refused else; 30 s and 16 KiB for the head of a request, 16 KiB/s at least for an answer after 10 s |
 
 In OpenMetrics a counter's family goes by its name without `_total`, an info's without `_info`.
@@ -189,6 +191,8 @@ fn own() -> String {
     telemetry::unsent();
     telemetry::encoded(1);
     gauge!("memgap_exporter_server_start_time_seconds").set(0.5);
+    targets::timeouts(1);
+    targets::stuck([("java".to_owned(), 1)].into_iter(), 1, false);
     http::scrape(200);
     http::connections(1, 0, 0);
     http::closed(Closed::MadeRoom);

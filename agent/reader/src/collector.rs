@@ -1,14 +1,24 @@
 //! Collections, one after the other, each as cheap as it can be: tier 0 reads the
 //! counters of every process through handles that stay open, and every cgroup's
 //! `memory.stat`; tier 1 walks few processes, within a cap and a budget; tier 2 reads
-//! the counters of runtimes, within a budget of its own.
+//! the counters of runtimes, within a budget of its own. What may wait in the kernel on a
+//! target's behalf is done by threads that can be given up: one that does not answer stops
+//! no collection.
 
+mod back_off;
+mod jobs;
+mod patience;
+mod pool;
 mod probe_state;
 mod probing;
+mod stuck;
+#[cfg(test)]
+mod tests;
 mod tracked;
 mod walks;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use memgap_kernel::cpu::thread_cpu;
@@ -21,8 +31,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::budget::Budget;
 use crate::reader::Reader;
 use crate::walk::{Rate, WalkPolicy};
+use jobs::{Job, Source};
+use pool::Pool;
 pub use probing::PROBE_SHARE;
-use tracked::{Round, Tracked};
+pub use stuck::StuckTarget;
+use stuck::Waiting;
+use tracked::{ProcessId, Round, Tracked};
 
 /// Handles that are left to the rest of the program.
 const RESERVED_HANDLES: u64 = 256;
@@ -31,15 +45,20 @@ const RESERVED_HANDLES: u64 = 256;
 #[derive(Debug)]
 pub struct Collector {
     reader: Reader,
+    source: Arc<Source>,
     policy: WalkPolicy,
     budget: Budget,
     probe_budget: Budget,
     rate: Rate,
-    page_size: u64,
     max_handles: usize,
     /// Mappings of all walks that are kept.
     max_kept: usize,
     tracked: BTreeMap<u32, Tracked>,
+    pool: Pool<Job>,
+    /// Whom workers of the pool still wait for.
+    waiting: BTreeMap<ProcessId, Waiting>,
+    /// How long the first pause is after a target that did not answer.
+    first_pause: Duration,
     /// Counts collections, from 1.
     round: u64,
     last: Option<Instant>,
@@ -78,6 +97,14 @@ pub struct CollectionStats {
     pub reopened: u64,
     /// Age of the oldest heap statistics in the sample.
     pub oldest_statistics: Duration,
+    /// Targets that did not answer in time, and that this collection gave up.
+    pub timeouts: u64,
+    /// Targets that a worker still waits for.
+    pub stuck: Vec<StuckTarget>,
+    /// Workers that wait, some for targets that have ended meanwhile.
+    pub workers_stuck: usize,
+    /// Whether walks or heap statistics were left out for want of workers that do not wait.
+    pub is_blind: bool,
     /// Readings that failed, by file and kind.
     pub errors: BTreeMap<(&'static str, MissingKind), u64>,
     /// Heap statistics that could not be read, by probe and kind.
@@ -105,16 +132,24 @@ impl Collector {
     /// beyond the limit are opened anew each time.
     pub fn new(reader: Reader, policy: WalkPolicy) -> Self {
         let limit = raise_open_files().saturating_sub(RESERVED_HANDLES);
+        let source = Source {
+            procfs: reader.procfs().to_owned(),
+            page_size: rustix::param::page_size() as u64,
+            probes: Arc::clone(reader.probes()),
+        };
         Self {
+            source: Arc::new(source),
             reader,
             policy,
             budget: Budget::new(policy.budget_share, policy.cap),
             probe_budget: Budget::new(PROBE_SHARE, Duration::ZERO),
             rate: Rate::default(),
-            page_size: rustix::param::page_size() as u64,
             max_handles: usize::try_from(limit).unwrap_or(usize::MAX),
             max_kept: walks::MAX_KEPT,
             tracked: BTreeMap::new(),
+            pool: Pool::default(),
+            waiting: BTreeMap::new(),
+            first_pause: back_off::FIRST,
             round: 0,
             last: None,
             buf: Buf::default(),
@@ -144,6 +179,8 @@ impl Collector {
         self.probe_budget.earn(elapsed);
         self.last = Some(now);
 
+        self.returned(&mut stats);
+
         let clock = Clock::start();
         self.count(&mut stats)?;
         stats.tier0 = clock.spent();
@@ -155,11 +192,11 @@ impl Collector {
         let clock = Clock::start();
         let lazy = cgroups.as_ref().map_or_else(|_| BTreeSet::new(), |all| self.lazy(all));
         self.walk(&lazy, &mut stats);
-        stats.tier1 = clock.spent();
+        stats.tier1.add(clock.spent());
 
         let clock = Clock::start();
         self.probes(&mut stats);
-        stats.tier2 = clock.spent();
+        stats.tier2.add(clock.spent());
 
         let now = Instant::now();
         let processes: Vec<_> = self.tracked.values().map(|tracked| tracked.sample(now)).collect();
@@ -167,6 +204,8 @@ impl Collector {
         stats.oldest_statistics = statistics.map(|runtime| runtime.age).max().unwrap_or_default();
         stats.processes = processes.len();
         stats.handles = self.handles();
+        stats.workers_stuck = self.pool.stuck();
+        stats.stuck = self.stuck(now);
         Ok((MachineSample { host, cgroups, processes }, stats))
     }
 
@@ -181,7 +220,7 @@ impl Collector {
         let mut round = Round {
             reader: &self.reader,
             number: self.round,
-            page_size: self.page_size,
+            page_size: self.source.page_size,
             buf: &mut self.buf,
         };
         for pid in pids {
@@ -221,6 +260,11 @@ impl Collector {
     }
 }
 
+/// The process of that pid, where it still is the same one.
+fn of(tracked: &mut BTreeMap<u32, Tracked>, id: ProcessId) -> Option<&mut Tracked> {
+    tracked.get_mut(&id.pid).filter(|tracked| tracked.id() == id)
+}
+
 /// Raises the soft limit of open files to the hard one; what it is then.
 fn raise_open_files() -> u64 {
     let limit = getrlimit(Resource::Nofile);
@@ -228,6 +272,13 @@ fn raise_open_files() -> u64 {
     // No limit at all reads as none.
     let now = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
     now.current.unwrap_or(u64::MAX)
+}
+
+impl Spent {
+    fn add(&mut self, more: Self) {
+        self.wall += more.wall;
+        self.cpu += more.cpu;
+    }
 }
 
 /// Measures what a span of work took.
@@ -247,7 +298,7 @@ impl Clock {
 }
 
 #[cfg(test)]
-mod tests {
+mod limits {
     use std::process::{Child, Command};
 
     use memgap_kernel::memory::Live;
@@ -333,7 +384,8 @@ mod tests {
         assert!(machine.processes.iter().all(|p| p.walk.is_err()));
         assert!(stats.dropped > 0 && stats.dropped <= stats.walks.len() as u64);
         let own = collector.tracked.get(&std::process::id()).expect("it runs");
-        assert!(own.no_walk.why.contains("make room") && own.cost.areas.is_some());
+        assert!(own.no_walk.why.contains("make room"), "{}", own.no_walk);
+        assert!(own.cost.areas.is_some());
         // They are not walked again at once, to be dropped again.
         assert!(own.retry > collector.round + 1);
     }

@@ -23,7 +23,7 @@ mod walk;
 pub use memgap_probes::{PROBES, RULES};
 
 pub use capture::{Captured, capture};
-pub use collector::{CollectionStats, Collector, PROBE_SHARE, Spent};
+pub use collector::{CollectionStats, Collector, PROBE_SHARE, Spent, StuckTarget};
 pub use endpoint::http::{Endpoint, Limits};
 pub use endpoint::pods::{ANNOTATION, PodEndpoint, read as read_pods};
 pub use endpoint::{Answer, Figures, read as read_endpoint};

@@ -1,6 +1,7 @@
 //! The reader: roots in, samples out.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use memgap_kernel::cgroups::Cgroups;
 use memgap_kernel::file::{Buf, Dir};
@@ -45,7 +46,7 @@ pub struct Reader {
     roots: Roots,
     procfs: Dir,
     cgroups: Fact<Cgroups>,
-    probes: Probes,
+    probes: Arc<Probes>,
 }
 
 impl Reader {
@@ -53,7 +54,7 @@ impl Reader {
     pub fn open(roots: Roots) -> Result<Self, Error> {
         let procfs = Dir::open(&roots.procfs).map_err(Error::Procfs)?;
         let cgroups = Cgroups::open(&procfs, roots.cgroupfs.as_deref(), &roots.container_logs);
-        Ok(Self { roots, procfs, cgroups, probes: Probes::default() })
+        Ok(Self { roots, procfs, cgroups, probes: Arc::default() })
     }
 
     /// Everything at one time, without cap or budget. A process that ends while
@@ -144,7 +145,7 @@ impl Reader {
     }
 
     /// The probes, and what they know of files.
-    pub(crate) fn probes(&self) -> &Probes {
+    pub(crate) fn probes(&self) -> &Arc<Probes> {
         &self.probes
     }
 

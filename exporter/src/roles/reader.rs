@@ -10,7 +10,7 @@ use memgap_exporter::collect::{self, Pipeline};
 use memgap_exporter::endpoints::{Endpoint, MAX_ENDPOINTS};
 use memgap_exporter::pods::{Named, Pods};
 use memgap_exporter::stage::Stage;
-use memgap_exporter::telemetry::{self, Telemetry, probes};
+use memgap_exporter::telemetry::{self, Telemetry, probes, targets};
 use memgap_ledger::sample::MachineSample;
 use memgap_reader::{CollectionStats, Collector, PodEndpoint, Reader, Roots, Target, WalkPolicy};
 use rustix::process::{Pid, getppid};
@@ -161,6 +161,9 @@ fn record(stats: &CollectionStats) {
     telemetry::walks_left_out("over_cap", stats.refused);
     telemetry::walks_left_out("over_budget", stats.skipped);
     telemetry::walks_dropped(stats.dropped);
+    targets::timeouts(stats.timeouts);
+    let stuck = stats.stuck.iter().map(|target| (target.name.clone(), target.pid));
+    targets::stuck(stuck, stats.workers_stuck, stats.is_blind);
     probes::skipped(stats.probes_skipped);
     probes::reopened(stats.reopened);
     probes::files(true, stats.files.hits);

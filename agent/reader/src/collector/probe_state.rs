@@ -1,12 +1,13 @@
 //! The runtimes of one process, and their heap statistics when they were last read.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use memgap_kernel::memory::{Bounds, Live, Space};
+use memgap_kernel::memory::Live;
 use memgap_ledger::runtime::RecentGc;
 use memgap_ledger::sample::ProcessSample;
 use memgap_ledger::{Fact, Missing, MissingKind, Runtime, Unread};
-use memgap_probes::{Attached, Detail, Read, Refused};
+use memgap_probes::{Attached, Read, Refused};
 
 use super::CollectionStats;
 
@@ -35,7 +36,7 @@ pub(super) struct ProbeState {
     cost: Duration,
     /// Kept open where there is a runtime, and room.
     pub memory: Option<Live>,
-    runtimes: Vec<Attached>,
+    runtimes: Arc<[Attached]>,
     /// Those whose heap statistics were not found, and why.
     refused: Vec<Refused>,
     /// All of one time, so that no two claim a byte that went from one to the other.
@@ -50,6 +51,37 @@ pub(super) struct Due {
     /// Collections that it waits for, this one counted.
     pub waits: u64,
     pub cost: Duration,
+}
+
+/// What is needed to look at a process, or to read the heap statistics of its runtimes.
+#[derive(Debug)]
+pub(super) struct Probing {
+    /// Whether it is time to look for runtimes.
+    pub look: bool,
+    /// The size of its address space.
+    pub vsz: u64,
+    pub memory: Option<Live>,
+    pub runtimes: Arc<[Attached]>,
+}
+
+/// What a look at a process found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub runtimes: Arc<[Attached]>,
+    refused: Vec<Refused>,
+}
+
+impl From<Vec<Result<Attached, Refused>>> for Found {
+    fn from(found: Vec<Result<Attached, Refused>>) -> Self {
+        let (mut runtimes, mut refused) = (Vec::new(), Vec::new());
+        for one in found {
+            match one {
+                Ok(attached) => runtimes.push(attached),
+                Err(lack) => refused.push(lack),
+            }
+        }
+        Self { runtimes: runtimes.into(), refused }
+    }
 }
 
 /// Tells what a runtime's collector did since its heap statistics `before` were read.
@@ -74,7 +106,7 @@ impl ProbeState {
             served: round,
             cost: FIRST_GUESS,
             memory: None,
-            runtimes: Vec::new(),
+            runtimes: Arc::default(),
             refused: Vec::new(),
             statistics: Vec::new(),
             read: Instant::now(),
@@ -100,13 +132,18 @@ impl ProbeState {
         !self.runtimes.is_empty()
     }
 
+    /// What a job needs. The memory goes with it, and comes back with what it read.
+    pub fn asks(&mut self, round: u64, vsz: u64) -> Probing {
+        Probing {
+            look: self.wants_look(round, vsz),
+            vsz,
+            memory: self.memory.take(),
+            runtimes: Arc::clone(&self.runtimes),
+        }
+    }
+
     /// Takes what a look at a process found.
-    pub fn turn(
-        &mut self,
-        found: Fact<Vec<Result<Attached, Refused>>>,
-        vsz: u64,
-        round: u64,
-    ) -> Fact<()> {
+    pub fn turn(&mut self, found: Fact<Found>, vsz: u64, round: u64) -> Fact<()> {
         // A new process may just be turning into its program.
         let before = (std::mem::take(&mut self.statistics), self.read);
         let (wait, wait_anyway) = if self.looks == 0 { (1, 1) } else { (AGAIN, SAME) };
@@ -117,12 +154,7 @@ impl ProbeState {
             look_anyway: round + wait_anyway,
             ..Self::new(round)
         };
-        for one in found? {
-            match one {
-                Ok(attached) => self.runtimes.push(attached),
-                Err(refused) => self.refused.push(refused),
-            }
-        }
+        Found { runtimes: self.runtimes, refused: self.refused } = found?;
         if self.refused.iter().any(|refused| refused.probe.is_some()) {
             self.look_anyway = round + wait.min(SOON);
         }
@@ -139,20 +171,15 @@ impl ProbeState {
         if self.memory.is_some() { Live::HANDLES } else { 0 }
     }
 
-    /// Reads the heap statistics anew, where the memory could be opened.
-    pub fn read(&mut self, memory: &Fact<Live>, round: u64) {
-        let now = Instant::now();
-        let over = now.saturating_duration_since(self.read);
+    /// Takes heap statistics whose reading began at a time.
+    pub fn take(&mut self, read: Vec<Read>, began: Instant, round: u64) {
+        let over = began.saturating_duration_since(self.read);
         let refused = self.refused.iter().map(|refused| Err(refused.unread.clone()));
-        let read = self.runtimes.iter().map(|runtime| match memory {
-            Ok(memory) => runtime.read(&Space::new(memory, Bounds::COUNTERS), Detail::Counters),
-            Err(lack) => Err(runtime.unread(lack.clone())),
-        });
         let mut statistics: Vec<_> = refused.chain(read).collect();
         for statistics in statistics.iter_mut().flatten() {
             add_recent(&mut statistics.runtime, &self.statistics, over);
         }
-        (self.statistics, self.read) = (statistics, now);
+        (self.statistics, self.read) = (statistics, began);
         if self.statistics[self.refused.len()..].iter().any(Result::is_err) {
             // Another program may run in the process by now.
             self.look_anyway = round + 1;
@@ -161,10 +188,14 @@ impl ProbeState {
 
     /// Says of a process that was never looked at why it was not.
     pub fn wait(&mut self) {
+        let why = "it waits to be looked at for runtimes: the budget of probes goes to others";
+        self.wait_for(&Missing::new(MissingKind::Refused, why));
+    }
+
+    /// The same where there is another reason.
+    pub fn wait_for(&mut self, why: &Missing) {
         if self.looks == 0 {
-            let why = "it waits to be looked at for runtimes: the budget of probes goes to others";
-            let why = Missing::new(MissingKind::Refused, why);
-            self.statistics = vec![Err(Unread::process(why))];
+            self.statistics = vec![Err(Unread::process(why.clone()))];
         }
     }
 
@@ -221,7 +252,9 @@ mod tests {
             let is_due = probes.due(1, *round, vsz(*round)).is_some();
             assert_eq!(is_due, probes.wants_look(*round, vsz(*round)));
             if is_due {
-                probes.turn(Ok(Vec::new()), vsz(*round), *round).expect("nothing was refused");
+                probes
+                    .turn(Ok(Found::default()), vsz(*round), *round)
+                    .expect("nothing was refused");
             }
             is_due
         };

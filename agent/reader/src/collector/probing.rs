@@ -3,15 +3,15 @@
 //! one that has any stays open.
 
 use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use memgap_kernel::cpu::thread_cpu;
-use memgap_kernel::memory::Live;
 use memgap_ledger::MissingKind;
 
+use super::jobs::{Answer, Outcome, Probed, Purse, Work};
 use super::probe_state::{Due, SAME};
-use super::tracked::{Round, Tracked};
-use super::{CollectionStats, Collector};
+use super::tracked::{ProcessId, Tracked};
+use super::{CollectionStats, Collector, of};
 
 /// Share of one CPU that reading heap statistics may take where nothing else is said, 0 to 1.
 pub const PROBE_SHARE: f64 = 0.005;
@@ -24,45 +24,93 @@ impl Collector {
     /// Looks for runtimes and reads their heap statistics, as far as the budget allows. What
     /// is left out keeps the heap statistics that it has, with their age.
     pub(super) fn probes(&mut self, stats: &mut CollectionStats) {
-        let mut round = Round {
-            reader: &self.reader,
-            number: self.round,
-            page_size: self.page_size,
-            buf: &mut self.buf,
-        };
+        let now = Instant::now();
         let users = self.tracked.iter().filter(|(_, tracked)| tracked.has_memory());
         let due = |(pid, tracked): (&u32, &Tracked)| {
-            tracked.probes.due(*pid, round.number, tracked.counters.vsz)
+            let due = tracked.probes.due(*pid, self.round, tracked.counters.vsz)?;
+            self.may_ask(tracked, now).then_some(due)
         };
-        let due = users.filter_map(due).collect();
-        let mut handles: usize = self.tracked.values().map(Tracked::handles).sum();
-        let end = Instant::now() + LOOKING;
-        for Due { pid, .. } in in_order(due) {
+        let due = in_order(users.filter_map(due).collect());
+        let purse = self.purse(self.probe_budget);
+        let mut purse = Purse { end: now + LOOKING, handles: self.handles(), ..purse };
+        let mut jobs = VecDeque::with_capacity(due.len());
+        for Due { pid, .. } in due {
             let Some(tracked) = self.tracked.get_mut(&pid) else { continue };
-            let is_late = !tracked.probes.has_runtimes() && Instant::now() >= end;
-            if is_late || !self.probe_budget.has_any() {
-                stats.probes_skipped += 1;
-                tracked.probes.wait();
-                continue;
-            }
-            handles -= tracked.probes.handles();
-            let keep = handles + Live::HANDLES <= self.max_handles;
-            let before = thread_cpu();
-            if let Err(lack) = tracked.probes(Instant::now() < end, keep, &mut round)
-                && lack.kind != MissingKind::Gone
-            {
-                stats.note("maps", &lack);
-            }
-            let cost = thread_cpu().saturating_sub(before);
-            self.probe_budget.spend(cost);
-            tracked.probes.serve(round.number, cost);
-            handles += tracked.probes.handles();
-            stats.reopened += u64::from(!keep && tracked.probes.has_runtimes());
-            tracked.probes.count(stats);
+            let asks = tracked.probes.asks(self.round, tracked.counters.vsz);
+            let id = tracked.id();
+            jobs.push_back(self.job(id, Work::Probe(asks)));
         }
+        while !jobs.is_empty() {
+            if !self.pool.is_ready() {
+                stats.is_blind = true;
+                let why = self.closed();
+                stats.probes_skipped += jobs.len() as u64;
+                for job in jobs {
+                    if let (Some(tracked), Work::Probe(asked)) =
+                        (of(&mut self.tracked, job.id), job.work)
+                    {
+                        tracked.probes.memory = asked.memory;
+                        tracked.probes.wait_for(&why);
+                    }
+                }
+                break;
+            }
+            let ran = self.pool.run(jobs, purse, usize::MAX);
+            (jobs, purse) = (ran.left, ran.purse);
+            stats.tier2.cpu += ran.cpu;
+            for outcome in ran.outcomes {
+                if let Outcome::Probed(id, probed) = outcome {
+                    self.take_probed(id, probed, stats);
+                }
+            }
+            if let Some((id, waits)) = ran.stuck {
+                self.give_up(id, waits, stats);
+            }
+        }
+        self.probe_budget = purse.budget;
         let probes = self.reader.probes();
         probes.forget_unused(2 * SAME);
         stats.files = probes.take_use();
+    }
+
+    /// Keeps what a process showed of its runtimes.
+    pub(super) fn take_probed(
+        &mut self,
+        id: ProcessId,
+        outcome: Probed,
+        stats: &mut CollectionStats,
+    ) {
+        let Some(tracked) = of(&mut self.tracked, id) else { return };
+        let probes = &mut tracked.probes;
+        let (answer, took, waited) = match outcome {
+            Probed::LeftOut(memory) => {
+                stats.probes_skipped += 1;
+                probes.memory = memory;
+                return probes.wait();
+            }
+            Probed::Done(answer, took, waited) => (answer, took, waited),
+        };
+        tracked.back_off.answered();
+        let taken = answer.and_then(|answer| {
+            let Answer { found, vsz, read, memory, is_reopened } = *answer;
+            if let Some(found) = found {
+                probes.turn(found, vsz, self.round)?;
+            }
+            if let Some((read, began)) = read {
+                probes.take(read, began, self.round);
+                stats.reopened += u64::from(is_reopened);
+            }
+            probes.memory = memory;
+            Ok(())
+        });
+        if let Err(lack) = taken
+            && lack.kind != MissingKind::Gone
+        {
+            stats.note("maps", &lack);
+        }
+        // One that keeps others waiting waits its turn.
+        probes.serve(self.round, took.cpu + waited);
+        probes.count(stats);
     }
 }
 

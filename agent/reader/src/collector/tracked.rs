@@ -2,18 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use memgap_kernel::cpu::thread_cpu;
 use memgap_kernel::file::{Buf, missing};
-use memgap_kernel::memory::Live;
 use memgap_kernel::process::{Process, gone};
-use memgap_kernel::source::{smaps, stat, statm, status};
-use memgap_kernel::stacks;
+use memgap_kernel::source::{stat, statm, status};
 use memgap_ledger::sample::{Area, Counters, ProcessKind, ProcessSample, Stacks, Walk};
 use memgap_ledger::{Fact, Missing, MissingKind};
 
+use super::back_off::BackOff;
 use super::probe_state::ProbeState;
 use crate::process::no_memory;
 use crate::reader::Reader;
@@ -26,9 +25,6 @@ const REFRESH: u64 = 16;
 
 /// Mappings that one walk may meet: 2.3 MiB of them.
 pub(super) const MAX_AREAS: usize = 1 << 14;
-
-/// Threads that are asked for their stack pointers after a walk: 5 ms.
-const MAX_THREADS: usize = 256;
 
 /// What is known of one process.
 #[derive(Debug)]
@@ -52,15 +48,25 @@ pub(super) struct Tracked {
     pub no_walk: Missing,
     /// The first collection that may try to walk it after a failure.
     pub retry: u64,
+    /// When it may be asked again, where it did not answer in time.
+    pub back_off: BackOff,
+}
+
+/// A process, told from those that had its pid before or will have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ProcessId {
+    pub pid: u32,
+    /// Clock ticks since boot.
+    pub start: u64,
 }
 
 /// What `stat` tells of a process.
 #[derive(Debug)]
-struct Identity {
+pub(super) struct Identity {
     /// Clock ticks since boot: with the pid it names the process.
-    start: u64,
-    name: String,
-    kind: ProcessKind,
+    pub start: u64,
+    pub name: String,
+    pub kind: ProcessKind,
 }
 
 /// A walk that was made, with what tells whether it is still worth showing.
@@ -93,12 +99,12 @@ impl Tracked {
     /// Reads a process for the first time; `keep` tells whether a handle may stay
     /// open for it.
     pub fn new(pid: u32, keep: bool, round: &mut Round<'_>) -> Fact<Self> {
-        let (process, identity) = open(pid, round)?;
+        let (process, identity) = open(pid, round.reader.procfs(), round.buf)?;
         let cgroup = round.reader.cgroup_of(&process, round.buf);
         let statm = process.file(statm::NAME)?;
         Ok(Self {
             pid,
-            counters: count(&statm, pid, identity.kind, round)?,
+            counters: count(&statm, pid, identity.kind, round.reader.procfs(), round.page_size)?,
             identity,
             cgroup,
             statm: keep.then_some(statm),
@@ -109,6 +115,7 @@ impl Tracked {
             cost: Cost::default(),
             no_walk: Missing::new(MissingKind::Refused, "no walk is due: too little memory"),
             retry: 0,
+            back_off: BackOff::default(),
         })
     }
 
@@ -116,7 +123,7 @@ impl Tracked {
     /// error means that this process is no more; another may have its pid.
     pub fn update(&mut self, round: &mut Round<'_>) -> Fact<()> {
         let Some(statm) = &self.statm else { return self.refresh(round) };
-        self.counters = count(statm, self.pid, self.identity.kind, round)?;
+        self.counters = self.count(statm, round)?;
         self.seen = round.number;
         if round.number >= self.due { self.refresh(round) } else { Ok(()) }
     }
@@ -142,6 +149,7 @@ impl Tracked {
             cost: self.cost,
             no_walk: self.no_walk.clone(),
             retry: self.retry,
+            back_off: self.back_off,
             ..fresh
         };
         Ok(())
@@ -160,63 +168,20 @@ impl Tracked {
         self.identity.kind == ProcessKind::User
     }
 
-    /// Looks for its runtimes where that is due and may be, and reads their heap statistics;
-    /// `keep` tells whether its memory may stay open.
-    pub fn probes(&mut self, may_look: bool, keep: bool, round: &mut Round<'_>) -> Fact<()> {
-        let look = may_look && self.probes.wants_look(round.number, self.counters.vsz);
-        let memory = match self.probes.memory.take() {
-            Some(memory) if !look => Ok(memory),
-            _ => {
-                let process = self.open(round)?;
-                if look {
-                    let found = round.reader.probes().attach(&process, round.buf);
-                    self.probes.turn(found, self.counters.vsz, round.number)?;
-                }
-                if !self.probes.has_runtimes() {
-                    return Ok(());
-                }
-                Live::open(&process)
-            }
-        };
-        self.probes.read(&memory, round.number);
-        self.probes.memory = memory.ok().filter(|_| keep);
-        Ok(())
+    pub fn id(&self) -> ProcessId {
+        ProcessId { pid: self.pid, start: self.identity.start }
     }
 
-    /// Opens it; an error where another process has its pid by now.
-    fn open(&self, round: &mut Round<'_>) -> Fact<Process> {
-        let (process, identity) = open(self.pid, round)?;
-        if identity.start == self.identity.start { Ok(process) } else { Err(gone(self.pid)) }
+    pub fn name(&self) -> &str {
+        &self.identity.name
+    }
+
+    fn count(&self, statm: &File, round: &Round<'_>) -> Fact<Counters> {
+        count(statm, self.pid, self.identity.kind, round.reader.procfs(), round.page_size)
     }
 
     pub fn is_in(&self, cgroups: &BTreeSet<&str>) -> bool {
         self.cgroup.as_ref().is_ok_and(|path| cgroups.contains(path.as_str()))
-    }
-
-    /// Walks its mappings, directly after its counters are read once more. One that
-    /// has more than [`MAX_AREAS`] is not walked to its end.
-    pub fn walk(&mut self, round: &mut Round<'_>) -> Fact<()> {
-        let process = self.open(round)?;
-        let statm = process.file(statm::NAME)?;
-        self.counters = count(&statm, self.pid, self.identity.kind, round)?;
-        let before = thread_cpu();
-        // What is shown of many processes has no room for the names of mappings.
-        let bounds = smaps::Bounds { areas: MAX_AREAS, names: 0 };
-        let areas: Arc<[Area]> = match smaps::walk(&process, bounds, round.buf) {
-            Ok(walked) => walked.areas.into(),
-            Err(lack) => {
-                if lack.kind == MissingKind::Refused {
-                    self.cost.areas = Some(MAX_AREAS);
-                }
-                return Err(lack);
-            }
-        };
-        let took = thread_cpu().saturating_sub(before);
-        self.cost =
-            Cost { rate: Rate::of(self.counters.rss, areas.len(), took), areas: Some(areas.len()) };
-        let stacks = stacks::read(&process, &areas, MAX_THREADS, round.buf);
-        self.walk = Some(Kept { areas, stacks, made: Instant::now(), anon: self.counters.anon });
-        Ok(())
     }
 
     /// The sample, with the age of its walk at `now`.
@@ -246,19 +211,25 @@ impl Tracked {
 }
 
 /// Opens a process, or a thread of it that has its memory, and tells who it is.
-fn open(pid: u32, round: &mut Round<'_>) -> Fact<(Process, Identity)> {
-    let process = round.reader.open_process(pid)?;
-    let stat = stat::read(&process, round.buf)?;
+pub(super) fn open(pid: u32, procfs: &Path, buf: &mut Buf) -> Fact<(Process, Identity)> {
+    let process = Process::open(procfs, pid)?;
+    let stat = stat::read(&process, buf)?;
     let identity = Identity { start: stat.start, name: stat.name(), kind: stat.kind() };
     let process =
-        if stat.is_leaderless() { status::living_thread(&process, round.buf)? } else { process };
+        if stat.is_leaderless() { status::living_thread(&process, buf)? } else { process };
     Ok((process, identity))
 }
 
 /// Reads the counters through a handle. A program without memory is ending.
-fn count(statm: &File, pid: u32, kind: ProcessKind, round: &Round<'_>) -> Fact<Counters> {
-    let counters = statm::read_again(statm, round.page_size).map_err(|error| {
-        let path = round.reader.procfs().join(pid.to_string()).join(statm::NAME);
+pub(super) fn count(
+    statm: &File,
+    pid: u32,
+    kind: ProcessKind,
+    procfs: &Path,
+    page_size: u64,
+) -> Fact<Counters> {
+    let counters = statm::read_again(statm, page_size).map_err(|error| {
+        let path = procfs.join(pid.to_string()).join(statm::NAME);
         missing(&path, &error)
     })?;
     match no_memory(kind) {

@@ -1,13 +1,14 @@
 //! Tier 1: which processes are walked in a collection.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use memgap_ledger::{Missing, MissingKind};
+use memgap_ledger::{Fact, Missing, MissingKind};
 
-use super::tracked::{Cost, Round, Tracked};
-use super::{Clock, CollectionStats, Collector};
-use crate::walk::{Rate, WalkPolicy};
+use super::jobs::{Outcome, Walk, Walked, Work};
+use super::tracked::{Cost, Kept, MAX_AREAS, ProcessId, Tracked};
+use super::{CollectionStats, Collector, Spent, of};
+use crate::walk::WalkPolicy;
 
 /// A walk of a process in a cgroup with lazily freed memory is made again after
 /// this time, for no counter tells that such memory was written again.
@@ -24,72 +25,104 @@ const LAZY_SHARE: u64 = 16;
 /// mappings of other programs must not decide what this one takes.
 pub(super) const MAX_KEPT: usize = 1 << 17;
 
-/// What a buffer may keep between collections; the text of a large walk is larger.
-const KEPT_BUFFER: usize = 64 << 10;
-
 impl Collector {
     /// Walks the processes that are due, those never walked and the oldest walks
     /// first, as far as cap and budget allow. `lazy` are the cgroups whose lists
     /// hold lazily freed memory.
     pub(super) fn walk(&mut self, lazy: &BTreeSet<&str>, stats: &mut CollectionStats) {
         let now = Instant::now();
-        let mut due: Vec<(Option<Instant>, u32)> = self
+        let mut due: Vec<(Option<Instant>, ProcessId)> = self
             .tracked
-            .iter()
-            .filter(|(_, tracked)| tracked.retry <= self.round)
-            .filter(|(_, tracked)| is_due(tracked, tracked.is_in(lazy), &self.policy, now))
-            .map(|(pid, tracked)| (tracked.walk.as_ref().map(|kept| kept.made), *pid))
+            .values()
+            .filter(|tracked| tracked.retry <= self.round)
+            .filter(|tracked| is_due(tracked, tracked.is_in(lazy), &self.policy, now))
+            .filter(|tracked| self.may_ask(tracked, now))
+            .map(|tracked| (tracked.walk.as_ref().map(|kept| kept.made), tracked.id()))
             .collect();
         due.sort_unstable();
-        // The first that can not be paid for ends it: the budget is saved for it.
-        let mut spent = false;
-        for (_, pid) in due {
-            let Some(tracked) = self.tracked.get_mut(&pid) else { continue };
-            let cost = predict(tracked, self.rate);
-            if cost > self.policy.cap {
+        let job = |(_, id): (_, ProcessId)| {
+            let tracked = self.tracked.get(&id.pid)?;
+            Some(self.job(id, Work::Walk(tracked.cost, tracked.counters.rss)))
+        };
+        let mut jobs: VecDeque<_> = due.into_iter().filter_map(job).collect();
+        let mut purse = self.purse(self.budget);
+        while !jobs.is_empty() {
+            if !self.pool.is_ready() {
+                stats.skipped += jobs.len() as u64;
+                stats.is_blind = true;
+                let why = self.closed();
+                for job in jobs {
+                    if let Some(tracked) = of(&mut self.tracked, job.id) {
+                        tracked.no_walk = why.clone();
+                    }
+                }
+                break;
+            }
+            // Those that are kept make room for what comes before more is read.
+            let ran = self.pool.run(jobs, purse, MAX_AREAS);
+            (jobs, purse) = (ran.left, ran.purse);
+            stats.tier1.cpu += ran.cpu;
+            for outcome in ran.outcomes {
+                if let Outcome::Walked(id, walked) = outcome {
+                    self.take_walk(id, walked, stats);
+                }
+            }
+            if let Some((id, waits)) = ran.stuck {
+                self.give_up(id, waits, stats);
+            }
+        }
+        (self.budget, self.rate) = (purse.budget, purse.rate);
+    }
+
+    /// Keeps what came of a walk.
+    pub(super) fn take_walk(&mut self, id: ProcessId, walked: Walked, stats: &mut CollectionStats) {
+        let Some(tracked) = of(&mut self.tracked, id) else { return };
+        match walked {
+            Walked::OverCap(cost) => {
                 stats.refused += 1;
                 tracked.no_walk = over_cap(cost, self.policy.cap);
-                continue;
             }
-            spent = spent || !self.budget.affords(cost);
-            if spent {
+            Walked::OverBudget => {
                 stats.skipped += 1;
                 tracked.no_walk = over_budget(self.policy.budget_share);
-            } else {
-                self.walk_one(pid, stats);
+            }
+            Walked::TooLate => {
+                stats.skipped += 1;
+                let why = "a walk waits for the next collection: other processes answered late";
+                tracked.no_walk = Missing::new(MissingKind::Refused, why);
+            }
+            Walked::Done(walk, took) => {
+                tracked.back_off.answered();
+                self.take_made(id, walk, took, stats);
                 self.make_room(stats);
             }
         }
-        self.buf.shrink(KEPT_BUFFER);
     }
 
-    fn walk_one(&mut self, pid: u32, stats: &mut CollectionStats) {
-        let Some(tracked) = self.tracked.get_mut(&pid) else { return };
-        let mut round = Round {
-            reader: &self.reader,
-            number: self.round,
-            page_size: self.page_size,
-            buf: &mut self.buf,
-        };
-        let clock = Clock::start();
-        let walked = tracked.walk(&mut round);
-        let took = clock.spent();
-        self.budget.spend(took.cpu);
-        match walked {
-            Ok(()) => {
+    fn take_made(
+        &mut self,
+        id: ProcessId,
+        walk: Fact<Box<Walk>>,
+        took: Spent,
+        stats: &mut CollectionStats,
+    ) {
+        let Some(tracked) = of(&mut self.tracked, id) else { return };
+        match walk.map(|walk| *walk) {
+            Ok(Walk { counters, areas, stacks, made, rate }) => {
                 stats.walks.push(took.wall);
-                if let Some(rate) = tracked.cost.rate {
-                    self.rate.learn(rate);
-                }
+                tracked.counters = counters;
+                tracked.cost = Cost { rate, areas: Some(areas.len()) };
+                tracked.walk = Some(Kept { areas, stacks, made, anon: counters.anon });
             }
             Err(lack) => {
                 if lack.kind == MissingKind::Refused {
                     stats.refused += 1;
+                    tracked.cost.areas = Some(MAX_AREAS);
                 } else {
                     stats.note("smaps", &lack);
                 }
                 if lack.kind == MissingKind::Gone {
-                    self.tracked.remove(&pid);
+                    self.tracked.remove(&id.pid);
                 } else {
                     tracked.retry = self.round + PAUSE;
                     tracked.no_walk = lack;
@@ -130,12 +163,6 @@ fn is_due(tracked: &Tracked, is_lazy: bool, policy: &WalkPolicy, now: Instant) -
                 || (is_lazy && now.saturating_duration_since(kept.made) >= LAZY_AGE)
         }
     }
-}
-
-/// What a walk is expected to cost: by the process's own rate, where it has one.
-fn predict(tracked: &Tracked, general: Rate) -> Duration {
-    let Cost { rate, areas } = tracked.cost;
-    rate.unwrap_or(general).predict(tracked.counters.rss, areas)
 }
 
 fn over_cap(cost: Duration, cap: Duration) -> Missing {

@@ -1,0 +1,267 @@
+//! What is done on behalf of one target in a thread of its own: a walk over its mappings, or
+//! a look for runtimes and a reading of their heap statistics. A job owns what it needs, for
+//! nobody waits for one whose target does not answer.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use memgap_kernel::file::Buf;
+use memgap_kernel::memory::{Bounds, Live, Space};
+use memgap_kernel::process::{Process, gone};
+use memgap_kernel::source::{smaps, statm};
+use memgap_kernel::stacks;
+use memgap_ledger::sample::{Area, Counters, ProcessKind, Stacks};
+use memgap_ledger::{Fact, Missing};
+use memgap_probes::{Attached, Detail, Probes, Read};
+
+use super::patience;
+use super::pool::Task;
+use super::probe_state::{Found, Probing};
+use super::tracked::{self, Cost, MAX_AREAS, ProcessId};
+use super::{Clock, Spent};
+use crate::budget::Budget;
+use crate::walk::Rate;
+
+/// Threads that are asked for their stack pointers after a walk: 5 ms.
+const MAX_THREADS: usize = 256;
+
+/// What is done for a target.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub id: ProcessId,
+    pub source: Arc<Source>,
+    pub work: Work,
+}
+
+/// Where jobs read.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub procfs: PathBuf,
+    pub page_size: u64,
+    pub probes: Arc<Probes>,
+}
+
+#[derive(Debug)]
+pub(super) enum Work {
+    /// A walk, with what is known of its cost, and the resident memory that it goes over.
+    Walk(Cost, u64),
+    Probe(Probing),
+}
+
+/// What jobs of one kind may spend, one after the other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Purse {
+    pub budget: Budget,
+    /// What targets may keep a collection waiting, by the clock.
+    pub patience: Duration,
+    /// What a walk costs in general, and what one may cost.
+    pub rate: Rate,
+    pub cap: Duration,
+    /// Whether a walk could not be paid for: the budget is saved for it.
+    pub is_saved: bool,
+    /// When looks for runtimes end.
+    pub end: Instant,
+    /// Handles that are open, and how many may be.
+    pub handles: usize,
+    pub max_handles: usize,
+}
+
+/// What came of a job.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Walked(ProcessId, Walked),
+    Probed(ProcessId, Probed),
+}
+
+#[derive(Debug)]
+pub(super) enum Walked {
+    /// It would take that long.
+    OverCap(Duration),
+    OverBudget,
+    /// Others kept the collection waiting.
+    TooLate,
+    Done(Fact<Box<Walk>>, Spent),
+}
+
+/// A walk as it was made.
+#[derive(Debug)]
+pub(super) struct Walk {
+    /// Read directly before it.
+    pub counters: Counters,
+    pub areas: Arc<[Area]>,
+    pub stacks: Fact<Stacks>,
+    pub made: Instant,
+    pub rate: Option<Rate>,
+}
+
+#[derive(Debug)]
+pub(super) enum Probed {
+    /// There was no time or no budget left: its memory as it was.
+    LeftOut(Option<Live>),
+    /// Also how long it kept others waiting.
+    Done(Fact<Box<Answer>>, Spent, Duration),
+}
+
+/// What a process showed of its runtimes.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Of a look, where one was made.
+    pub found: Option<Fact<Found>>,
+    /// The size of its address space when it was asked for.
+    pub vsz: u64,
+    /// The heap statistics, and when their reading began; none where there is no runtime.
+    pub read: Option<(Vec<Read>, Instant)>,
+    /// Kept open where there is room.
+    pub memory: Option<Live>,
+    /// Whether there was none.
+    pub is_reopened: bool,
+}
+
+impl Task for Job {
+    type Target = ProcessId;
+    type Purse = Purse;
+    type Outcome = Outcome;
+
+    fn target(&self) -> ProcessId {
+        self.id
+    }
+
+    fn run(self, purse: &mut Purse, buf: &mut Buf) -> Outcome {
+        let Self { id, source, work } = self;
+        let target = Target { id, source: &source };
+        match work {
+            Work::Walk(cost, rss) => Outcome::Walked(id, target.walked(cost, rss, purse, buf)),
+            Work::Probe(asked) => Outcome::Probed(id, target.probed(asked, purse, buf)),
+        }
+    }
+
+    fn room(outcome: &Outcome) -> usize {
+        match outcome {
+            Outcome::Walked(_, Walked::Done(Ok(walk), _)) => walk.areas.len(),
+            _ => 0,
+        }
+    }
+}
+
+impl Purse {
+    /// What of it was waited.
+    fn spend(&mut self, took: Spent) -> Duration {
+        self.budget.spend(took.cpu);
+        let waited = patience::waited(took.wall.saturating_sub(took.cpu));
+        self.patience = self.patience.saturating_sub(waited);
+        waited
+    }
+}
+
+/// The process that something is done for.
+struct Target<'s> {
+    id: ProcessId,
+    source: &'s Source,
+}
+
+impl Target<'_> {
+    /// Opens it; an error where another process has its pid by now.
+    fn open(&self, buf: &mut Buf) -> Fact<(Process, ProcessKind)> {
+        let (process, identity) = tracked::open(self.id.pid, &self.source.procfs, buf)?;
+        if identity.start == self.id.start {
+            Ok((process, identity.kind))
+        } else {
+            Err(gone(self.id.pid))
+        }
+    }
+
+    fn walked(&self, cost: Cost, rss: u64, purse: &mut Purse, buf: &mut Buf) -> Walked {
+        let predicted = cost.rate.unwrap_or(purse.rate).predict(rss, cost.areas);
+        if predicted > purse.cap {
+            return Walked::OverCap(predicted);
+        }
+        purse.is_saved = purse.is_saved || !purse.budget.affords(predicted);
+        if purse.is_saved {
+            return Walked::OverBudget;
+        }
+        if purse.patience.is_zero() {
+            return Walked::TooLate;
+        }
+        let clock = Clock::start();
+        let walk = self.walk(buf);
+        let took = clock.spent();
+        purse.spend(took);
+        if let Some(rate) = walk.as_ref().ok().and_then(|walk| walk.rate) {
+            purse.rate.learn(rate);
+        }
+        Walked::Done(walk.map(Box::new), took)
+    }
+
+    /// Walks its mappings, directly after its counters are read once more. One that
+    /// has more than [`MAX_AREAS`] is not walked to its end.
+    fn walk(&self, buf: &mut Buf) -> Fact<Walk> {
+        let (process, kind) = self.open(buf)?;
+        let statm = process.file(statm::NAME)?;
+        let Source { procfs, page_size, .. } = self.source;
+        let counters = tracked::count(&statm, self.id.pid, kind, procfs, *page_size)?;
+        let clock = Clock::start();
+        // What is shown of many processes has no room for the names of mappings.
+        let bounds = smaps::Bounds { areas: MAX_AREAS, names: 0 };
+        let areas: Arc<[Area]> = smaps::walk(&process, bounds, buf)?.areas.into();
+        let rate = Rate::of(counters.rss, areas.len(), clock.spent().cpu);
+        let stacks = stacks::read(&process, &areas, MAX_THREADS, buf);
+        Ok(Walk { counters, areas, stacks, made: Instant::now(), rate })
+    }
+
+    fn probed(&self, asked: Probing, purse: &mut Purse, buf: &mut Buf) -> Probed {
+        let is_late = asked.runtimes.is_empty() && Instant::now() >= purse.end;
+        if is_late || purse.patience.is_zero() || !purse.budget.has_any() {
+            return Probed::LeftOut(asked.memory);
+        }
+        let clock = Clock::start();
+        purse.handles = purse.handles.saturating_sub(handles(asked.memory.as_ref()));
+        let keep = purse.handles.saturating_add(Live::HANDLES) <= purse.max_handles;
+        let look = asked.look && Instant::now() < purse.end;
+        let answer = self.probe(asked, look, keep, buf);
+        purse.handles += answer.as_ref().map_or(0, |answer| handles(answer.memory.as_ref()));
+        let took = clock.spent();
+        let waited = purse.spend(took);
+        Probed::Done(answer.map(Box::new), took, waited)
+    }
+
+    /// Looks for its runtimes where that may be, and reads their heap statistics; `keep`
+    /// tells whether its memory may stay open.
+    fn probe(&self, asked: Probing, look: bool, keep: bool, buf: &mut Buf) -> Fact<Answer> {
+        let Probing { vsz, memory, mut runtimes, .. } = asked;
+        let mut found = None;
+        let memory = match memory {
+            Some(memory) if !look => Ok(memory),
+            _ => {
+                let (process, _) = self.open(buf)?;
+                if look {
+                    let looked = self.source.probes.attach(&process, buf).map(Found::from);
+                    runtimes =
+                        looked.as_ref().map(|one| Arc::clone(&one.runtimes)).unwrap_or_default();
+                    found = Some(looked);
+                }
+                if runtimes.is_empty() {
+                    let (read, memory, is_reopened) = (None, None, false);
+                    return Ok(Answer { found, vsz, read, memory, is_reopened });
+                }
+                Live::open(&process)
+            }
+        };
+        let began = Instant::now();
+        let read = runtimes.iter().map(|runtime| read(runtime, &memory)).collect();
+        let memory = memory.ok().filter(|_| keep);
+        Ok(Answer { found, vsz, read: Some((read, began)), memory, is_reopened: !keep })
+    }
+}
+
+/// Reads heap statistics, where the memory could be opened.
+fn read(runtime: &Attached, memory: &Result<Live, Missing>) -> Read {
+    match memory {
+        Ok(memory) => runtime.read(&Space::new(memory, Bounds::COUNTERS), Detail::Counters),
+        Err(lack) => Err(runtime.unread(lack.clone())),
+    }
+}
+
+fn handles(memory: Option<&Live>) -> usize {
+    if memory.is_some() { Live::HANDLES } else { 0 }
+}
