@@ -36,7 +36,7 @@ pub fn stuck(targets: impl Iterator<Item = Target>, workers: usize, is_blind: bo
         tracing::warn!(
             name,
             pid,
-            "does not answer: it holds its memory map, or a file system it maps does not answer"
+            "did not answer in time: it holds its memory map, or a file system it maps does not answer"
         );
     }
     if is_blind && !stuck.is_blind {

@@ -218,15 +218,20 @@ impl<T: Task> Batch<T> {
     /// The side of who waits: until it has ended, or a target has not answered.
     fn wait(&self) -> Ran<T> {
         let mut state = self.lock();
+        let mut last = None;
         while !state.has_ended {
             let mut patience = DEADLINE;
             if let Some((target, since)) = state.current {
                 let passed = since.elapsed();
                 if passed >= DEADLINE {
-                    let waits = state.thread.is_none_or(waits);
+                    // One that starves for a processor may wait for a moment, too: who waits
+                    // for the target has not run from one look to the next.
+                    let seen = state.thread.and_then(waiting).map(|turns| (target, turns));
+                    let waits = seen.is_some() && seen == last;
                     if waits || passed >= WORKING {
                         return state.give_up(Some((target, waits)));
                     }
+                    last = seen;
                     patience = LOOK;
                 } else {
                     patience -= passed;
@@ -272,12 +277,17 @@ impl<T: Task> Drop for End<'_, T> {
     }
 }
 
-/// Whether a thread of ours waits for something in the kernel other than a processor.
-fn waits(thread: rustix::thread::Pid) -> bool {
-    let stat = format!("/proc/self/task/{}/stat", thread.as_raw_nonzero());
-    let Ok(text) = std::fs::read(stat) else { return true };
-    let state = text.iter().rposition(|byte| *byte == b')').and_then(|at| text.get(at + 2));
-    state != Some(&b'R')
+/// How often a thread of ours has been on a processor, where it waits for anything else.
+fn waiting(thread: rustix::thread::Pid) -> Option<u64> {
+    let task = format!("/proc/self/task/{}", thread.as_raw_nonzero());
+    let text = std::fs::read(format!("{task}/stat")).ok()?;
+    let at = text.iter().rposition(|byte| *byte == b')')?;
+    if text.get(at + 2) == Some(&b'R') {
+        return None;
+    }
+    // A kernel that does not count turns leaves the state alone to tell.
+    let turns = std::fs::read_to_string(format!("{task}/schedstat")).unwrap_or_default();
+    Some(turns.split_whitespace().nth(2).and_then(|turns| turns.parse().ok()).unwrap_or_default())
 }
 
 #[cfg(test)]
