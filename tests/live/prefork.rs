@@ -1,12 +1,17 @@
 //! Processes forked from one, in a cgroup: pages that all of them map are in use once.
 
 use anyhow::{Context, Result};
-use memgap_ledger::{ProcessLedger, cgroup, program};
+use memgap_ledger::{Figure, ProcessLedger, cgroup, program};
 use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::cgroup::Cgroup;
 use memgap_tests::redis::Client;
 use memgap_tests::service::Service;
 use memgap_tests::target::Target;
+
+/// The point, or why there is none.
+fn point(figure: &Figure) -> Result<i64> {
+    figure.point().with_context(|| format!("{figure:?}"))
+}
 
 #[test]
 fn what_workers_share_is_in_use_once() -> Result<()> {
@@ -20,13 +25,13 @@ fn what_workers_share_is_in_use_once() -> Result<()> {
     assert_eq!(ledgers.len(), usize::try_from(workers + 1)?);
     // Each by itself has all of it in use.
     for ledger in &ledgers {
-        let in_use = ledger.headline.in_use.point().context("read")?;
+        let in_use = point(&ledger.headline.in_use)?;
         assert!((in_use - allocated).abs() < allocated / 20, "{in_use} of {allocated}");
     }
     let inside: Vec<&ProcessLedger> = ledgers.iter().collect();
     let made = cgroup::ledger(&reader.cgroup(group.path())?, Ok(&inside));
-    let usage = made.headline.usage.point().context("read")?;
-    let in_use = made.headline.in_use.point().context("read")?;
+    let usage = point(&made.headline.usage)?;
+    let in_use = point(&made.headline.in_use)?;
     let (low, high) = made.headline.in_use.bounds().context("read")?;
     println!("in use {in_use} ({low}..{high}) of usage {usage}, the program says {allocated}");
     assert!((in_use - allocated).abs() < allocated / 20, "{in_use} of {allocated}");
@@ -35,7 +40,7 @@ fn what_workers_share_is_in_use_once() -> Result<()> {
     let [row] = &program::programs(&ledgers, false)[..] else { panic!("one row") };
     assert_eq!(row.pids.len(), ledgers.len());
     assert!(row.pss.point() < row.rss.point().map(|rss| rss / 4));
-    assert!((row.in_use.point().context("read")? - allocated).abs() < allocated / 20);
+    assert!((point(&row.in_use)? - allocated).abs() < allocated / 20);
     Ok(())
 }
 

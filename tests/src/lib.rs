@@ -13,6 +13,7 @@ pub mod procfs;
 pub mod programs;
 pub mod python;
 pub mod redis;
+pub mod release;
 pub mod rights;
 pub mod room;
 pub mod service;

@@ -41,23 +41,9 @@ impl Stat {
     }
 }
 
-/// The release as (major, minor, patch).
-pub fn release() -> Result<(u32, u32, u32)> {
-    let text = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
-    let mut next = || numbers.next().unwrap_or(0);
-    Ok((next(), next(), next()))
-}
-
 /// Whether the multi-generational LRU is on; kernels before 6.1 have none.
 pub fn has_generations() -> bool {
     fs::read_to_string("/sys/kernel/mm/lru_gen/enabled").is_ok_and(|text| text.trim() != "0x0000")
-}
-
-/// Whether `VmRSS` is exact: from 6.16, and from 6.12.95 in that series.
-pub fn counts_exactly() -> Result<bool> {
-    let release = release()?;
-    Ok(release >= (6, 16, 0) || ((6, 12, 95)..(6, 13, 0)).contains(&release))
 }
 
 /// The field of `/proc/PID/status`, in bytes.

@@ -4,7 +4,7 @@
 use std::fs;
 
 use anyhow::{Context, Result};
-use memgap_tests::room;
+use memgap_tests::{release, room};
 
 use crate::exporter::Exporter;
 use crate::findings::Findings;
@@ -257,7 +257,7 @@ fn harm_go(_: &mut Group, findings: &mut Findings) -> Result<()> {
 /// Whether this is the kernel for programs that take their time in an emulated machine:
 /// reading is the same on all but the oldest, where others are read.
 fn is_for_slow_programs() -> Result<bool> {
-    let (major, minor, _) = kernel::release()?;
+    let (major, minor, _) = release::release()?;
     Ok((major, minor) == (6, 12))
 }
 

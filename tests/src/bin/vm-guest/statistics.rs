@@ -4,6 +4,7 @@
 use std::thread;
 
 use anyhow::Result;
+use memgap_tests::release;
 
 use crate::findings::Findings;
 use crate::group::Group;
@@ -68,7 +69,7 @@ fn headline(group: &Group, report: &Report, findings: &mut Findings) -> Result<(
 /// What no counter holds stays within what the processors can hold back.
 fn residual(group: &Group, report: &Report, findings: &mut Findings) -> Result<()> {
     let mut residual = report.figure("charge_residual")?.point;
-    if kernel::release()? < (5, 18, 0) {
+    if release::release()? < (5, 18, 0) {
         if group.opaque {
             findings.note("residual", residual);
             return Ok(());
@@ -102,7 +103,7 @@ pub fn process(pid: u32, findings: &mut Findings) -> Result<()> {
     );
     findings.equal("swapped", report.figure("swapped")?.point, kernel::smaps(pid, "Swap")?);
     findings.equal("rss less skew", rss - skew, kernel::smaps(pid, "Rss")?);
-    if kernel::counts_exactly()? {
+    if release::counts_exactly()? {
         findings.near("skew", skew, 0, (rss / 200).max(64 * KIB));
     } else {
         findings.note("skew", skew);
