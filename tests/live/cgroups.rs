@@ -1,9 +1,13 @@
-//! What the tests' own cgroups do, by the kernel: the same on v1 and v2.
+//! What the tests' own cgroups do, by the kernel, and how they are read: the same on v1
+//! and v2.
 
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use memgap_kernel::{Cgroups, Dir};
+use memgap_ledger::MissingKind;
 use memgap_tests::cgroup::{Cgroup, Version};
 use memgap_tests::rights::{Need, left_out};
 use memgap_tests::target::Target;
@@ -66,5 +70,78 @@ fn a_process_that_is_moved_leaves_its_charges_and_ends_with_its_cgroup() -> Resu
     ensure!(from.usage()? * 2 > held && to.usage()? * 2 < held, "{held}, {}", from.usage()?);
     to.kill()?;
     ensure!(std::fs::read_to_string(to.procs())?.is_empty());
+    Ok(())
+}
+
+fn opened() -> Result<Cgroups> {
+    let proc = Dir::open(Path::new("/proc"))?;
+    Ok(Cgroups::open(&proc, None, Path::new("/var/log/containers"))?)
+}
+
+/// The path of a process's cgroup below the mount point.
+fn path_of(cgroups: &Cgroups, pid: &str) -> Result<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+    let lines = text.lines().filter_map(|l| l.split_once(':')?.1.split_once(':'));
+    cgroups.path_of(lines).with_context(|| format!("process {pid} has no cgroup here"))
+}
+
+#[test]
+fn a_cgroup_is_read_as_its_files_say() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
+    let cgroups = opened()?;
+    let made = Cgroup::new("read")?;
+    let path = made.path().to_owned();
+    // It waits: nothing in the cgroup moves.
+    let member = Target::start_in("ballast", &made)?;
+    let before = cgroups.one(&path)?;
+    assert_eq!((before.limit, before.swap_limit), (Ok(None), Ok(None)));
+    made.limit(Some(64 * MIB))?;
+    made.swap_limit(32 * MIB)?;
+
+    let all = cgroups.all()?;
+    let sample = all.iter().find(|c| c.path == path).context("it is listed")?;
+    assert_eq!(sample.usage, Ok(made.usage()?));
+    if made.version() == Version::V1 {
+        let kernel = made.file("memory.kmem.usage_in_bytes")?;
+        assert_eq!(sample.kmem, Ok(kernel.trim().parse()?));
+    }
+    assert_eq!(sample.limit, Ok(Some(64 * MIB)));
+    assert_eq!(sample.swap_limit, Ok(Some(32 * MIB)));
+    assert!(sample.leaf && !sample.root);
+    let parent = Path::new(&path).parent().context("it is below one")?;
+    assert!(all.iter().any(|c| Path::new(&c.path) == parent && !c.leaf));
+    assert_eq!(cgroups.pids(&path), Ok(vec![member.pid()]));
+
+    drop((member, made));
+    assert_eq!(cgroups.one(&path).err().context("it is gone")?.kind, MissingKind::Absent);
+    assert!(cgroups.all()?.iter().all(|c| c.path != path));
+    Ok(())
+}
+
+/// The test starts itself again in a cgroup namespace of a cgroup of its own.
+#[test]
+fn paths_are_the_same_from_within_a_cgroup_namespace() -> Result<()> {
+    const EXPECTED: &str = "MEMGAP_TEST_EXPECTED_CGROUP";
+    let cgroups = opened()?;
+    if let Ok(expected) = std::env::var(EXPECTED) {
+        assert!(std::fs::read_to_string("/proc/1/cgroup")?.contains(":/.."));
+        let found = format!("{} {}", path_of(&cgroups, "self")?, path_of(&cgroups, "1")?);
+        assert_eq!(found, expected);
+        return Ok(());
+    }
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
+    let group = Cgroup::new("namespace")?;
+    // By its path: a shell may have one built in that knows no cgroups.
+    let mut command = group.command("/usr/bin/unshare");
+    command.arg("--cgroup").arg(std::env::current_exe()?).arg("--exact");
+    command.arg("paths_are_the_same_from_within_a_cgroup_namespace");
+    let output =
+        command.env(EXPECTED, format!("{} {}", group.path(), path_of(&cgroups, "1")?)).output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success() && said.contains("1 passed"), "{said}{output:?}");
     Ok(())
 }

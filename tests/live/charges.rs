@@ -11,6 +11,7 @@ use memgap_ledger::finding::Subject;
 use memgap_ledger::{CgroupLedger, cgroup, note, process};
 use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::cgroup::{Cgroup, Version};
+use memgap_tests::rights::{Need, left_out};
 use memgap_tests::target::{self, Target};
 
 const MIB: i64 = 1 << 20;
@@ -49,6 +50,9 @@ fn move_to(target: &Target, group: &Cgroup) -> Result<()> {
 
 #[test]
 fn anonymous_memory_stays_where_it_was_written() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
     let (here, there) = (Cgroup::new("written")?, Cgroup::new("moved-to")?);
     let mut target = Target::start_in("ballast", &here)?;
     target.step()?;
@@ -72,6 +76,9 @@ fn anonymous_memory_stays_where_it_was_written() -> Result<()> {
 
 #[test]
 fn a_file_is_charged_to_who_read_it_first() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
     let (sidecar, app) = (Cgroup::new("sidecar")?, Cgroup::new("app")?);
     let target = Target::start_in("mapped", &sidecar)?;
     let mapped = i64::try_from(target.holds("file")?)?;
@@ -92,9 +99,14 @@ fn a_file_is_charged_to_who_read_it_first() -> Result<()> {
     Ok(())
 }
 
+/// How many cgroups are deleted.
+const COUNT: u64 = 8;
+
 #[test]
 fn deleted_cgroups_that_hold_pages_are_counted() -> Result<()> {
-    const COUNT: u64 = 8;
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
     let files: Vec<_> = (0..COUNT)
         .map(|n| Ok(target::directory()?.join(format!("dying-{}-{n}", std::process::id()))))
         .collect::<Result<_>>()?;
@@ -121,6 +133,9 @@ fn deleted_cgroups_that_hold_pages_are_counted() -> Result<()> {
 
 #[test]
 fn what_waits_in_sockets_is_told_of_the_process_and_of_its_cgroup() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
     let group = Cgroup::new("queues")?;
     let mut target = Target::start_in("queues", &group)?;
     let none = reader()?.sockets(&[target.pid()])?;

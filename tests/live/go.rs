@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use memgap_tests::cgroup::Cgroup;
 use memgap_tests::frozen::Frozen;
 use memgap_tests::golang::{Build, Toolchain, toolchains, without_symbols};
+use memgap_tests::rights::{Need, left_out};
 use memgap_tests::target::{self, Target};
 
 const MIB: f64 = 1_048_576.0;
@@ -157,6 +158,9 @@ fn released_memory_that_is_resident_is_lazily_freed() -> Result<()> {
 #[test]
 fn of_go_1_15_rss_stays_after_a_free_and_the_working_set_drops_by_what_is_lazily_freed()
 -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
     let all = toolchains()?;
     let toolchain = all.iter().find(|t| t.minor() == 15).context("no Go 1.15")?;
     let program = toolchain.build(Build::Plain)?;

@@ -5,6 +5,7 @@ use memgap_ledger::{Figure, ProcessLedger, cgroup, program};
 use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::cgroup::Cgroup;
 use memgap_tests::redis::Client;
+use memgap_tests::rights::{Need, left_out};
 use memgap_tests::service::Service;
 use memgap_tests::target::Target;
 
@@ -15,6 +16,9 @@ fn point(figure: &Figure) -> Result<i64> {
 
 #[test]
 fn what_workers_share_is_in_use_once() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
     let group = Cgroup::new("prefork")?;
     let target = Target::start_in("prefork", &group)?;
     let allocated = i64::try_from(target.holds("allocated")?)?;
@@ -47,6 +51,9 @@ fn what_workers_share_is_in_use_once() -> Result<()> {
 /// While redis saves in the background its child holds the same heap.
 #[test]
 fn what_redis_saves_in_the_background_is_in_use_once() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
     let group = Cgroup::new("bgsave")?;
     let redis = Service::redis_in(&group)?;
     let mut client = Client::of(&redis)?;

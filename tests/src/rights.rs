@@ -18,6 +18,10 @@ pub enum Need {
     OtherUsers,
     /// To mount, or to make namespaces.
     Mounts,
+    /// To read what the kernel shows to root only.
+    KernelFiles,
+    /// To change what the whole machine has: huge pages, devices.
+    Machine,
 }
 
 /// Whether the test is left out, for its user lacks what it needs: then it has nothing
@@ -50,7 +54,9 @@ impl Need {
             Self::Cgroups => "it makes cgroups",
             Self::OtherMemory => "it reads memory of other users' processes",
             Self::OtherUsers => "it runs programs as other users",
-            Self::Mounts => "it mounts file systems",
+            Self::Mounts => "it mounts file systems or makes namespaces",
+            Self::KernelFiles => "it reads what the kernel shows to root only",
+            Self::Machine => "it changes what the whole machine has",
         }
     }
 }

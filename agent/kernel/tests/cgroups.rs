@@ -5,13 +5,11 @@ use std::fs;
 use std::mem::MaybeUninit;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
 
 use memgap_kernel::{Cgroups, Dir};
 use memgap_ledger::sample::{CgroupSample, CgroupVersion};
 use memgap_ledger::{Account, CgroupLedger, Missing, MissingKind, cgroup};
 use rustix::fs::inotify;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 const STAT_V2: &str = include_str!("kernels/6.12/memory.stat");
 const STAT_V1: &str = include_str!("kernels/6.18-v1/memory.stat");
@@ -21,18 +19,6 @@ const POD: &str = "/kubepods/pod8f4e0b3a-1f0c-4d5e-9a67-0c1d2e3f4a5b";
 fn machine() -> Cgroups {
     let proc = Dir::open(Path::new("/proc")).unwrap();
     Cgroups::open(&proc, None, Path::new("/var/log/containers")).unwrap()
-}
-
-/// The path of our own cgroup below the mount point.
-fn own(cgroups: &Cgroups) -> String {
-    path_of(cgroups, "self")
-}
-
-/// The path below the mount point of a process's cgroup.
-fn path_of(cgroups: &Cgroups, pid: &str) -> String {
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-    let lines = text.lines().filter_map(|l| l.split_once(':')?.1.split_once(':'));
-    cgroups.path_of(lines).unwrap()
 }
 
 /// A directory that goes away with the test, whatever becomes of it.
@@ -86,42 +72,6 @@ impl Drop for Scratch {
     }
 }
 
-/// A cgroup below our own, with a stopped process in it: nothing in it moves.
-struct Made {
-    path: PathBuf,
-    member: Child,
-}
-
-impl Made {
-    fn new(parent: &Path) -> Self {
-        let path = parent.join(format!("memgap-test-{}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        let made = Self { path, member: Command::new("sleep").arg("1000").spawn().unwrap() };
-        fs::write(made.path.join("cgroup.procs"), made.member.id().to_string()).unwrap();
-        let pid = Pid::from_child(&made.member);
-        kill_process(pid, Signal::STOP).unwrap();
-        waitpid(Some(pid), WaitOptions::UNTRACED).unwrap();
-        made
-    }
-
-    fn number(&self, name: &str) -> u64 {
-        fs::read_to_string(self.path.join(name)).unwrap().trim().parse().unwrap()
-    }
-
-    /// Empties and removes it.
-    fn end(&mut self) {
-        let _ = self.member.kill();
-        let _ = self.member.wait();
-        let _ = fs::remove_dir(&self.path);
-    }
-}
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
 /// The residual of a sample, once the sum of its accounts was seen to be its usage.
 fn residual(sample: &CgroupSample) -> Option<i64> {
     let unread = Missing::absent("processes are not read here");
@@ -156,64 +106,6 @@ fn the_hierarchy_is_the_one_with_the_controller() {
     let v1 = listed.lines().any(|l| l.split(':').nth(1) == Some("memory"));
     let expected = if v1 { CgroupVersion::V1 } else { CgroupVersion::V2 };
     assert_eq!(machine().version(), expected);
-}
-
-/// On v1, where any cgroup may have one below it; v2 is tested in machines of
-/// its own.
-#[test]
-fn a_cgroup_is_read_as_its_files_say() {
-    let cgroups = machine();
-    if cgroups.version() == CgroupVersion::V2 {
-        return;
-    }
-    let parent = own(&cgroups);
-    let mut made = Made::new(&cgroups.mount_point().join(parent.trim_start_matches('/')));
-    let path = format!("/{}", made.path.strip_prefix(cgroups.mount_point()).unwrap().display());
-    let before = cgroups.one(&path).unwrap();
-    assert_eq!(before.limit, Ok(None));
-    assert_eq!(before.swap_limit, Ok(None));
-    fs::write(made.path.join("memory.limit_in_bytes"), "67108864").unwrap();
-    fs::write(made.path.join("memory.memsw.limit_in_bytes"), "100663296").unwrap();
-
-    let all = cgroups.all().unwrap();
-    let sample = all.iter().find(|c| c.path == path).unwrap();
-    assert_eq!(sample.usage, Ok(made.number("memory.usage_in_bytes")));
-    assert_eq!(sample.kmem, Ok(made.number("memory.kmem.usage_in_bytes")));
-    assert_eq!(sample.limit, Ok(Some(64 << 20)));
-    assert_eq!(sample.swap_limit, Ok(Some(32 << 20)));
-    assert!(sample.leaf && !sample.root);
-    assert!(all.iter().any(|c| c.path == parent && !c.leaf));
-    assert_eq!(cgroups.pids(&path), Ok(vec![made.member.id()]));
-
-    made.end();
-    assert_eq!(cgroups.one(&path).unwrap_err().kind, MissingKind::Absent);
-    assert!(cgroups.all().unwrap().iter().all(|c| c.path != path));
-}
-
-/// The test starts itself again in a cgroup namespace of a cgroup of its own.
-#[test]
-fn paths_are_the_same_from_within_a_cgroup_namespace() {
-    const EXPECTED: &str = "MEMGAP_TEST_EXPECTED_CGROUP";
-    let cgroups = machine();
-    if let Ok(expected) = std::env::var(EXPECTED) {
-        assert!(fs::read_to_string("/proc/1/cgroup").unwrap().contains(":/.."));
-        assert_eq!(format!("{} {}", own(&cgroups), path_of(&cgroups, "1")), expected);
-        return;
-    }
-    let (parent, first) = (own(&cgroups), path_of(&cgroups, "1"));
-    let name = format!("memgap-namespace-{}", std::process::id());
-    let path = cgroups.mount_point().join(parent.trim_start_matches('/')).join(&name);
-    fs::create_dir(&path).unwrap();
-    let output = Command::new("sh")
-        .args(["-c", "echo $$ >$1/cgroup.procs; exec unshare --cgroup $0 --exact $2"])
-        .arg(std::env::current_exe().unwrap())
-        .arg(&path)
-        .arg("paths_are_the_same_from_within_a_cgroup_namespace")
-        .env(EXPECTED, format!("{}/{name} {first}", parent.trim_end_matches('/')))
-        .output();
-    fs::remove_dir(&path).unwrap();
-    let output = output.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]
