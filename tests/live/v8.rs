@@ -130,6 +130,27 @@ fn hardly_anything_of_a_node_is_unexplained() -> Result<()> {
 }
 
 #[test]
+fn memory_of_webassembly_is_listed_and_not_in_use_by_v8() -> Result<()> {
+    for node in nodes()? {
+        let target = node.run_target("wasm")?;
+        let made = explain(&target)?;
+        let wasm = target.holds("wasm")?;
+        let listed = made.largest.iter().find(|held| held.account == Account::Unexplained);
+        let listed = listed.with_context(|| format!("node {}: nothing is listed", node.version))?;
+        // Where V8's own amounts lie is not all known: a little of them may be in it.
+        assert!(listed.bytes.abs_diff(wasm) <= SLACK, "node {}: {listed:?}", node.version);
+        assert!(listed.resident >= wasm && &listed.access == b"rw-p", "{listed:?}");
+        let in_use = v8(&made)?.in_use.context("no amount")?;
+        assert!(in_use < wasm / 2, "node {}: {in_use}", node.version);
+        // In use is at least what was read: the memory stands between the bounds.
+        let (low, high) = made.headline.in_use.bounds().context("an interval")?;
+        let wasm = i64::try_from(wasm)?;
+        assert!(low < wasm / 2 && high >= wasm, "node {}: {low} to {high}", node.version);
+    }
+    Ok(())
+}
+
+#[test]
 fn a_thousand_probes_leave_no_trace() -> Result<()> {
     for node in nodes()? {
         let target = node.run()?;

@@ -54,6 +54,11 @@ impl Service {
 
     /// Debian's PostgreSQL with a fresh cluster, as the user that it insists on.
     pub fn postgres() -> Result<Self> {
+        Self::postgres_with(&[])
+    }
+
+    /// As `postgres`, with settings, each `name=value`.
+    pub fn postgres_with(settings: &[&str]) -> Result<Self> {
         let dir = directory("postgres")?;
         let bin = newest_postgres()?;
         run(Command::new("chown").arg("postgres").arg(&dir))?;
@@ -70,6 +75,7 @@ impl Service {
             .arg(&data)
             .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
             .arg(&dir)
+            .args(settings.iter().flat_map(|setting| ["-c", setting]))
             .stderr(Stdio::null())
             .spawn()
             .context("failed to start postgres: run tests/install")?;
