@@ -115,9 +115,10 @@ fn assert_no_circle(folder: &str) {
 #[test]
 fn views_know_the_ledger_only() {
     let views = sources("agent/cli/src/view");
+    // One role of the exporter reads; all other files of it know samples.
     let pages = sources("exporter/src")
         .into_iter()
-        .filter(|(path, _)| path.file_name().is_none_or(|name| name != "main.rs"));
+        .filter(|(path, _)| !path.ends_with("exporter/src/roles/reader.rs"));
     for (path, text) in views.into_iter().chain(pages) {
         assert!(!text.contains("memgap_reader"), "{} names the reader", path.display());
     }
