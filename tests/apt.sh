@@ -36,8 +36,13 @@ private_apt() {
         -o Acquire::Check-Valid-Until=false -o APT::Sandbox::User=root "$@" </dev/null
 }
 
-# The URI of the Debian archive proper in the machine's apt configuration.
+# The URI of the Debian archive proper in the machine's apt configuration; on another
+# system, Debian's own.
 debian_archive() {
+    if [ "$(. /etc/os-release && echo "$ID")" != debian ]; then
+        echo http://deb.debian.org/debian
+        return
+    fi
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-sid}")
     apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' |
         awk -v suite="$codename" '$2 == suite && $3 == "main" { print $1; exit }'

@@ -5,6 +5,7 @@ Called by tests/deploy/run, which sets KUSTOMIZE and MEMGAP_EXPORTER.
 """
 
 import contextlib
+import functools
 import os
 import pathlib
 import re
@@ -31,6 +32,25 @@ CAPABILITIES = {2: "DAC_READ_SEARCH", 19: "SYS_PTRACE"}
 MOUNTS = {"/proc", "/sys/fs/cgroup", "/var/log/containers"}
 
 
+def left_out(why):
+    """Leaves a test out that needs root and has none; tests/run names it at its end."""
+
+    def decorate(test):
+        if os.geteuid() == 0:
+            return test
+
+        @functools.wraps(test)
+        def skip(self):
+            if list := os.environ.get("MEMGAP_LEFT_OUT"):
+                with open(list, "a") as file:
+                    file.write(f"{self.id()}: {why}\n")
+            self.skipTest(why)
+
+        return skip
+
+    return decorate
+
+
 def output(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
@@ -42,7 +62,7 @@ def wait_ready(process, url, seconds=60):
             return urllib.request.urlopen(url, timeout=10).close()
         except OSError as error:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise TimeoutError(f"{url} is not ready; tests/deploy/run wants root") from error
+                raise TimeoutError(f"{url} is not ready") from error
         time.sleep(0.05)
 
 
@@ -139,6 +159,7 @@ class Profile:
         tag = self.container["image"].rsplit(":", 1)[1]
         self.assertEqual(tag, workspace["package"]["version"])
 
+    @left_out("it mounts file systems")
     def test_it_works_with_no_more_than_that(self):
         text = metrics(self.enterContext(self.running()))
         total = value(text, "memgap_host_memory_total_bytes")

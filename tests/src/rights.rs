@@ -18,6 +18,8 @@ pub enum Need {
     OtherUsers,
     /// To mount, or to make namespaces.
     Mounts,
+    /// To give sockets larger buffers than users may.
+    Buffers,
     /// To read what the kernel shows to root only.
     KernelFiles,
     /// To change what the whole machine has: huge pages, devices.
@@ -55,6 +57,7 @@ impl Need {
             Self::OtherMemory => "it reads memory of other users' processes",
             Self::OtherUsers => "it runs programs as other users",
             Self::Mounts => "it mounts file systems or makes namespaces",
+            Self::Buffers => "it gives sockets larger buffers than users may",
             Self::KernelFiles => "it reads what the kernel shows to root only",
             Self::Machine => "it changes what the whole machine has",
         }

@@ -61,15 +61,28 @@ impl Service {
     pub fn postgres_with(settings: &[&str]) -> Result<Self> {
         let dir = directory("postgres")?;
         let bin = newest_postgres()?;
-        run(Command::new("chown").arg("postgres").arg(&dir))?;
+        // It refuses to run as root; any other user will do.
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root {
+            run(Command::new("chown").arg("postgres").arg(&dir))?;
+        }
         let as_postgres = |program: &str| {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]);
+            let mut command = Command::new("env");
+            if is_root {
+                command = Command::new("setpriv");
+                command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]);
+            }
             command.arg(bin.join(program)).current_dir(&dir);
             command
         };
         let data = dir.join("data");
-        run(as_postgres("initdb").arg("-D").arg(&data).args(["-A", "trust", "--no-sync"]))?;
+        run(as_postgres("initdb").arg("-D").arg(&data).args([
+            "-A",
+            "trust",
+            "-U",
+            "postgres",
+            "--no-sync",
+        ]))?;
         let child = as_postgres("postgres")
             .arg("-D")
             .arg(&data)
