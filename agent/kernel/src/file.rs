@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufRead};
 use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use memgap_ledger::{Fact, Missing, MissingKind};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir};
+use rustix::io::Errno;
 
 use crate::text;
 
@@ -79,7 +81,7 @@ impl Dir {
         if self.is_known_leaf() {
             return Ok((names, false));
         }
-        let failed = |errno: rustix::io::Errno| missing(&self.path, &errno.into());
+        let failed = |errno: Errno| missing(&self.path, &errno.into());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(self.fd.as_fd(), ".", flags, Mode::empty()).map_err(failed)?;
         for entry in rustix::fs::Dir::new(fd).map_err(failed)? {
@@ -107,7 +109,7 @@ impl Dir {
 
     /// The names in it that are decimal numbers, in no order.
     pub fn numbers(&self) -> Fact<Vec<u32>> {
-        let failed = |errno: rustix::io::Errno| missing(&self.path, &errno.into());
+        let failed = |errno: Errno| missing(&self.path, &errno.into());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(self.fd.as_fd(), ".", flags, Mode::empty()).map_err(failed)?;
         let mut room = vec![MaybeUninit::uninit(); LISTING];
@@ -142,6 +144,18 @@ impl Dir {
         buf.fill(&file, limit).map_err(|e| missing(&self.path.join(name), &e))
     }
 
+    /// Hands the lines of a file on a process's memory, whose directory this is, to
+    /// `each` until it wants no more.
+    pub fn lines(
+        &self,
+        name: &str,
+        limit: usize,
+        buf: &mut Buf,
+        each: impl FnMut(&[u8]) -> Taken,
+    ) -> Fact<()> {
+        lines_of_memory(&self.file(name)?, &self.path.join(name), limit, buf, each)
+    }
+
     /// As [`Self::read`], with one read call: for files that the kernel prints
     /// as one record (a single `seq_file` show), as cgroupfs does with figures.
     pub fn read_record<'b>(&self, name: &str, limit: usize, buf: &'b mut Buf) -> Fact<&'b [u8]> {
@@ -154,6 +168,9 @@ impl Dir {
 const CGROUP_SUPER_MAGIC: rustix::fs::FsWord = 0x0027_e0eb;
 const PROC_SUPER_MAGIC: rustix::fs::FsWord = 0x9fa0;
 const CGROUP2_SUPER_MAGIC: rustix::fs::FsWord = 0x6367_7270;
+
+/// What comes of a line: whether the next one is wanted, or what is wrong with it.
+pub type Taken = Result<ControlFlow<()>, &'static str>;
 
 /// A buffer for file contents that keeps its memory between reads.
 #[derive(Debug, Default)]
@@ -201,20 +218,21 @@ impl Buf {
         if len > limit { Err(too_long(limit)) } else { Ok(&self.0[..len]) }
     }
 
-    /// Hands the lines of `file` to `each` one by one, so that a long file needs
-    /// room for a line only. A text that does not end with a line is refused.
+    /// Hands the lines of `file` to `each` one by one until it wants no more, so that
+    /// a long file needs room for a line only. A text that does not end with a line is
+    /// refused. Tells whether `each` ended it.
     pub fn lines(
         &mut self,
         file: &File,
         limit: usize,
-        mut each: impl FnMut(&[u8]) -> Result<(), &'static str>,
-    ) -> io::Result<()> {
+        mut each: impl FnMut(&[u8]) -> Taken,
+    ) -> io::Result<ControlFlow<()>> {
         let invalid = |what: &'static str| io::Error::new(io::ErrorKind::InvalidData, what);
         let (mut kept, mut at) = (0, 0);
         loop {
             self.reserve(kept);
             let n = match file.read_at(&mut self.0[kept..kept + PART], at as u64) {
-                Ok(0) if kept == 0 => return Ok(()),
+                Ok(0) if kept == 0 => return Ok(ControlFlow::Continue(())),
                 Ok(0) => return Err(invalid("the last line is cut short")),
                 Ok(n) => n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
@@ -231,7 +249,9 @@ impl Buf {
                 let line = rest;
                 // By memchr, unlike `split`, which looks at each byte by itself.
                 let len = rest.skip_until(b'\n')?;
-                each(&line[..len - 1]).map_err(invalid)?;
+                if each(&line[..len - 1]).map_err(invalid)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
             }
             self.0.copy_within(whole..filled, 0);
             kept = filled - whole;
@@ -256,19 +276,41 @@ impl Buf {
     }
 }
 
+/// Hands the lines of a file on a process's memory to `each` until it wants no more. The
+/// kernel ends such a file early, without an error, where that memory goes away (exit,
+/// execve); then the process is gone.
+pub fn lines_of_memory(
+    file: &File,
+    path: &Path,
+    limit: usize,
+    buf: &mut Buf,
+    each: impl FnMut(&[u8]) -> Taken,
+) -> Fact<()> {
+    if buf.lines(file, limit, each).map_err(|e| missing(path, &e))?.is_break() {
+        return Ok(());
+    }
+    match file.read_at(&mut [0], 0) {
+        Ok(0) => Err(missing(path, &Errno::SRCH.into())),
+        Ok(_) => Ok(()),
+        Err(e) => Err(missing(path, &e)),
+    }
+}
+
 fn too_long(limit: usize) -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {limit} bytes"))
 }
 
 /// Why a file could not be read.
 pub fn missing(path: &Path, error: &io::Error) -> Missing {
-    use rustix::io::Errno;
     if error.kind() == io::ErrorKind::InvalidData {
         return malformed(path, &error.to_string());
     }
     let shown = path.display();
     let errno = Errno::from_io_error(error);
     let (kind, why) = match errno {
+        None if error.kind() == io::ErrorKind::FileTooLarge => {
+            (MissingKind::Refused, format!("{shown} is {error}, which are read at most"))
+        }
         Some(Errno::NOENT | Errno::NOTDIR) => {
             (MissingKind::Absent, format!("{shown} does not exist"))
         }

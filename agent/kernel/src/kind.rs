@@ -3,7 +3,7 @@
 use memgap_ledger::sample::AreaKind;
 use memgap_ledger::special::Special;
 
-use crate::source::maps::{Device, Mapping};
+use crate::source::maps::Mapping;
 use crate::special;
 use crate::text;
 
@@ -17,8 +17,8 @@ pub fn is_internal_shmem(name: &[u8]) -> bool {
 }
 
 /// The kind that the first line of an entry tells, and the sort of a special mapping.
-/// `tmpfs` are the devices of the tmpfs mounts that the process sees.
-pub fn of_mapping(mapping: &Mapping<'_>, tmpfs: &[Device]) -> (AreaKind, Option<&'static Special>) {
+/// A file may yet be on a tmpfs.
+pub fn of_mapping(mapping: &Mapping<'_>) -> (AreaKind, Option<&'static Special>) {
     if let Some((kind, special)) = special::of_name(mapping.name) {
         return (kind, Some(special));
     }
@@ -31,7 +31,6 @@ pub fn of_mapping(mapping: &Mapping<'_>, tmpfs: &[Device]) -> (AreaKind, Option<
         // Private: the old way to ask for anonymous memory.
         b"/dev/zero" if mapping.access[3] == b'p' => AreaKind::Anonymous,
         b"/dev/zero" => AreaKind::Shmem,
-        _ if tmpfs.contains(&mapping.device) => AreaKind::Shmem,
         _ => AreaKind::File,
     };
     (kind, None)

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
@@ -46,12 +47,12 @@ pub trait Memory {
     /// The parts of `start..end` that are resident, in order: at most `limit`.
     fn resident(&self, start: u64, end: u64, limit: usize) -> Fact<Ranges>;
 
-    /// What is mapped, in address order.
-    fn areas(&self) -> Fact<Vec<Area>>;
+    /// What is mapped, in address order, by a text of at most `limit` bytes.
+    fn areas(&self, limit: usize) -> Fact<Vec<Area>>;
 
     /// Bytes of address space that are mapped.
     fn mapped(&self) -> Fact<u64> {
-        let areas = self.areas()?;
+        let areas = self.areas(maps::LIMIT)?;
         Ok(areas.iter().fold(0, |sum, area| sum.saturating_add(area.end - area.start)))
     }
 
@@ -174,23 +175,19 @@ impl Memory for Live {
         }
     }
 
-    fn areas(&self) -> Fact<Vec<Area>> {
-        let mut buf = Buf::default();
-        let file = self.dir.file(maps::NAME)?;
-        let text = buf.fill(&file, maps::LIMIT);
-        let text = text.map_err(|e| missing(&self.dir.path().join(maps::NAME), &e))?;
-        let area = |m: &maps::Mapping<'_>| Area {
-            start: m.start,
-            end: m.end,
-            is_writable: m.access[1] == b'w',
-            is_executable: m.access[2] == b'x',
-            is_anonymous: m.inode == 0 && m.access[3] == b'p',
-        };
-        let mappings = maps::parse(text).map_err(|what| {
-            let why = format!("{}: {what}", self.dir.path().join(maps::NAME).display());
-            Missing::new(MissingKind::Malformed, why)
+    fn areas(&self, limit: usize) -> Fact<Vec<Area>> {
+        let mut areas = Vec::new();
+        maps::read_in(&self.dir, limit, &mut Buf::default(), |m| {
+            areas.push(Area {
+                start: m.start,
+                end: m.end,
+                is_writable: m.access[1] == b'w',
+                is_executable: m.access[2] == b'x',
+                is_anonymous: m.inode == 0 && m.access[3] == b'p',
+            });
+            ControlFlow::Continue(())
         })?;
-        Ok(mappings.iter().map(area).collect())
+        Ok(areas)
     }
 
     fn mapped(&self) -> Fact<u64> {
@@ -239,6 +236,9 @@ pub struct Space<'m> {
 }
 
 const PATIENCE: u32 = 4;
+
+/// Bytes of text that tell of one mapping at the least.
+const AREA_TEXT: u64 = 50;
 
 /// Bytes that are read at once: the kernel holds the target's `mmap_lock` for it.
 pub const WINDOW: usize = 256 << 10;
@@ -318,7 +318,11 @@ impl<'m> Space<'m> {
     /// What is mapped, in address order.
     pub fn areas(&self) -> Fact<Vec<Area>> {
         self.spend(0)?;
-        self.memory.areas()
+        // Half of what is left: the rest is for what is there.
+        let half = usize::try_from(self.bytes.get() / 2).unwrap_or(usize::MAX);
+        let areas = self.memory.areas(half.min(maps::LIMIT))?;
+        self.spend(areas.len() as u64 * AREA_TEXT)?;
+        Ok(areas)
     }
 
     /// Bytes of address space that are mapped.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use memgap_ledger::{Fact, Missing, MissingKind};
@@ -10,7 +10,7 @@ use procfs::ProcError;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::file::{self, Buf, Dir, missing};
+use crate::file::{self, Buf, Dir, Taken, missing};
 
 /// A process, by a handle that never comes to mean another one.
 #[derive(Debug)]
@@ -80,24 +80,29 @@ impl Process {
         buf.fill(&file, limit).map_err(|e| missing(&self.path.join(name), &e))
     }
 
-    /// Hands the lines of a file on the process's memory to `each`. The kernel
-    /// ends such a file early, without an error, where that memory goes away
-    /// (exit, execve); then the process is gone.
+    /// Hands the lines of a file on the process's memory to `each`.
     pub fn lines(
         &self,
         name: &str,
         limit: usize,
         buf: &mut Buf,
-        each: impl FnMut(&[u8]) -> Result<(), &'static str>,
+        mut each: impl FnMut(&[u8]) -> Result<(), &'static str>,
+    ) -> Fact<()> {
+        let each = |line: &[u8]| each(line).map(ControlFlow::Continue);
+        self.lines_until(name, limit, buf, each)
+    }
+
+    /// As [`Self::lines`], until `each` wants no more.
+    pub fn lines_until(
+        &self,
+        name: &str,
+        limit: usize,
+        buf: &mut Buf,
+        each: impl FnMut(&[u8]) -> Taken,
     ) -> Fact<()> {
         let file = self.file(name)?;
-        let path = self.path.join(name);
-        buf.lines(&file, limit, each).map_err(|e| missing(&path, &e))?;
-        match file.read_at(&mut [0], 0) {
-            Ok(0) => Err(self.gone()),
-            Ok(_) => Ok(()),
-            Err(e) => Err(missing(&path, &e)),
-        }
+        let read = file::lines_of_memory(&file, &self.path.join(name), limit, buf, each);
+        read.map_err(|lack| if lack.kind == MissingKind::Gone { self.gone() } else { lack })
     }
 
     /// The ids of its threads, at most `limit`, in no order.

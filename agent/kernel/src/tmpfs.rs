@@ -1,5 +1,7 @@
 //! What the tmpfs mounts of a process hold.
 
+use std::ops::ControlFlow;
+
 use memgap_ledger::Fact;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
@@ -28,15 +30,18 @@ pub struct Tmpfs {
 
 /// The tmpfs mounts of a process, whose directory is given.
 pub fn mounts(dir: &Dir, buf: &mut Buf) -> Fact<Vec<Tmpfs>> {
-    let text = dir.read(mountinfo::NAME, mountinfo::LIMIT, buf)?;
-    let mounts = mountinfo::parse(text);
-    let found = mounts.iter().filter(|m| *m.fs_type == *b"tmpfs").take(MAX_MOUNTS);
-    let one = |mount: &mountinfo::Mount<'_>| Tmpfs {
-        point: text::printable(&mount.point, SHOWN),
-        device: mount.device,
-        bytes: used(dir, mount),
-    };
-    Ok(found.map(one).collect())
+    let mut found = Vec::new();
+    mountinfo::each(dir, mountinfo::LIMIT, buf, |mount| {
+        if *mount.fs_type == *b"tmpfs" {
+            found.push(Tmpfs {
+                point: text::printable(&mount.point, SHOWN),
+                device: mount.device,
+                bytes: used(dir, mount),
+            });
+        }
+        if found.len() < MAX_MOUNTS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(found)
 }
 
 /// What a file system holds. The way to it is the process's choice, and another file

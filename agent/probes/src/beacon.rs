@@ -43,13 +43,12 @@ const GAUGE: usize = 40;
 #[derive(Debug)]
 pub(super) struct Beacon;
 
-/// Where the process maps a beacon, if it does.
-pub(super) fn of(mappings: &[Mapping<'_>]) -> Option<Mapped> {
-    let is_one = |m: &&Mapping<'_>| {
-        m.name == b"/memfd:memgap-beacon (deleted)" && m.access[3] == b's' && m.offset == 0
-    };
-    let mapping = mappings.iter().find(is_one)?;
-    Some(Mapped { path: "/memfd:memgap-beacon".to_owned(), bias: mapping.start })
+/// The beacon that a mapping is, if it is one.
+pub(super) fn of(mapping: &Mapping<'_>) -> Option<Mapped> {
+    let is_one = mapping.name == b"/memfd:memgap-beacon (deleted)"
+        && mapping.access[3] == b's'
+        && mapping.offset == 0;
+    is_one.then(|| Mapped { path: "/memfd:memgap-beacon".to_owned(), bias: mapping.start })
 }
 
 impl Layout for Beacon {

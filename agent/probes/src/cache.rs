@@ -1,7 +1,8 @@
 //! What is known of the files on a machine, so that each is looked at once
 //! however many processes map it.
 
-use std::cell::OnceCell;
+mod look;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,20 +11,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use memgap_kernel::file::Buf;
 use memgap_kernel::memory::{Bounds, Live, Space};
 use memgap_kernel::process::Process;
-use memgap_kernel::source::{maps, status};
 use memgap_kernel::text;
 use memgap_ledger::{Fact, Missing, MissingKind, Unread};
 
-use super::beacon;
-use super::image::{self, FileId, Part, Stamp};
-use super::layouts::{Client, Layouts, Users};
+use super::image::{self, FileId, Mounts, Part, Stamp};
+use super::layouts::Layouts;
 use super::registry::{self, Rule};
-use super::{Detail, HeapStatistics, Image, Layout, Mapped, PROBES, Probe, Read};
+use super::{Detail, HeapStatistics, Layout, Mapped, PROBES, Probe, Read};
 use crate::elf::Elf;
+pub use look::{Look, Share};
 
 /// Files that are remembered; beyond it those that no process of this round maps
 /// are looked at again each time.
 const MAX_FILES: usize = 16_384;
+
+/// Sections of theirs that are, 13 MiB: a file that is looked into has some 30.
+const MAX_SECTIONS: usize = 1 << 17;
+
+/// Mount namespaces whose mounts are remembered for one round.
+const MAX_NAMESPACES: usize = 1024;
 
 /// The probes, and what they found out about files.
 #[derive(Debug, Default)]
@@ -46,6 +52,10 @@ pub struct CacheUse {
 #[derive(Debug, Default)]
 struct Files {
     known: HashMap<FileId, Arc<Known>>,
+    /// Sections of all that are known.
+    sections: usize,
+    /// What the processes of a mount namespace see mounted, of this round.
+    mounts: HashMap<(u64, u64), Arc<Mounts>>,
     used: CacheUse,
 }
 
@@ -159,48 +169,7 @@ impl Attached {
 impl Probes {
     /// The runtimes in a process, those too whose heap statistics were not found.
     pub fn attach(&self, process: &Process, buf: &mut Buf) -> Fact<Vec<Result<Attached, Refused>>> {
-        let mut text = Buf::default();
-        let mappings = maps::read(process, &mut text)?;
-        let look = Look { probes: self, process, memory: OnceCell::new(), users: OnceCell::new() };
-        let mounts = image::mounts(process);
-        let mut found = Vec::new();
-        for part in image::parts(process, &mappings)? {
-            let name = part.mapping.name;
-            let Some(known) = self.known(mounts, process, part, buf) else {
-                let rules = registry::by_name(name);
-                found.extend(rules.map(|rule| Err(Refused::named(rule, name))));
-                continue;
-            };
-            found.extend(known.named.iter().map(|rule| Err(Refused::named(rule, name))));
-            for candidate in &known.candidates {
-                let Some(mapped) = Mapped::of(part.mapping, &known.elf) else { continue };
-                let (probe, name) = (candidate.probe, candidate.probe.name());
-                let layout = look.layout(candidate, part, &known.elf, &mapped, buf);
-                let layout = layout.or_else(|why| probe.unresolved(&why).ok_or(why));
-                found.push(match layout {
-                    Ok(layout) => Ok(Attached {
-                        name,
-                        layout: Arc::clone(&layout).of_process().unwrap_or(layout),
-                        mapped,
-                        there: Arc::default(),
-                    }),
-                    Err(why) => Err(Refused::of(probe, &mapped.path, why)),
-                });
-            }
-        }
-        let by_mapping = registry::by_mappings(&mappings);
-        found.extend(by_mapping.map(|(rule, name)| Err(Refused::named(rule, name))));
-        leave_out_idle(&mut found);
-        if let Some(mapped) = beacon::of(&mappings) {
-            let layout: Arc<dyn Layout> = Arc::new(beacon::Beacon);
-            found.push(Ok(Attached {
-                name: beacon::RUNTIME,
-                layout,
-                mapped,
-                there: Arc::default(),
-            }));
-        }
-        Ok(found)
+        Ok(self.look(process, Share::WHOLE, 0, buf)?.found)
     }
 
     /// Finds the runtimes of a process and reads their heap statistics.
@@ -231,10 +200,13 @@ impl Probes {
     pub fn forget_unused(&self, rounds: u64) {
         let now = self.round.fetch_add(1, Ordering::Relaxed);
         let since = now.saturating_sub(rounds);
-        self.lock().known.retain(|_, known| {
+        let mut files = self.lock();
+        files.known.retain(|_, known| {
             known.candidates.iter().for_each(|one| one.layouts.forget_unused(since));
             known.used.load(Ordering::Relaxed) >= since
         });
+        files.sections = files.known.values().map(|known| known.elf.sections.len()).sum();
+        files.mounts.clear();
     }
 
     /// How what is known was used since this was last asked.
@@ -242,76 +214,61 @@ impl Probes {
         std::mem::take(&mut self.lock().used)
     }
 
-    fn known(
+    /// What is known of a file, where that still holds.
+    fn known(&self, id: FileId, process: &Process, part: Part<'_>) -> Option<Arc<Known>> {
+        let known = self.lock().known.get(&id).map(Arc::clone);
+        let known = known.filter(|known| is_still(process, part, known.stamp))?;
+        known.used.store(self.round.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.lock().used.hits += 1;
+        Some(known)
+    }
+
+    /// Looks at a file. Not remembered where it fails: another process may show it.
+    fn learn(
         &self,
-        mounts: Option<(u64, u64)>,
+        id: FileId,
         process: &Process,
         part: Part<'_>,
-        buf: &mut Buf,
-    ) -> Option<Arc<Known>> {
-        let id = FileId::of(mounts, part.mapping);
+        mounts: &Mounts,
+    ) -> Fact<Arc<Known>> {
+        let file = image::open(process, part, mounts)?;
         let round = self.round.load(Ordering::Relaxed);
-        let known = self.lock().known.get(&id).map(Arc::clone);
-        if let Some(known) = known
-            && is_still(process, part, known.stamp)
-        {
-            known.used.store(round, Ordering::Relaxed);
-            self.lock().used.hits += 1;
-            return Some(known);
-        }
-        // Not remembered where it fails: another process may show the file.
-        let file = image::open(process, part, buf).ok()?;
         let known = Arc::new(Known { used: round.into(), ..Known::of(&file, part.mapping.name) });
         let mut files = self.lock();
         files.used.misses += 1;
-        if files.known.len() < MAX_FILES {
+        let sections = files.sections.saturating_add(known.elf.sections.len());
+        if files.known.len() < MAX_FILES && sections <= MAX_SECTIONS {
+            files.sections = sections;
             files.known.insert(id, Arc::clone(&known));
         }
-        Some(known)
+        Ok(known)
+    }
+
+    /// The mounts of a process as they were seen in this round, by whichever process of its
+    /// namespace was looked at first.
+    fn mounts(
+        &self,
+        namespace: Option<(u64, u64)>,
+        process: &Process,
+        limit: usize,
+        buf: &mut Buf,
+    ) -> Arc<Mounts> {
+        let read = |buf| Arc::new(Mounts::of(process, limit, buf));
+        let Some(namespace) = namespace else { return read(buf) };
+        if let Some(seen) = self.lock().mounts.get(&namespace) {
+            return Arc::clone(seen);
+        }
+        let mounts = read(buf);
+        let mut files = self.lock();
+        if files.mounts.len() < MAX_NAMESPACES {
+            files.mounts.insert(namespace, Arc::clone(&mounts));
+        }
+        mounts
     }
 
     fn lock(&self) -> MutexGuard<'_, Files> {
         // What a panic left is whole: each entry is put there in one go.
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A look at one process.
-struct Look<'a> {
-    probes: &'a Probes,
-    process: &'a Process,
-    /// Opened, and asked, where they are needed.
-    memory: OnceCell<Fact<Live>>,
-    users: OnceCell<Fact<Users>>,
-}
-
-impl Look<'_> {
-    fn layout(
-        &self,
-        candidate: &Candidate,
-        part: Part<'_>,
-        elf: &Elf,
-        mapped: &Mapped,
-        buf: &mut Buf,
-    ) -> Fact<Arc<dyn Layout>> {
-        let users = self.users.get_or_init(|| status::users(self.process, buf)).clone()?;
-        let round = self.probes.round.load(Ordering::Relaxed);
-        let mut find = || {
-            self.probes.lock().used.resolved += 1;
-            let file = image::open(self.process, part, buf)?;
-            let image = Image { file, elf, mapped: mapped.clone() };
-            candidate.probe.resolve(&image, &Space::new(self.memory()?, Bounds::RESOLVE))
-        };
-        let read = |layout: &dyn Layout| {
-            let space = Space::new(self.memory()?, Bounds::COUNTERS);
-            read(layout, mapped, &AtomicU64::new(0), &space, Detail::Counters)
-        };
-        let client = Client { pid: self.process.pid(), find: &mut find, read: &read };
-        candidate.layouts.of(users, round, client)
-    }
-
-    fn memory(&self) -> Fact<&Live> {
-        self.memory.get_or_init(|| Live::open(self.process)).as_ref().map_err(Clone::clone)
     }
 }
 

@@ -85,7 +85,7 @@ impl Memory for Capture {
         Ok(ranges)
     }
 
-    fn areas(&self) -> Fact<Vec<Area>> {
+    fn areas(&self, _: usize) -> Fact<Vec<Area>> {
         Ok(self.areas.clone())
     }
 }

@@ -1,10 +1,9 @@
 //! Files that a process maps, opened with the caution that they demand: a
 //! container chooses them.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use memgap_kernel::file::{Buf, missing};
@@ -57,36 +56,9 @@ impl Stamp {
 /// The lowest part of a file that a process maps.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part<'m> {
-    pub mapping: &'m Mapping<'m>,
+    pub mapping: Mapping<'m>,
     /// Whether it is the program itself, and no library.
     pub is_program: bool,
-}
-
-/// Files with code that are looked at in one process: programs with many libraries have
-/// some hundreds. Each is opened, so one that maps more is made to cost.
-const MAX_PARTS: usize = 2048;
-
-/// The lowest parts of the files that have code mapped: programs and libraries.
-pub(super) fn parts<'m>(process: &Process, mappings: &'m [Mapping<'m>]) -> Fact<Vec<Part<'m>>> {
-    let program = process.program().unwrap_or_default();
-    let is_file = |m: &&Mapping<'_>| m.inode != 0 && m.name.starts_with(b"/");
-    let id = |m: &Mapping<'_>| (m.device, m.inode);
-    let (mut parts, mut met) = (Vec::new(), HashSet::new());
-    let mut lowest: Option<&Mapping<'_>> = None;
-    for mapping in mappings.iter().filter(is_file) {
-        // The parts of a file lie side by side.
-        let low = lowest.filter(|low| id(low) == id(mapping)).unwrap_or(mapping);
-        lowest = Some(low);
-        if mapping.access[2] == b'x' && met.insert(id(low)) {
-            let is_program = program.as_os_str().as_bytes() == low.name;
-            parts.push(Part { mapping: low, is_program });
-        }
-    }
-    if parts.len() > MAX_PARTS {
-        let why = format!("it runs code of {} files, more than {MAX_PARTS}", parts.len());
-        return Err(Missing::new(MissingKind::Refused, why));
-    }
-    Ok(parts)
 }
 
 /// Characters of a path that are shown.
@@ -160,16 +132,16 @@ impl Mapped {
 pub(super) fn open(
     process: &Process,
     Part { mapping, is_program }: Part<'_>,
-    buf: &mut Buf,
+    mounts: &Mounts,
 ) -> Fact<File> {
     let shown = || text::printable(mapping.name, SHOWN);
-    if is_served_by_a_program(process, mapping.device, buf) {
+    if mounts.are_served_by_a_program(mapping.device)? {
         let why = format!("{} is on a FUSE file system, whose program may never answer", shown());
         return Err(Missing::new(MissingKind::Refused, why));
     }
     let found = if is_program { of_exe(process) } else { None };
     let found =
-        found.or_else(|| of_map_files(process, mapping)).or_else(|| of_root(process, mapping));
+        found.or_else(|| of_map_files(process, &mapping)).or_else(|| of_root(process, &mapping));
     let Some(place) = found else {
         let why = format!(
             "{} can not be opened as the process maps it: run as root, or with CAP_SYS_PTRACE",
@@ -214,9 +186,45 @@ fn is_regular(place: &File) -> bool {
         .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
 }
 
-fn is_served_by_a_program(process: &Process, device: Device, buf: &mut Buf) -> bool {
-    let Ok(text) = process.read(mountinfo::NAME, mountinfo::LIMIT, buf) else { return false };
-    let mounts = mountinfo::parse(text);
-    let is_it = |m: &mountinfo::Mount<'_>| m.device == device || *m.point == *b"/";
-    mounts.iter().any(|m| is_it(m) && m.fs_type.starts_with(b"fuse"))
+/// The file systems that a process sees, as far as programs serve them.
+#[derive(Debug, Default)]
+pub(super) struct Mounts {
+    served: BTreeSet<Device>,
+    is_root_served: bool,
+    /// Why they are not known.
+    unknown: Option<Missing>,
+}
+
+/// File systems of programs that are remembered.
+const MAX_SERVED: usize = 4096;
+
+impl Mounts {
+    /// By a table of at most `limit` bytes.
+    pub fn of(process: &Process, limit: usize, buf: &mut Buf) -> Self {
+        let mut mounts = Self::default();
+        let read = process.lines(mountinfo::NAME, limit, buf, |line| {
+            if let Some(mount) = mountinfo::mount(line).filter(|m| m.fs_type.starts_with(b"fuse")) {
+                mounts.is_root_served |= *mount.point == *b"/";
+                mounts.served.insert(mount.device);
+            }
+            let is_much = mounts.served.len() > MAX_SERVED;
+            if is_much { Err("it has too many file systems of programs") } else { Ok(()) }
+        });
+        // A procfs without the table tells of no mounts; one that is too long hides some.
+        let hides =
+            |lack: &Missing| matches!(lack.kind, MissingKind::Refused | MissingKind::Malformed);
+        Self { unknown: read.err().filter(hides), ..mounts }
+    }
+
+    /// Why it is not known what serves its files.
+    pub fn unknown(&self) -> Option<&Missing> {
+        self.unknown.as_ref()
+    }
+
+    fn are_served_by_a_program(&self, device: Device) -> Fact<bool> {
+        match &self.unknown {
+            Some(lack) => Err(lack.clone()),
+            None => Ok(self.is_root_served || self.served.contains(&device)),
+        }
+    }
 }

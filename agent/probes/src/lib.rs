@@ -20,9 +20,10 @@ mod mimalloc;
 mod musl;
 mod probe;
 mod registry;
+mod scan;
 mod v8;
 
-pub use cache::{Attached, CacheUse, Probes, Refused};
+pub use cache::{Attached, CacheUse, Look, Probes, Refused, Share};
 pub use image::{Image, Mapped};
 pub use probe::{Detail, HeapStatistics, Layout, Probe, Read, add};
 pub use registry::{RULES, Rule};

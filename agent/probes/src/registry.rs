@@ -11,9 +11,10 @@ mod scanner;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fs::File;
+use std::sync::LazyLock;
 
-use memgap_kernel::source::maps::Mapping;
 use memgap_ledger::Missing;
 
 use crate::elf::Elf;
@@ -133,24 +134,42 @@ pub(crate) fn by_name(name: &[u8]) -> impl Iterator<Item = &'static Rule> {
     RULES.iter().filter(move |rule| rule.has(is_it))
 }
 
-/// What the names of mappings tell, each rule once.
-pub(crate) fn by_mappings<'m>(
-    mappings: &'m [Mapping<'m>],
-) -> impl Iterator<Item = (&'static Rule, &'m [u8])> {
-    // Most are files or have no name: those are passed over once, not for each rule.
-    let is_given = |name: &&[u8]| GIVEN.iter().any(|start| name.starts_with(start));
-    let names: Vec<&[u8]> = mappings.iter().map(|mapping| mapping.name).filter(is_given).collect();
-    RULES.iter().filter_map(move |rule| {
-        let of = |sign: &Sign| match sign {
-            Sign::Mapping(start) => names.iter().find(|name| name.starts_with(start.as_bytes())),
-            _ => None,
-        };
-        rule.signs.iter().find_map(of).map(|name| (rule, *name))
-    })
+/// What the names of mappings tell: of each rule the first that shows it.
+#[derive(Debug, Default)]
+pub(crate) struct Given(BTreeMap<usize, Vec<u8>>);
+
+impl Given {
+    pub fn take(&mut self, name: &[u8]) {
+        // Most are files or have no name: those are passed over once, not for each rule.
+        if !GIVEN.iter().any(|start| name.starts_with(start)) {
+            return;
+        }
+        for (number, start) in MAPPING_SIGNS.iter() {
+            if name.starts_with(start.as_bytes()) {
+                self.0.entry(*number).or_insert_with(|| name.to_vec());
+            }
+        }
+    }
+
+    /// The rules that were shown, each with the name that did.
+    pub fn rules(&self) -> impl Iterator<Item = (&'static Rule, &[u8])> {
+        self.0.iter().map(|(number, name)| (&RULES[*number], name.as_slice()))
+    }
 }
 
 /// How the names begin that a program gives its own mappings.
 const GIVEN: [&[u8]; 2] = [b"[anon", b"/memfd:"];
+
+/// The signs that are names of mappings, with the place of their rule.
+static MAPPING_SIGNS: LazyLock<Vec<(usize, &str)>> = LazyLock::new(|| {
+    let of = |(number, rule): (usize, &'static Rule)| {
+        rule.signs.iter().filter_map(move |sign| match sign {
+            Sign::Mapping(start) => Some((number, *start)),
+            _ => None,
+        })
+    };
+    RULES.iter().enumerate().flat_map(of).collect()
+});
 
 /// The last part of a path, as it was before its file was deleted.
 fn file_name(path: &[u8]) -> &[u8] {

@@ -1,6 +1,7 @@
 //! Who holds shared memory that nobody maps, among the processes of a cgroup.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use memgap_kernel::file::{Buf, Dir};
 use memgap_kernel::source::maps::{self, Device};
@@ -64,9 +65,13 @@ impl Seen {
             }
             self.files.entry(file.file).or_insert((pid, file));
         }
-        let mappings = maps::read(process, buf)?;
-        let files = mappings.iter().filter(|m| m.name.starts_with(b"/memfd:"));
-        self.mapped.extend(files.map(|m| (m.device, m.inode)).take(MAX_FILES));
+        let most = self.mapped.len().saturating_add(MAX_FILES);
+        maps::read(process, maps::LIMIT, buf, |m| {
+            if m.name.starts_with(b"/memfd:") && self.mapped.len() < most {
+                self.mapped.insert((m.device, m.inode));
+            }
+            ControlFlow::Continue(())
+        })?;
         let dir = process.dir()?;
         for mount in tmpfs::mounts(&dir, buf)? {
             if let Some(bytes) = mount.bytes {

@@ -1,9 +1,11 @@
 //! `/proc/PID/maps`: proc_pid_maps(5), `show_map_vma` in fs/proc/task_mmu.c.
 
+use std::ops::ControlFlow;
+
 use memgap_ledger::Fact;
 
 use super::Parsed;
-use crate::file::Buf;
+use crate::file::{Buf, Dir};
 use crate::process::Process;
 use crate::text;
 
@@ -12,6 +14,10 @@ pub const NAME: &str = "maps";
 
 /// Room for the default of 65,530 mappings with long names.
 pub const LIMIT: usize = 64 << 20;
+
+/// What is read of each of many processes: twice the text of 65,530 mappings with
+/// ordinary names.
+pub const SHARE: usize = 8 << 20;
 
 /// A device number, major and minor.
 pub type Device = (u32, u32);
@@ -36,10 +42,25 @@ pub struct Mapping<'t> {
     pub name: &'t [u8],
 }
 
-/// Reads the mappings of a process.
-pub fn read<'b>(process: &Process, buf: &'b mut Buf) -> Fact<Vec<Mapping<'b>>> {
-    let text = process.read(NAME, LIMIT, buf)?;
-    parse(text).map_err(|what| process.malformed(NAME, what))
+/// Hands the mappings of a process to `each`, in address order, until it wants no more.
+/// They are never held together: a program chooses how many it has, and their names.
+pub fn read(
+    process: &Process,
+    limit: usize,
+    buf: &mut Buf,
+    mut each: impl FnMut(&Mapping<'_>) -> ControlFlow<()>,
+) -> Fact<()> {
+    process.lines_until(NAME, limit, buf, |line| Ok(each(&mapping(line)?)))
+}
+
+/// As [`read`], of the process whose directory is given.
+pub fn read_in(
+    dir: &Dir,
+    limit: usize,
+    buf: &mut Buf,
+    mut each: impl FnMut(&Mapping<'_>) -> ControlFlow<()>,
+) -> Fact<()> {
+    dir.lines(NAME, limit, buf, |line| Ok(each(&mapping(line)?)))
 }
 
 /// The mappings of the text, in address order.

@@ -1,6 +1,7 @@
 //! `/proc/PID/mountinfo`: proc_pid_mountinfo(5).
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 
 use memgap_ledger::Fact;
 
@@ -12,6 +13,10 @@ pub const NAME: &str = "mountinfo";
 
 /// Room for tens of thousands of mounts.
 pub const LIMIT: usize = 16 << 20;
+
+/// What is read of each of many processes: room for the thousands of mounts that a machine
+/// of some hundred containers has.
+pub const SHARE: usize = 4 << 20;
 
 /// One mount, with the kernel's escapes undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +36,20 @@ pub struct Mount<'t> {
 /// Reads the file at `name` below a procfs root: `self/mountinfo`.
 pub fn read<'b>(proc: &Dir, name: &str, buf: &'b mut Buf) -> Fact<Vec<Mount<'b>>> {
     Ok(parse(proc.read(name, LIMIT, buf)?))
+}
+
+/// Hands the mounts that a process sees, whose directory is given, to `each` until it
+/// wants no more. They are never held together: any user may make as many as he likes, in
+/// a namespace of his own.
+pub fn each(
+    dir: &Dir,
+    limit: usize,
+    buf: &mut Buf,
+    mut each: impl FnMut(&Mount<'_>) -> ControlFlow<()>,
+) -> Fact<()> {
+    dir.lines(NAME, limit, buf, |line| {
+        Ok(mount(line).map_or(ControlFlow::Continue(()), |m| each(&m)))
+    })
 }
 
 /// The mounts of the text. A line that is not in form is left out: file systems

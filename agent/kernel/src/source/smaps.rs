@@ -4,12 +4,17 @@
 mod figures;
 mod named;
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
 use memgap_ledger::sample::{Area, AreaKind, Named};
 use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::Parsed;
 use super::maps::{self, Device, Mapping};
 use super::mountinfo;
+use crate::cpu::thread_cpu;
 use crate::file::Buf;
 use crate::kind;
 use crate::process::Process;
@@ -28,6 +33,11 @@ const LIMIT: usize = 256 << 20;
 pub struct Bounds {
     /// A process of more mappings is refused.
     pub areas: usize,
+    /// One whose walk takes more CPU time too; it is asked between mappings.
+    pub cpu: Duration,
+    /// Bytes that are read of the mounts that it sees, where it maps files that may be on
+    /// a tmpfs. It is refused where they do not tell.
+    pub mounts: usize,
     /// Mappings whose names are kept: those that hold most.
     pub names: usize,
 }
@@ -35,7 +45,8 @@ pub struct Bounds {
 impl Bounds {
     /// Sixteen times as many mappings as `vm.max_map_count` usually allows; the names of
     /// as many as most programs have at all.
-    pub const WIDE: Self = Self { areas: 1 << 20, names: 1 << 14 };
+    pub const WIDE: Self =
+        Self { areas: 1 << 20, cpu: Duration::MAX, mounts: mountinfo::LIMIT, names: 1 << 14 };
 }
 
 /// What a walk meets.
@@ -49,48 +60,78 @@ pub struct Walked {
 
 /// Walks the mappings of a process.
 pub fn walk(process: &Process, bounds: Bounds, buf: &mut Buf) -> Fact<Walked> {
-    let tmpfs = tmpfs(process, buf);
-    read(process, &tmpfs, bounds, buf)
+    let walk = all(process, bounds, buf)?;
+    let tmpfs = tmpfs(process, walk.unsure(), bounds.mounts, buf)?;
+    Ok(walk.finish(&tmpfs))
 }
 
 /// As [`walk`], where the devices of its tmpfs mounts are known.
 pub fn read(process: &Process, tmpfs: &[Device], bounds: Bounds, buf: &mut Buf) -> Fact<Walked> {
-    let mut walk = Areas::new(tmpfs, bounds);
-    let lines = process.lines(NAME, LIMIT, buf, |line| walk.take(line));
-    let most = bounds.areas;
-    if lines.is_err() && walk.done.len() == most {
-        let why = format!("process {} has more than {most} mappings", process.pid());
-        return Err(Missing::new(MissingKind::Refused, why));
-    }
-    lines?;
-    walk.finish().map_err(|what| process.malformed(NAME, what))
+    Ok(all(process, bounds, buf)?.finish(tmpfs))
 }
 
 /// What the text tells.
 pub fn parse(text: &[u8], tmpfs: &[Device]) -> Parsed<Walked> {
-    let mut walk = Areas::new(tmpfs, Bounds::WIDE);
+    let mut walk = Areas::new(Bounds::WIDE);
     for line in text.split_inclusive(|b| *b == b'\n') {
         walk.take(line.strip_suffix(b"\n").ok_or("the last line is cut short")?)?;
     }
-    walk.finish()
+    walk.whole()?;
+    Ok(walk.finish(tmpfs))
 }
 
-/// The devices of the tmpfs mounts that a process sees: files on them are shared
-/// memory. Its own mounts, for a container has others than we.
-fn tmpfs(process: &Process, buf: &mut Buf) -> Vec<Device> {
-    let Ok(text) = process.read(mountinfo::NAME, mountinfo::LIMIT, buf) else { return Vec::new() };
-    let mounts = mountinfo::parse(text);
-    mounts.iter().filter(|m| *m.fs_type == *b"tmpfs").map(|m| m.device).collect()
+/// All mappings of a process.
+fn all(process: &Process, bounds: Bounds, buf: &mut Buf) -> Fact<Areas> {
+    let mut walk = Areas::new(bounds);
+    let lines = process.lines(NAME, LIMIT, buf, |line| walk.take(line));
+    if let (Err(_), Some(over)) = (&lines, walk.over) {
+        let why = format!("a walk over process {} was ended: {over}", process.pid());
+        return Err(Missing::new(MissingKind::Refused, why));
+    }
+    lines?;
+    walk.whole().map_err(|what| process.malformed(NAME, what))?;
+    Ok(walk)
+}
+
+/// Those of some devices that are a tmpfs, by the mounts that a process sees: files on
+/// them are shared memory. Its own mounts, for a container has others than we.
+fn tmpfs(
+    process: &Process,
+    mut wanted: BTreeSet<Device>,
+    limit: usize,
+    buf: &mut Buf,
+) -> Fact<Vec<Device>> {
+    let mut found = Vec::new();
+    if wanted.is_empty() {
+        return Ok(found);
+    }
+    let read = process.lines_until(mountinfo::NAME, limit, buf, |line| {
+        if let Some(mount) = mountinfo::mount(line)
+            && wanted.remove(&mount.device)
+            && *mount.fs_type == *b"tmpfs"
+        {
+            found.push(mount.device);
+        }
+        Ok(if wanted.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    });
+    match read {
+        Err(lack) if matches!(lack.kind, MissingKind::Gone | MissingKind::Refused) => Err(lack),
+        // One that maps a file of another namespace has no mount of it.
+        _ => Ok(found),
+    }
 }
 
 /// The walk as it is read, line by line.
-struct Areas<'d> {
-    tmpfs: &'d [Device],
+struct Areas {
     most: usize,
+    cpu: Duration,
+    began: Duration,
+    /// The bound that ended it.
+    over: Option<&'static str>,
     /// The device of the kernel's own tmpfs, once a name has shown it.
     internal: Option<Device>,
-    /// Files on devices without hardware, which may be the kernel's own tmpfs.
-    unsure: Vec<(usize, Device)>,
+    /// Files on devices without hardware, which may be a tmpfs, and their flags.
+    unsure: Vec<Unsure>,
     done: Vec<Area>,
     named: Largest,
     /// The first line of the entry that is read, to be used again.
@@ -99,11 +140,24 @@ struct Areas<'d> {
     open: Option<Figures>,
 }
 
-impl<'d> Areas<'d> {
-    fn new(tmpfs: &'d [Device], bounds: Bounds) -> Self {
+/// A mapped file that may be on a tmpfs.
+struct Unsure {
+    area: usize,
+    device: Device,
+    /// What it is where it is on one.
+    there: AreaKind,
+}
+
+/// Mappings between two looks at the clock.
+const TICK: usize = 64;
+
+impl Areas {
+    fn new(bounds: Bounds) -> Self {
         Self {
-            tmpfs,
             most: bounds.areas,
+            cpu: bounds.cpu,
+            began: thread_cpu(),
+            over: None,
             internal: None,
             unsure: Vec::new(),
             done: Vec::new(),
@@ -129,19 +183,18 @@ impl<'d> Areas<'d> {
     fn end(&mut self, flags: &[u8]) -> Parsed<()> {
         let Some(figures) = self.open.take() else { return Ok(()) };
         let figures = figures.whole()?;
+        self.stay_within()?;
         let mapping = maps::mapping(&self.line)?;
         if mapping.name == b"[vsyscall]" {
             return Ok(());
         }
-        if self.done.len() == self.most {
-            return Err("there are more mappings than may be read");
-        }
         if kind::is_internal_shmem(mapping.name) {
             self.internal = Some(mapping.device);
         }
-        let area = area(&mapping, figures, self.tmpfs, flags);
+        let area = area(&mapping, figures, flags);
         if area.kind == AreaKind::File && mapping.device.0 == 0 {
-            self.unsure.push((self.done.len(), mapping.device));
+            let there = kind::with_flags(AreaKind::Shmem, flags);
+            self.unsure.push(Unsure { area: self.done.len(), device: mapping.device, there });
         }
         let held = area.rss.saturating_add(area.swap).saturating_add(area.hugetlb);
         self.named.keep(self.done.len(), held, &mapping);
@@ -149,21 +202,43 @@ impl<'d> Areas<'d> {
         Ok(())
     }
 
-    fn finish(mut self) -> Parsed<Walked> {
-        if self.open.is_some() {
-            return Err("the last mapping is cut short");
+    fn stay_within(&mut self) -> Parsed<()> {
+        let done = self.done.len();
+        let is_late =
+            || done.is_multiple_of(TICK) && thread_cpu().saturating_sub(self.began) > self.cpu;
+        if done == self.most {
+            self.over = Some("it has more mappings than may be read");
+        } else if self.cpu < Duration::MAX && is_late() {
+            self.over = Some("it took more CPU time than it may");
         }
-        for (at, device) in self.unsure {
+        self.over.map_or(Ok(()), Err)
+    }
+
+    fn whole(&self) -> Parsed<()> {
+        if self.open.is_some() { Err("the last mapping is cut short") } else { Ok(()) }
+    }
+
+    /// The devices that may be a tmpfs.
+    fn unsure(&self) -> BTreeSet<Device> {
+        let devices = self.unsure.iter().map(|one| one.device);
+        devices.filter(|device| Some(*device) != self.internal).collect()
+    }
+
+    /// What was walked, where the devices of tmpfs mounts are known.
+    fn finish(mut self, tmpfs: &[Device]) -> Walked {
+        for Unsure { area, device, there } in self.unsure {
             if Some(device) == self.internal {
-                self.done[at].kind = AreaKind::Shmem;
+                self.done[area].kind = AreaKind::Shmem;
+            } else if tmpfs.contains(&device) {
+                self.done[area].kind = there;
             }
         }
-        Ok(Walked { areas: self.done, named: self.named.finish() })
+        Walked { areas: self.done, named: self.named.finish() }
     }
 }
 
-fn area(mapping: &Mapping<'_>, figures: Figures, tmpfs: &[Device], flags: &[u8]) -> Area {
-    let (kind, special) = kind::of_mapping(mapping, tmpfs);
+fn area(mapping: &Mapping<'_>, figures: Figures, flags: &[u8]) -> Area {
+    let (kind, special) = kind::of_mapping(mapping);
     Area {
         start: mapping.start,
         end: mapping.end,
@@ -195,9 +270,14 @@ mod tests {
     #[test]
     fn a_walk_over_too_many_mappings_is_refused() {
         let own = Process::open(Path::new("/proc"), std::process::id()).expect("we run");
-        let bounds = Bounds { areas: 1, names: 1 };
-        let lack = walk(&own, bounds, &mut Buf::default()).expect_err("a program has more");
-        assert_eq!(lack.kind, MissingKind::Refused);
-        assert!(lack.why.contains("more than 1 mappings"), "{lack}");
+        let ended = |bounds| {
+            let lack = walk(&own, bounds, &mut Buf::default()).map(|_| ()).expect_err("over");
+            assert_eq!(lack.kind, MissingKind::Refused);
+            lack.why
+        };
+        let few = ended(Bounds { areas: 1, ..Bounds::WIDE });
+        assert!(few.contains("more mappings"), "{few}");
+        let brief = ended(Bounds { cpu: Duration::ZERO, ..Bounds::WIDE });
+        assert!(brief.contains("more CPU time"), "{brief}");
     }
 }

@@ -1,8 +1,6 @@
 use std::io::{Seek, SeekFrom, Write};
 use std::time::{Duration, Instant};
 
-use memgap_kernel::source::maps;
-
 use super::scanner::SHORTEST;
 use super::*;
 use crate::elf::{SYMBOL, Section, Segment};
@@ -69,9 +67,12 @@ fn every_sign_tells_its_rule() {
                     names(&elf(vec![section(name, 0, 8, 0)], Vec::new()), "/x", &file(&[0; 8]))
                 }
                 Sign::Mapping(start) => {
-                    let line = format!("1000-2000 rw-p 00000000 00:00 0 {start}x]\n");
-                    let mappings = maps::parse(line.as_bytes()).expect("a mapping");
-                    by_mappings(&mappings).map(|(rule, _)| rule.name).collect()
+                    let mut given = Given::default();
+                    for name in ["", "[anon:other]", &format!("{start}x]"), &format!("{start}y]")] {
+                        given.take(name.as_bytes());
+                    }
+                    assert!(given.rules().all(|(_, name)| name.ends_with(b"x]")));
+                    given.rules().map(|(rule, _)| rule.name).collect()
                 }
             };
             assert_eq!(found, [rule.name], "{sign:?}");

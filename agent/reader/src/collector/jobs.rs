@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use memgap_kernel::file::Buf;
 use memgap_kernel::memory::{Bounds, Live, Space};
 use memgap_kernel::process::{Process, gone};
-use memgap_kernel::source::{smaps, statm};
+use memgap_kernel::source::{mountinfo, smaps, statm};
 use memgap_kernel::stacks;
 use memgap_ledger::sample::{Area, Counters, ProcessKind, Stacks};
 use memgap_ledger::{Fact, Missing};
-use memgap_probes::{Attached, Detail, Probes, Read};
+use memgap_probes::{Attached, Detail, Probes, Read, Share};
 
 use super::patience;
 use super::pool::Task;
@@ -25,6 +25,9 @@ use crate::walk::Rate;
 
 /// Threads that are asked for their stack pointers after a walk: 5 ms.
 const MAX_THREADS: usize = 256;
+
+/// A walk that takes so many times the cap is ended between two mappings.
+const LATE: u32 = 2;
 
 /// What is done for a target.
 #[derive(Debug)]
@@ -184,7 +187,7 @@ impl Target<'_> {
             return Walked::TooLate;
         }
         let clock = Clock::start();
-        let walk = self.walk(buf);
+        let walk = self.walk(purse.cap.saturating_mul(LATE), buf);
         let took = clock.spent();
         purse.spend(took);
         if let Some(rate) = walk.as_ref().ok().and_then(|walk| walk.rate) {
@@ -194,15 +197,16 @@ impl Target<'_> {
     }
 
     /// Walks its mappings, directly after its counters are read once more. One that
-    /// has more than [`MAX_AREAS`] is not walked to its end.
-    fn walk(&self, buf: &mut Buf) -> Fact<Walk> {
+    /// has more than [`MAX_AREAS`] is not walked to its end, nor one that takes more than
+    /// that CPU time.
+    fn walk(&self, cpu: Duration, buf: &mut Buf) -> Fact<Walk> {
         let (process, kind) = self.open(buf)?;
         let statm = process.file(statm::NAME)?;
         let Source { procfs, page_size, .. } = self.source;
         let counters = tracked::count(&statm, self.id.pid, kind, procfs, *page_size)?;
         let clock = Clock::start();
         // What is shown of many processes has no room for the names of mappings.
-        let bounds = smaps::Bounds { areas: MAX_AREAS, names: 0 };
+        let bounds = smaps::Bounds { areas: MAX_AREAS, cpu, mounts: mountinfo::SHARE, names: 0 };
         let areas: Arc<[Area]> = smaps::walk(&process, bounds, buf)?.areas.into();
         let rate = Rate::of(counters.rss, areas.len(), clock.spent().cpu);
         let stacks = stacks::read(&process, &areas, MAX_THREADS, buf);
@@ -228,14 +232,15 @@ impl Target<'_> {
     /// Looks for its runtimes where that may be, and reads their heap statistics; `keep`
     /// tells whether its memory may stay open.
     fn probe(&self, asked: Probing, look: bool, keep: bool, buf: &mut Buf) -> Fact<Answer> {
-        let Probing { vsz, memory, mut runtimes, .. } = asked;
+        let Probing { vsz, from, memory, mut runtimes, .. } = asked;
         let mut found = None;
         let memory = match memory {
             Some(memory) if !look => Ok(memory),
             _ => {
                 let (process, _) = self.open(buf)?;
                 if look {
-                    let looked = self.source.probes.attach(&process, buf).map(Found::from);
+                    let looked = self.source.probes.look(&process, Share::OF_MANY, from, buf);
+                    let looked = looked.map(Found::from);
                     runtimes =
                         looked.as_ref().map(|one| Arc::clone(&one.runtimes)).unwrap_or_default();
                     found = Some(looked);

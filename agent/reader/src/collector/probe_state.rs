@@ -7,7 +7,7 @@ use memgap_kernel::memory::Live;
 use memgap_ledger::runtime::RecentGc;
 use memgap_ledger::sample::ProcessSample;
 use memgap_ledger::{Fact, Missing, MissingKind, Runtime, Unread};
-use memgap_probes::{Attached, Read, Refused};
+use memgap_probes::{Attached, Look, Read, Refused};
 
 use super::CollectionStats;
 
@@ -31,6 +31,8 @@ pub(super) struct ProbeState {
     /// The collections that do so next: where that size has changed, and in any case.
     look: u64,
     pub look_anyway: u64,
+    /// Where among its files the next look goes on: one look opens some only.
+    rest: usize,
     /// The last collection that spent anything on it, and the CPU time that it took.
     served: u64,
     cost: Duration,
@@ -60,6 +62,8 @@ pub(super) struct Probing {
     pub look: bool,
     /// The size of its address space.
     pub vsz: u64,
+    /// Where among its files a look goes on.
+    pub from: usize,
     pub memory: Option<Live>,
     pub runtimes: Arc<[Attached]>,
 }
@@ -69,10 +73,14 @@ pub(super) struct Probing {
 pub(super) struct Found {
     pub runtimes: Arc<[Attached]>,
     refused: Vec<Refused>,
+    /// How many mappings the process has.
+    pub mappings: usize,
+    /// Where among its files the next look goes on.
+    rest: Option<usize>,
 }
 
-impl From<Vec<Result<Attached, Refused>>> for Found {
-    fn from(found: Vec<Result<Attached, Refused>>) -> Self {
+impl From<Look> for Found {
+    fn from(Look { found, mappings, rest }: Look) -> Self {
         let (mut runtimes, mut refused) = (Vec::new(), Vec::new());
         for one in found {
             match one {
@@ -80,7 +88,7 @@ impl From<Vec<Result<Attached, Refused>>> for Found {
                 Err(lack) => refused.push(lack),
             }
         }
-        Self { runtimes: runtimes.into(), refused }
+        Self { runtimes: runtimes.into(), refused, mappings, rest }
     }
 }
 
@@ -103,6 +111,7 @@ impl ProbeState {
             vsz: 0,
             look: round,
             look_anyway: round,
+            rest: 0,
             served: round,
             cost: FIRST_GUESS,
             memory: None,
@@ -137,6 +146,7 @@ impl ProbeState {
         Probing {
             look: self.wants_look(round, vsz),
             vsz,
+            from: self.rest,
             memory: self.memory.take(),
             runtimes: Arc::clone(&self.runtimes),
         }
@@ -154,9 +164,17 @@ impl ProbeState {
             look_anyway: round + wait_anyway,
             ..Self::new(round)
         };
-        Found { runtimes: self.runtimes, refused: self.refused } = found?;
+        let found = found.inspect_err(|lack| {
+            if lack.kind != MissingKind::Gone {
+                self.statistics = vec![Err(Unread::process(lack.clone()))];
+            }
+        })?;
+        (self.runtimes, self.refused) = (found.runtimes, found.refused);
         if self.refused.iter().any(|refused| refused.probe.is_some()) {
             self.look_anyway = round + wait.min(SOON);
+        }
+        if let Some(rest) = found.rest {
+            (self.rest, self.look_anyway) = (rest, round + 1);
         }
         if self.has_runtimes() {
             (self.statistics, self.read) = before;

@@ -94,6 +94,9 @@ impl Collector {
         let taken = answer.and_then(|answer| {
             let Answer { found, vsz, read, memory, is_reopened } = *answer;
             if let Some(found) = found {
+                if let Ok(found) = &found {
+                    tracked.cost.areas.get_or_insert(found.mappings);
+                }
                 probes.turn(found, vsz, self.round)?;
             }
             if let Some((read, began)) = read {

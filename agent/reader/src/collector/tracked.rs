@@ -23,6 +23,13 @@ use crate::walk::Rate;
 /// then turned into its program.
 const REFRESH: u64 = 16;
 
+/// And of one without memory, a zombie or a thread of the kernel: it turns into no other
+/// program, and its handle tells when it is no more.
+const REFRESH_EMPTY: u64 = 16 * REFRESH;
+
+/// Threads that do not tell how many mappings a process has.
+const FEW_THREADS: u64 = 50;
+
 /// Mappings that one walk may meet: 2.3 MiB of them.
 pub(super) const MAX_AREAS: usize = 1 << 14;
 
@@ -67,6 +74,7 @@ pub(super) struct Identity {
     pub start: u64,
     pub name: String,
     pub kind: ProcessKind,
+    threads: u64,
 }
 
 /// A walk that was made, with what tells whether it is still worth showing.
@@ -102,6 +110,7 @@ impl Tracked {
         let (process, identity) = open(pid, round.reader.procfs(), round.buf)?;
         let cgroup = round.reader.cgroup_of(&process, round.buf);
         let statm = process.file(statm::NAME)?;
+        let is_empty = identity.kind != ProcessKind::User;
         Ok(Self {
             pid,
             counters: count(&statm, pid, identity.kind, round.reader.procfs(), round.page_size)?,
@@ -110,7 +119,7 @@ impl Tracked {
             statm: keep.then_some(statm),
             probes: ProbeState::new(round.number),
             seen: round.number,
-            due: round.number + 1,
+            due: if is_empty { turn(pid, round.number, REFRESH_EMPTY) } else { round.number + 1 },
             walk: None,
             cost: Cost::default(),
             no_walk: Missing::new(MissingKind::Refused, "no walk is due: too little memory"),
@@ -122,10 +131,25 @@ impl Tracked {
     /// Reads its counters again, and its name and cgroup when they are due. An
     /// error means that this process is no more; another may have its pid.
     pub fn update(&mut self, round: &mut Round<'_>) -> Fact<()> {
-        let Some(statm) = &self.statm else { return self.refresh(round) };
+        let Some(statm) = &self.statm else {
+            if self.has_memory() || round.number >= self.due {
+                return self.refresh(round);
+            }
+            return self.is_still_empty(round);
+        };
         self.counters = self.count(statm, round)?;
         self.seen = round.number;
         if round.number >= self.due { self.refresh(round) } else { Ok(()) }
+    }
+
+    /// Whether it, of which no handle is kept, is the same zombie or thread of the kernel.
+    fn is_still_empty(&mut self, round: &mut Round<'_>) -> Fact<()> {
+        let (_, identity) = open(self.pid, round.reader.procfs(), round.buf)?;
+        if (identity.start, identity.kind) != (self.identity.start, self.identity.kind) {
+            return Err(gone(self.pid));
+        }
+        self.seen = round.number;
+        Ok(())
     }
 
     fn refresh(&mut self, round: &mut Round<'_>) -> Fact<()> {
@@ -139,11 +163,11 @@ impl Tracked {
         } else {
             ProbeState::new(round.number)
         };
-        // A sixteenth of all processes in each collection.
-        let next = round.number + 1;
+        let due =
+            if fresh.has_memory() { turn(self.pid, round.number, REFRESH) } else { fresh.due };
         *self = Self {
             statm: self.statm.take(),
-            due: next + u64::from(self.pid).wrapping_sub(next) % REFRESH,
+            due,
             probes,
             walk: self.walk.take(),
             cost: self.cost,
@@ -162,6 +186,14 @@ impl Tracked {
     /// How many files are kept open for it.
     pub fn handles(&self) -> usize {
         usize::from(self.keeps_handle()) + self.probes.handles()
+    }
+
+    /// What a walk is likely to cost. One that was neither walked nor looked at has a stack
+    /// and its guard for each of its threads.
+    pub fn likely_cost(&self) -> Cost {
+        let stacks = (self.identity.threads > FEW_THREADS).then(|| 2 * self.identity.threads);
+        let areas = stacks.map(|stacks| usize::try_from(stacks).unwrap_or(usize::MAX));
+        Cost { areas: self.cost.areas.or(areas), ..self.cost }
     }
 
     pub fn has_memory(&self) -> bool {
@@ -210,11 +242,18 @@ impl Tracked {
     }
 }
 
+/// The next collection whose turn a process is, where `every` collections share all out.
+fn turn(pid: u32, now: u64, every: u64) -> u64 {
+    let next = now + 1;
+    next + u64::from(pid).wrapping_sub(next) % every
+}
+
 /// Opens a process, or a thread of it that has its memory, and tells who it is.
 pub(super) fn open(pid: u32, procfs: &Path, buf: &mut Buf) -> Fact<(Process, Identity)> {
     let process = Process::open(procfs, pid)?;
     let stat = stat::read(&process, buf)?;
-    let identity = Identity { start: stat.start, name: stat.name(), kind: stat.kind() };
+    let identity =
+        Identity { start: stat.start, threads: stat.threads, name: stat.name(), kind: stat.kind() };
     let process =
         if stat.is_leaderless() { status::living_thread(&process, buf)? } else { process };
     Ok((process, identity))

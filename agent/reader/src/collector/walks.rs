@@ -42,7 +42,7 @@ impl Collector {
         due.sort_unstable();
         let job = |(_, id): (_, ProcessId)| {
             let tracked = self.tracked.get(&id.pid)?;
-            Some(self.job(id, Work::Walk(tracked.cost, tracked.counters.rss)))
+            Some(self.job(id, Work::Walk(tracked.likely_cost(), tracked.counters.rss)))
         };
         let mut jobs: VecDeque<_> = due.into_iter().filter_map(job).collect();
         let mut purse = self.purse(self.budget);
