@@ -286,7 +286,15 @@ pub fn lines_of_memory(
     buf: &mut Buf,
     each: impl FnMut(&[u8]) -> Taken,
 ) -> Fact<()> {
-    if buf.lines(file, limit, each).map_err(|e| missing(path, &e))?.is_break() {
+    let failed = |error: io::Error| match error.kind() {
+        // As long as its process makes it.
+        io::ErrorKind::FileTooLarge => {
+            let why = format!("{} is {error}, which are read at most", path.display());
+            Missing::new(MissingKind::Refused, why)
+        }
+        _ => missing(path, &error),
+    };
+    if buf.lines(file, limit, each).map_err(failed)?.is_break() {
         return Ok(());
     }
     match file.read_at(&mut [0], 0) {
@@ -308,9 +316,6 @@ pub fn missing(path: &Path, error: &io::Error) -> Missing {
     let shown = path.display();
     let errno = Errno::from_io_error(error);
     let (kind, why) = match errno {
-        None if error.kind() == io::ErrorKind::FileTooLarge => {
-            (MissingKind::Refused, format!("{shown} is {error}, which are read at most"))
-        }
         Some(Errno::NOENT | Errno::NOTDIR) => {
             (MissingKind::Absent, format!("{shown} does not exist"))
         }

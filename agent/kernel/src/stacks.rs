@@ -61,7 +61,7 @@ mod tests {
             Ok(Ranges::new())
         }
 
-        fn areas(&self) -> Fact<Vec<Area>> {
+        fn areas(&self, _: usize) -> Fact<Vec<Area>> {
             Ok(Vec::new())
         }
     }

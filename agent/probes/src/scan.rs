@@ -107,7 +107,7 @@ impl Scan {
 mod tests {
     use super::*;
 
-    fn code<'n>(inode: u64, name: &'n [u8]) -> Mapping<'n> {
+    fn code(inode: u64, name: &[u8]) -> Mapping<'_> {
         let (start, end) = (inode << 12, (inode + 1) << 12);
         Mapping { start, end, access: *b"r-xp", offset: 0, device: (8, 1), inode, name }
     }
