@@ -39,8 +39,8 @@ pub(super) struct Scan {
     /// The lowest part of the file that is met, and its name.
     lowest: Option<Mapping<'static>>,
     name: Vec<u8>,
-    /// The bound that ended it.
-    over: Option<String>,
+    /// Whether the names were too long to be kept.
+    is_long: bool,
 }
 
 impl Scan {
@@ -50,9 +50,9 @@ impl Scan {
         let mut scan = Self { program: program.as_bytes().to_vec(), ..Self::default() };
         maps::read(process, limit, buf, |mapping| {
             scan.take(mapping);
-            if scan.over.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            ControlFlow::Continue(())
         })?;
-        match scan.over {
+        match scan.over() {
             Some(why) => Err(Missing::new(MissingKind::Refused, why)),
             None => Ok(scan),
         }
@@ -89,14 +89,22 @@ impl Scan {
         }
     }
 
+    /// The bound that it is over, of which only a part was kept.
+    fn over(&self) -> Option<String> {
+        let files = self.met.len();
+        if files > MAX_PARTS {
+            Some(format!("it runs code of {files} files, more than {MAX_PARTS}"))
+        } else if self.is_long {
+            Some(format!("the files with its code have names of over {MAX_NAMES} bytes"))
+        } else {
+            None
+        }
+    }
+
     fn keep(&mut self, low: Mapping<'static>) {
         let start = self.names.len();
-        if self.parts.len() == MAX_PARTS {
-            self.over = Some(format!("it runs code of more than {MAX_PARTS} files"));
-        } else if start + self.name.len() > MAX_NAMES {
-            self.over =
-                Some(format!("the files with its code have names of over {MAX_NAMES} bytes"));
-        } else {
+        self.is_long |= start + self.name.len() > MAX_NAMES;
+        if self.parts.len() < MAX_PARTS && !self.is_long {
             self.names.extend_from_slice(&self.name);
             self.parts.push((low, start..self.names.len()));
         }
@@ -135,7 +143,7 @@ mod tests {
         let taken = |name: &[u8]| {
             let mut scan = Scan::default();
             (1..=4096).for_each(|inode| scan.take(&code(inode, name)));
-            assert!(scan.over.is_some() && scan.names.len() <= MAX_NAMES);
+            assert!(scan.over().is_some() && scan.names.len() <= MAX_NAMES);
             scan.parts.len()
         };
         assert_eq!(taken(b"/x"), MAX_PARTS);
