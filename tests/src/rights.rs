@@ -14,7 +14,7 @@ pub enum Need {
     /// To read the memory of processes that the test's own user did not start, or that
     /// are no children of the reader.
     OtherMemory,
-    /// To be another user: a server refuses to run as root, or a program drops its rights.
+    /// To run a program as another user: root, where it wants that.
     OtherUsers,
     /// To mount, or to make namespaces.
     Mounts,
@@ -55,7 +55,7 @@ impl Need {
         match self {
             Self::Cgroups => "it makes cgroups",
             Self::OtherMemory => "it reads memory of other users' processes",
-            Self::OtherUsers => "it runs programs as other users",
+            Self::OtherUsers => "it runs a program as another user",
             Self::Mounts => "it mounts file systems or makes namespaces",
             Self::Buffers => "it gives sockets larger buffers than users may",
             Self::KernelFiles => "it reads what the kernel shows to root only",

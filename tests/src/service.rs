@@ -146,11 +146,14 @@ impl Service {
         let dir = directory("mariadb")?;
         // The script knows an option and its value as one word only.
         let data = format!("--datadir={}", dir.join("data").display());
+        // Root has to say that it means itself, and no other user may name one.
+        let is_root = rustix::process::geteuid().is_root();
+        let user = is_root.then_some("--user=root");
         let mut install = Command::new("mariadb-install-db");
-        run(install.args(["--no-defaults", "--user=root", "--skip-test-db", &data]))?;
+        run(install.arg("--no-defaults").args(user).args(["--skip-test-db", &data]))?;
         let socket = dir.join("socket");
         let mut command = Command::new("mariadbd");
-        command.args(["--no-defaults", "--user=root", "--skip-networking", &data]);
+        command.arg("--no-defaults").args(user).args(["--skip-networking", &data]);
         command.arg("--socket").arg(&socket).stderr(Stdio::null());
         Self::start(&mut command, dir, socket)
     }
