@@ -72,14 +72,15 @@ fn by_guards(roles: &mut [Option<Role>], threads: u64) {
 /// asked have one too, and so have those whose pointer is elsewhere, in a coroutine's
 /// stack: most likely one of a size that others have.
 fn by_pointers(areas: &[Area], roles: &mut [Option<Role>], stacks: &Stacks) {
-    let mut found = 0;
+    let (mut found, mut described) = (0, 0);
     let mut sizes = Vec::new();
     for (area, role) in areas.iter().zip(&mut *roles) {
         let within = stacks.within(area.start, area.end);
         if within == 0 {
-            // A thread that is no more has left it.
+            // A thread that is no more has left it, or it is that of one which runs.
             if role.is_none() && stacks.is_left(area.start, area.end) {
                 *role = Some(Role::LikelyStack);
+                described += 1;
             }
             continue;
         }
@@ -94,7 +95,7 @@ fn by_pointers(areas: &[Area], roles: &mut [Option<Role>], stacks: &Stacks) {
             Some(_) => {}
         }
     }
-    let left = stacks.threads().saturating_sub(found);
+    let left = stacks.threads().saturating_sub(found).saturating_sub(described);
     let is_usual = |area: &Area| sizes.is_empty() || sizes.contains(&area.size());
     let open = |(_, role): &(&Area, &mut Option<Role>)| role.is_none();
     let usual = areas.iter().zip(&mut *roles).filter(open).filter(|(area, _)| is_usual(area));

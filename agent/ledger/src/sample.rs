@@ -104,7 +104,8 @@ pub struct Stacks {
     pub pointers: Arc<[u64]>,
     /// Threads that ran, whose stack pointers are not known.
     pub running: usize,
-    /// Where the descriptors of threads stand that are no more: their stacks are left.
+    /// Where the descriptors of threads stand in whose stacks no pointer is known: they are no
+    /// more, or they ran.
     pub left: Arc<[u64]>,
 }
 
@@ -336,7 +337,7 @@ impl Stacks {
         before(end).saturating_sub(before(start))
     }
 
-    /// Whether a thread that is no more has left its descriptor in `start..end`.
+    /// Whether the descriptor of such a thread stands in `start..end`.
     pub fn is_left(&self, start: u64, end: u64) -> bool {
         self.left.iter().any(|at| (start..end).contains(at))
     }

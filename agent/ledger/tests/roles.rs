@@ -119,6 +119,17 @@ fn a_thread_that_is_gone_has_left_its_stack() {
     assert_eq!(made.ledger.figure(Account::HeapUnprobed).point(), Some(HELD));
 }
 
+/// The descriptor of a thread that ran tells its stack from slabs behind guards.
+#[test]
+fn a_thread_that_runs_is_told_by_its_descriptor() {
+    let areas = guarded(0x7000_0000, STACK, 4);
+    let left = [areas[5].end - 0x940].into();
+    let stacks = Stacks { pointers: [within(&areas, 1)].into(), running: 1, left };
+    let made = explain(areas, Ok(stacks), 2);
+    assert_eq!(made.ledger.figure(Account::Stack), Figure::interval(HELD, 2 * HELD, 2 * HELD));
+    assert_eq!(made.ledger.figure(Account::HeapUnprobed).point(), Some(2 * HELD));
+}
+
 /// A goroutine's stack is a part of the heap: the heap is none.
 #[test]
 fn a_stack_pointer_in_the_heap_makes_no_stack_of_it() {
