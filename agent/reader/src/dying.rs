@@ -33,22 +33,24 @@ pub fn read(
     Ok(Dying { count, file, shmem })
 }
 
-/// Page cache and shared memory of them all, as far as it is told: the root of v2 does not.
+/// Page cache and shared memory of them all, at least: the root of v2 does not tell, nor does
+/// a cgroup of which, or of a child of which, nothing was read.
 fn held(hierarchy: &Cgroups, all: &[CgroupSample]) -> Held {
-    let mut below: BTreeMap<&str, Held> = BTreeMap::new();
+    let mut below: BTreeMap<&str, Option<Held>> = BTreeMap::new();
     for cgroup in all.iter().filter(|cgroup| cgroup.path != "/") {
-        let sum = below.entry(parent(&cgroup.path)).or_default();
-        *sum = sum.plus(Held::of(cgroup));
+        let sum = below.entry(parent(&cgroup.path)).or_insert(Some(Held::default()));
+        *sum = sum.zip(Held::of(cgroup)).map(|(sum, child)| sum.plus(child));
     }
     all.iter().fold(Held::default(), |sum, cgroup| {
-        let children = below.get(cgroup.path.as_str()).copied().unwrap_or_default();
-        sum.plus(orphaned(hierarchy, cgroup, children).unwrap_or_default())
+        let children = below.get(cgroup.path.as_str()).copied().unwrap_or(Some(Held::default()));
+        let held = children.and_then(|children| orphaned(hierarchy, cgroup, children));
+        held.map_or(sum, |held| sum.plus(held))
     })
 }
 
 /// What a cgroup has and neither its processes nor its children have.
 fn orphaned(hierarchy: &Cgroups, cgroup: &CgroupSample, children: Held) -> Option<Held> {
-    let all = Held::of(cgroup);
+    let all = Held::of(cgroup)?;
     match cgroup.version {
         CgroupVersion::V1 => {
             // Read again, as it is of another moment: what has grown meanwhile is no orphan's.
@@ -72,9 +74,9 @@ struct Held {
 }
 
 impl Held {
-    fn of(cgroup: &CgroupSample) -> Self {
-        let stat = cgroup.stat.as_ref().ok();
-        stat.map_or(Self::default(), |stat| Self::from((stat.file, stat.shmem)))
+    fn of(cgroup: &CgroupSample) -> Option<Self> {
+        let stat = cgroup.stat.as_ref().ok()?;
+        Some(Self::from((stat.file, stat.shmem)))
     }
 
     /// Of all page cache, and the shared memory in it.

@@ -167,7 +167,7 @@ fn dying(dying: &Fact<Dying>) -> Option<String> {
     let held = if held.is_empty() {
         "page cache, shared memory or kernel objects".to_owned()
     } else {
-        format!("about {}", held.join(" and "))
+        format!("at least {}", held.join(" and "))
     };
     Some(format!("{} deleted {many} what was charged: {held}", dying.count))
 }
@@ -255,7 +255,7 @@ mod tests {
              them unused, 7 of them names that do not exist; 6 inodes",
             "of 300 MiB of kernel objects 0 B to 161 MiB are buffers of UDP sockets; kmalloc-2k \
              160 MiB",
-            "1500 deleted cgroups still hold what was charged: about 7.0 MiB page cache",
+            "1500 deleted cgroups still hold what was charged: at least 7.0 MiB page cache",
         ] {
             assert!(notes.contains(sentence), "{sentence}\n{notes}");
         }

@@ -10,13 +10,15 @@ use super::sample::{self, Judged, Measure};
 use super::{scale, walk};
 
 /// Chunks that are followed on every collection, and pages that are looked at in any
-/// program, 512 KiB, the arenas' own among them.
+/// program, the arenas' own among them. With what is read beside them, at the ends of what
+/// lies in a page, it is less than 512 KiB.
 const CHUNKS: usize = 20_000;
-const BLOCKS: usize = 128;
+const BLOCKS: usize = 112;
 /// So many beside the arenas' own, however many these are.
-const LEAST_BLOCKS: usize = 96;
-/// In a large program they are one of a hundred, up to so many.
-const SHARE: u64 = 100;
+const LEAST_BLOCKS: usize = 80;
+/// In a large program they are one of so many, up to so many: less than one of a hundred
+/// with what is read beside them.
+const SHARE: u64 = 128;
 const MOST_BLOCKS: usize = 3000;
 /// Of these, pages for lists before it is known how long they may be.
 const FIRST_BLOCKS: usize = 32;
