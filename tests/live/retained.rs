@@ -53,8 +53,10 @@ fn what_every_version_has_in_use_is_not_where_it_gave_memory_back() -> Result<()
         // Every second piece was freed, and of the large ones all pages.
         let made = explain(target.pid(), Depth::Full)?;
         assert!(released(&made)? > 15 * MIB, "{one:?}");
-        let said = target.holds(if one.counts() { "allocated" } else { "pieces" })?;
-        assert_known(&format!("{one:?}"), &made, i64::try_from(said)?, 5 * MIB)?;
+        // Without statistics the free regions of slabs are an interval themselves.
+        let (said, but) = if one.counts() { ("allocated", MIB) } else { ("pieces", 12 * MIB) };
+        let said = i64::try_from(target.holds(said)?)?;
+        assert_known(&format!("{one:?}"), &made, said, but)?;
     }
     Ok(())
 }

@@ -10,8 +10,8 @@ use super::arena::Arena;
 use super::extents::{ADDRESS, ARENA, BITS, SIZE_ESN};
 use super::size::PAGE;
 
-/// Extents of one state that are looked at, the oldest of each arena first. The others are
-/// memory like any other.
+/// Extents of one state that are looked at: half of them from either end of the lists, for
+/// those of one time are often of one size. The others are memory like any other.
 const MAX_EXTENTS: usize = 1024;
 /// Ranges that are remembered: extents may be in memory in part.
 const MAX_RANGES: usize = 8 * MAX_EXTENTS;
@@ -96,29 +96,55 @@ struct List<'a> {
 }
 
 impl List<'_> {
-    /// Follows it from one extent to the next, as far as each is one.
+    /// Follows it from either end, as far as each is an extent.
     fn follow(&self, arena: u64, space: &Space<'_>, extents: &mut Ranges) -> Fact<()> {
+        const HALF: usize = MAX_EXTENTS / 2;
         let shape = self.variables.shape;
         // Its head stands before the number of its pages.
         let [first] = space.words::<1>(arena.wrapping_add(shape.npages[self.list] - 8))?;
-        let (mut at, mut sum) = (first, 0u64);
-        while at != 0 && extents.len() < MAX_EXTENTS {
-            let words = space.words::<WORDS>(at)?;
-            let bits = |(shift, width): (u32, u64)| (words[BITS / 8] >> shift) & ((1 << width) - 1);
-            let start = words[ADDRESS / 8] & !(PAGE - 1);
-            let size = words[SIZE_ESN / 8] & !(PAGE - 1);
-            sum = sum.saturating_add(size);
-            let is_one = bits(ARENA) == u64::from(self.number)
-                && bits(shape.bits.state) == self.list as u64 + 1
-                && sum <= self.mapped;
-            let Some(end) = start.checked_add(size).filter(|_| is_one && size > 0) else { break };
-            extents.push((start, end));
-            at = words[shape.bits.link / 8];
+        let next = shape.bits.link / 8;
+        let (mut sum, mut seen, mut last, mut reached) = (0, 0, first, first);
+        let mut at = first;
+        while at != 0 && seen < HALF && extents.len() < MAX_EXTENTS {
+            let Some(words) = self.extent(at, space, &mut sum, extents)? else { return Ok(()) };
             if at == first {
-                break;
+                last = words[next + 1];
+            }
+            (reached, at, seen) = (at, words[next], seen + 1);
+            if at == first {
+                return Ok(());
             }
         }
+        at = last;
+        while at != 0 && at != reached && extents.len() < MAX_EXTENTS {
+            let Some(words) = self.extent(at, space, &mut sum, extents)? else { return Ok(()) };
+            at = words[next + 1];
+        }
         Ok(())
+    }
+
+    /// Reads what describes an extent, and adds where that is; none where it is no extent of
+    /// this list. `sum` are the bytes of those before.
+    fn extent(
+        &self,
+        at: u64,
+        space: &Space<'_>,
+        sum: &mut u64,
+        extents: &mut Ranges,
+    ) -> Fact<Option<[u64; WORDS]>> {
+        let words = space.words::<WORDS>(at)?;
+        let bits = |(shift, width): (u32, u64)| (words[BITS / 8] >> shift) & ((1 << width) - 1);
+        let start = words[ADDRESS / 8] & !(PAGE - 1);
+        let size = words[SIZE_ESN / 8] & !(PAGE - 1);
+        *sum = sum.saturating_add(size);
+        let is_one = bits(ARENA) == u64::from(self.number)
+            && bits(self.variables.shape.bits.state) == self.list as u64 + 1
+            && *sum <= self.mapped;
+        let Some(end) = start.checked_add(size).filter(|_| is_one && size > 0) else {
+            return Ok(None);
+        };
+        extents.push((start, end));
+        Ok(Some(words))
     }
 }
 
