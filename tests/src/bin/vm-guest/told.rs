@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, anyhow, ensure};
 use memgap_ledger::size::iec;
+use memgap_tests::release::release;
 
 use crate::findings::Findings;
 use crate::group::Group;
@@ -79,6 +80,12 @@ pub fn throttled(group: &mut Group, findings: &mut Findings) -> Result<()> {
 
 /// More is in use than the limit allows, because the rest is swapped out.
 pub fn swapped_out(_: &mut Group, findings: &mut Findings) -> Result<()> {
+    // The oldest kernel asks for each page by itself: emulated it is too slow for the bound
+    // of time that a reading has.
+    if release()? < (6, 0, 0) {
+        findings.left_out = true;
+        return Ok(());
+    }
     let mut group = Group::running("swapping", &["/opt/malloc"], &[("STEPS", "steady cache")])?;
     group.add_report()?;
     group.set("memory.swap.max", "max")?;
