@@ -201,8 +201,8 @@ fn processes(group: &mut Group, findings: &mut Findings) -> Result<()> {
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        // Kernel threads have no VmSize; one of them stands for all.
-        if pid == 2 || kernel::status(pid, "VmSize")? > 0 {
+        // Kernel threads have no VmSize, and may end meanwhile; one of them stands for all.
+        if pid == 2 || kernel::status(pid, "VmSize").unwrap_or(0) > 0 {
             statistics::process(pid, findings)?;
             count += 1;
         }
