@@ -11,13 +11,13 @@ use crate::encode::{Encoder, Kind, Value, labels};
 #[derive(Debug, Clone, Copy)]
 pub struct Processes {
     supervisor: Pid,
-    started: f64,
+    started: Option<f64>,
 }
 
 /// The processes at one time.
 #[derive(Debug, Clone, Copy)]
 pub struct Figures {
-    started: f64,
+    started: Option<f64>,
     cpu: Option<f64>,
     max_fds: Option<u64>,
     open_fds: Option<u64>,
@@ -29,20 +29,16 @@ impl Processes {
     /// A supervisor and those that it has started, and will start.
     pub fn of(supervisor: Pid) -> Self {
         let stat = Process::new(supervisor.as_raw_nonzero().get()).and_then(|p| p.stat());
-        let started = stat.ok().and_then(|stat| since_epoch(&stat)).unwrap_or_else(now);
-        Self { supervisor, started }
+        Self { supervisor, started: stat.ok().and_then(|stat| since_epoch(&stat)) }
     }
 
     /// Reads the figures. What can not be read of one is known of none.
     pub fn read(self) -> Figures {
-        let pid = self.supervisor.as_raw_nonzero().get();
-        let supervisor = Process::new(pid).ok();
-        let children = supervisor.as_ref().and_then(|p| p.task_main_thread().ok()?.children().ok());
-        let children = children.into_iter().flatten();
-        let children = children.filter_map(|pid| Process::new(pid.try_into().ok()?).ok());
-        let processes: Vec<Process> = supervisor.into_iter().chain(children).collect();
-        let stats: Option<Vec<Stat>> = processes.iter().map(|p| p.stat().ok()).collect();
-        let fds: Option<Vec<usize>> = processes.iter().map(|p| p.fd_count().ok()).collect();
+        let processes = self.all();
+        let stats: Option<Vec<Stat>> =
+            processes.as_ref().and_then(|all| all.iter().map(|p| p.stat().ok()).collect());
+        let fds: Option<Vec<usize>> =
+            processes.as_ref().and_then(|all| all.iter().map(|p| p.fd_count().ok()).collect());
         let page = rustix::param::page_size() as u64;
         let sum = |of: fn(&Stat) -> u64| stats.as_ref().map(|all| all.iter().map(of).sum::<u64>());
         Figures {
@@ -53,6 +49,14 @@ impl Processes {
             vsz: sum(|stat| stat.vsize),
             rss: sum(|stat| stat.rss).map(|pages| pages.saturating_mul(page)),
         }
+    }
+
+    /// The supervisor and its children; none where one of them can not be opened.
+    fn all(self) -> Option<Vec<Process>> {
+        let supervisor = Process::new(self.supervisor.as_raw_nonzero().get()).ok()?;
+        let children = supervisor.task_main_thread().ok()?.children().ok()?;
+        let children = children.into_iter().map(|pid| Process::new(pid.try_into().ok()?).ok());
+        std::iter::once(Some(supervisor)).chain(children).collect()
     }
 }
 
@@ -92,7 +96,7 @@ impl Figures {
                 Kind::Gauge,
                 "process_start_time_seconds",
                 "When it started, since the epoch.",
-                Some(Value::Float(self.started)),
+                self.started.map(Value::Float),
             ),
             (
                 Kind::Gauge,

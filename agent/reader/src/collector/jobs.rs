@@ -54,7 +54,7 @@ pub(super) enum Work {
 
 /// What jobs of one kind may spend, one after the other.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Purse {
+pub(super) struct Budgets {
     pub budget: Budget,
     /// What targets may keep a collection waiting, by the clock.
     pub patience: Duration,
@@ -123,19 +123,19 @@ pub(super) struct Answer {
 
 impl Task for Job {
     type Target = ProcessId;
-    type Purse = Purse;
+    type Budgets = Budgets;
     type Outcome = Outcome;
 
     fn target(&self) -> ProcessId {
         self.id
     }
 
-    fn run(self, purse: &mut Purse, buf: &mut Buf) -> Outcome {
+    fn run(self, budgets: &mut Budgets, buf: &mut Buf) -> Outcome {
         let Self { id, source, work } = self;
         let target = Target { id, source: &source };
         match work {
-            Work::Walk(cost, rss) => Outcome::Walked(id, target.walked(cost, rss, purse, buf)),
-            Work::Probe(asked) => Outcome::Probed(id, target.probed(asked, purse, buf)),
+            Work::Walk(cost, rss) => Outcome::Walked(id, target.walked(cost, rss, budgets, buf)),
+            Work::Probe(asked) => Outcome::Probed(id, target.probed(asked, budgets, buf)),
         }
     }
 
@@ -147,7 +147,7 @@ impl Task for Job {
     }
 }
 
-impl Purse {
+impl Budgets {
     /// What of it was waited.
     fn spend(&mut self, took: Spent) -> Duration {
         self.budget.spend(took.cpu);
@@ -174,24 +174,24 @@ impl Target<'_> {
         }
     }
 
-    fn walked(&self, cost: Cost, rss: u64, purse: &mut Purse, buf: &mut Buf) -> Walked {
-        let predicted = cost.rate.unwrap_or(purse.rate).predict(rss, cost.areas);
-        if predicted > purse.cap {
+    fn walked(&self, cost: Cost, rss: u64, budgets: &mut Budgets, buf: &mut Buf) -> Walked {
+        let predicted = cost.rate.unwrap_or(budgets.rate).predict(rss, cost.areas);
+        if predicted > budgets.cap {
             return Walked::OverCap(predicted);
         }
-        purse.is_saved = purse.is_saved || !purse.budget.affords(predicted);
-        if purse.is_saved {
+        budgets.is_saved = budgets.is_saved || !budgets.budget.affords(predicted);
+        if budgets.is_saved {
             return Walked::OverBudget;
         }
-        if purse.patience.is_zero() {
+        if budgets.patience.is_zero() {
             return Walked::TooLate;
         }
         let clock = Clock::start();
-        let walk = self.walk(purse.cap.saturating_mul(LATE), buf);
+        let walk = self.walk(budgets.cap.saturating_mul(LATE), buf);
         let took = clock.spent();
-        purse.spend(took);
+        budgets.spend(took);
         if let Some(rate) = walk.as_ref().ok().and_then(|walk| walk.rate) {
-            purse.rate.learn(rate);
+            budgets.rate.learn(rate);
         }
         Walked::Done(walk.map(Box::new), took)
     }
@@ -213,19 +213,19 @@ impl Target<'_> {
         Ok(Walk { counters, areas, stacks, made: Instant::now(), rate })
     }
 
-    fn probed(&self, asked: Probing, purse: &mut Purse, buf: &mut Buf) -> Probed {
-        let is_late = asked.runtimes.is_empty() && Instant::now() >= purse.end;
-        if is_late || purse.patience.is_zero() || !purse.budget.has_any() {
+    fn probed(&self, asked: Probing, budgets: &mut Budgets, buf: &mut Buf) -> Probed {
+        let is_late = asked.runtimes.is_empty() && Instant::now() >= budgets.end;
+        if is_late || budgets.patience.is_zero() || !budgets.budget.has_any() {
             return Probed::LeftOut(asked.memory);
         }
         let clock = Clock::start();
-        purse.handles = purse.handles.saturating_sub(handles(asked.memory.as_ref()));
-        let keep = purse.handles.saturating_add(Live::HANDLES) <= purse.max_handles;
-        let look = asked.look && Instant::now() < purse.end;
+        budgets.handles = budgets.handles.saturating_sub(handles(asked.memory.as_ref()));
+        let keep = budgets.handles.saturating_add(Live::HANDLES) <= budgets.max_handles;
+        let look = asked.look && Instant::now() < budgets.end;
         let answer = self.probe(asked, look, keep, buf);
-        purse.handles += answer.as_ref().map_or(0, |answer| handles(answer.memory.as_ref()));
+        budgets.handles += answer.as_ref().map_or(0, |answer| handles(answer.memory.as_ref()));
         let took = clock.spent();
-        let waited = purse.spend(took);
+        let waited = budgets.spend(took);
         Probed::Done(answer.map(Box::new), took, waited)
     }
 

@@ -37,7 +37,7 @@ pub(super) trait Task: Debug + Send + 'static {
     /// Tells a target from all others.
     type Target: Copy + Debug + PartialEq + Send + 'static;
     /// What the tasks of a batch have together, and hand on from one to the next.
-    type Purse: Copy + Debug + Send + 'static;
+    type Budgets: Copy + Debug + Send + 'static;
     /// What comes of it.
     type Outcome: Debug + Send + 'static;
 
@@ -45,7 +45,7 @@ pub(super) trait Task: Debug + Send + 'static {
     fn target(&self) -> Self::Target;
 
     /// Does it; in a thread that may be left behind meanwhile.
-    fn run(self, purse: &mut Self::Purse, buf: &mut Buf) -> Self::Outcome;
+    fn run(self, budgets: &mut Self::Budgets, buf: &mut Buf) -> Self::Outcome;
 
     /// How much room an outcome takes.
     fn room(outcome: &Self::Outcome) -> usize;
@@ -63,7 +63,7 @@ pub(super) struct Pool<T: Task> {
 pub(super) struct Ran<T: Task> {
     /// In the order of their tasks.
     pub outcomes: Vec<T::Outcome>,
-    pub purse: T::Purse,
+    pub budgets: T::Budgets,
     /// What it took of the CPU, in the thread of the worker.
     pub cpu: Duration,
     /// The target that did not answer, and whether its reader waited for it.
@@ -89,7 +89,7 @@ struct Batch<T: Task> {
 #[derive(Debug)]
 struct State<T: Task> {
     tasks: VecDeque<T>,
-    purse: T::Purse,
+    budgets: T::Budgets,
     /// What may still be taken up by outcomes.
     room: usize,
     outcomes: Vec<T::Outcome>,
@@ -124,8 +124,8 @@ impl<T: Task> Pool<T> {
 
     /// Has tasks done until all are, a target does not answer, or their outcomes take up
     /// that much room. One that has begun is not stopped by any of these.
-    pub fn run(&mut self, tasks: VecDeque<T>, purse: T::Purse, room: usize) -> Ran<T> {
-        let batch = Arc::new(Batch::new(tasks, purse, room));
+    pub fn run(&mut self, tasks: VecDeque<T>, budgets: T::Budgets, room: usize) -> Ran<T> {
+        let batch = Arc::new(Batch::new(tasks, budgets, room));
         let Some(worker) = self.worker.take() else { return batch.lock().give_up(None) };
         if worker.send(Arc::clone(&batch)).is_err() {
             return batch.lock().give_up(None);
@@ -178,10 +178,10 @@ fn start<T: Task>() -> Option<Sender<Arc<Batch<T>>>> {
 }
 
 impl<T: Task> Batch<T> {
-    fn new(tasks: VecDeque<T>, purse: T::Purse, room: usize) -> Self {
+    fn new(tasks: VecDeque<T>, budgets: T::Budgets, room: usize) -> Self {
         let state = State {
             tasks,
-            purse,
+            budgets,
             room,
             outcomes: Vec::new(),
             current: None,
@@ -202,11 +202,11 @@ impl<T: Task> Batch<T> {
             && let Some(task) = state.tasks.pop_front()
         {
             state.current = Some((task.target(), Instant::now()));
-            let mut purse = state.purse;
+            let mut budgets = state.budgets;
             drop(state);
-            let outcome = task.run(&mut purse, buf);
+            let outcome = task.run(&mut budgets, buf);
             state = self.lock();
-            state.purse = purse;
+            state.budgets = budgets;
             state.room = state.room.saturating_sub(T::room(&outcome));
             state.outcomes.push(outcome);
         }
@@ -253,7 +253,7 @@ impl<T: Task> State<T> {
     fn give_up(&mut self, stuck: Option<(T::Target, bool)>) -> Ran<T> {
         Ran {
             outcomes: std::mem::take(&mut self.outcomes),
-            purse: self.purse,
+            budgets: self.budgets,
             cpu: self.cpu,
             stuck,
             left: std::mem::take(&mut self.tasks),

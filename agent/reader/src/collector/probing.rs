@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use memgap_ledger::MissingKind;
 
-use super::jobs::{Answer, Outcome, Probed, Purse, Work};
+use super::jobs::{Answer, Budgets, Probed, Work};
 use super::probe_state::{Due, SAME};
 use super::tracked::{ProcessId, Tracked};
 use super::{CollectionStats, Collector, of};
@@ -31,8 +31,8 @@ impl Collector {
             self.may_ask(tracked, now).then_some(due)
         };
         let due = in_order(users.filter_map(due).collect());
-        let purse = self.purse(self.probe_budget);
-        let mut purse = Purse { end: now + LOOKING, handles: self.handles(), ..purse };
+        let budgets = self.budgets(self.probe_budget);
+        let budgets = Budgets { end: now + LOOKING, handles: self.handles(), ..budgets };
         let mut jobs = VecDeque::with_capacity(due.len());
         for Due { pid, .. } in due {
             let Some(tracked) = self.tracked.get_mut(&pid) else { continue };
@@ -40,34 +40,17 @@ impl Collector {
             let id = tracked.id();
             jobs.push_back(self.job(id, Work::Probe(asks)));
         }
-        while !jobs.is_empty() {
-            if !self.pool.is_ready() {
-                stats.is_blind = true;
-                let why = self.closed();
-                stats.probes_skipped += jobs.len() as u64;
-                for job in jobs {
-                    if let (Some(tracked), Work::Probe(asked)) =
-                        (of(&mut self.tracked, job.id), job.work)
-                    {
-                        tracked.probes.memory = asked.memory;
-                        tracked.probes.wait_for(&why);
-                    }
-                }
-                break;
-            }
-            let ran = self.pool.run(jobs, purse, usize::MAX);
-            (jobs, purse) = (ran.left, ran.purse);
-            stats.tier2.cpu += ran.cpu;
-            for outcome in ran.outcomes {
-                if let Outcome::Probed(id, probed) = outcome {
-                    self.take_probed(id, probed, stats);
-                }
-            }
-            if let Some((id, waits)) = ran.stuck {
-                self.give_up(id, waits, stats);
+        let done = self.have_done(jobs, budgets, usize::MAX, stats);
+        stats.tier2.cpu += done.cpu;
+        self.probe_budget = done.budgets.budget;
+        stats.probes_skipped += done.left.len() as u64;
+        let why = self.closed();
+        for job in done.left {
+            if let (Some(tracked), Work::Probe(asked)) = (of(&mut self.tracked, job.id), job.work) {
+                tracked.probes.memory = asked.memory;
+                tracked.probes.wait_for(&why);
             }
         }
-        self.probe_budget = purse.budget;
         let probes = self.reader.probes();
         probes.forget_unused(2 * SAME);
         stats.files = probes.take_use();

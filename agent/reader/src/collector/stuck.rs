@@ -1,11 +1,12 @@
 //! Targets that do not answer: what is said of them, and when they are asked again.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use memgap_ledger::{Missing, MissingKind};
 
-use super::jobs::{Job, Outcome, Probed, Purse, Walked, Work};
+use super::jobs::{Budgets, Job, Outcome, Probed, Walked, Work};
 use super::pool::{DEADLINE, MAX_STUCK};
 use super::tracked::{ProcessId, Tracked};
 use super::{CollectionStats, Collector, of};
@@ -35,6 +36,15 @@ pub(super) struct Waiting {
     since: Instant,
 }
 
+/// What came of jobs beside their outcomes.
+pub(super) struct Done {
+    /// Those for which there was no worker.
+    pub left: VecDeque<Job>,
+    pub budgets: Budgets,
+    /// What they took of the CPU.
+    pub cpu: Duration,
+}
+
 impl Collector {
     /// Whether a process may be asked for more than its counters.
     pub(super) fn may_ask(&self, tracked: &Tracked, now: Instant) -> bool {
@@ -45,8 +55,8 @@ impl Collector {
         Job { id, source: Arc::clone(&self.source), work }
     }
 
-    pub(super) fn purse(&self, budget: Budget) -> Purse {
-        Purse {
+    pub(super) fn budgets(&self, budget: Budget) -> Budgets {
+        Budgets {
             budget,
             patience: PATIENCE,
             rate: self.rate,
@@ -56,6 +66,33 @@ impl Collector {
             handles: 0,
             max_handles: self.max_handles,
         }
+    }
+
+    /// Has jobs done, whatever their targets do, as long as there are workers to do them.
+    pub(super) fn have_done(
+        &mut self,
+        mut jobs: VecDeque<Job>,
+        mut budgets: Budgets,
+        room: usize,
+        stats: &mut CollectionStats,
+    ) -> Done {
+        let mut cpu = Duration::ZERO;
+        while !jobs.is_empty() && self.pool.is_ready() {
+            let ran = self.pool.run(jobs, budgets, room);
+            (jobs, budgets) = (ran.left, ran.budgets);
+            cpu += ran.cpu;
+            for outcome in ran.outcomes {
+                match outcome {
+                    Outcome::Walked(id, walked) => self.take_walk(id, walked, stats),
+                    Outcome::Probed(id, probed) => self.take_probed(id, probed, stats),
+                }
+            }
+            if let Some((id, waits)) = ran.stuck {
+                self.give_up(id, waits, stats);
+            }
+        }
+        stats.is_blind |= !jobs.is_empty();
+        Done { left: jobs, budgets, cpu }
     }
 
     /// Leaves a worker behind that waits for a process, or that works on it for too long.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use memgap_ledger::{Fact, Missing, MissingKind};
 
-use super::jobs::{Outcome, Walk, Walked, Work};
+use super::jobs::{Walk, Walked, Work};
 use super::tracked::{Cost, Kept, MAX_AREAS, ProcessId, Tracked};
 use super::{CollectionStats, Collector, Spent, of};
 use crate::walk::WalkPolicy;
@@ -44,34 +44,18 @@ impl Collector {
             let tracked = self.tracked.get(&id.pid)?;
             Some(self.job(id, Work::Walk(tracked.likely_cost(), tracked.counters.rss)))
         };
-        let mut jobs: VecDeque<_> = due.into_iter().filter_map(job).collect();
-        let mut purse = self.purse(self.budget);
-        while !jobs.is_empty() {
-            if !self.pool.is_ready() {
-                stats.skipped += jobs.len() as u64;
-                stats.is_blind = true;
-                let why = self.closed();
-                for job in jobs {
-                    if let Some(tracked) = of(&mut self.tracked, job.id) {
-                        tracked.no_walk = why.clone();
-                    }
-                }
-                break;
-            }
-            // Those that are kept make room for what comes before more is read.
-            let ran = self.pool.run(jobs, purse, MAX_AREAS);
-            (jobs, purse) = (ran.left, ran.purse);
-            stats.tier1.cpu += ran.cpu;
-            for outcome in ran.outcomes {
-                if let Outcome::Walked(id, walked) = outcome {
-                    self.take_walk(id, walked, stats);
-                }
-            }
-            if let Some((id, waits)) = ran.stuck {
-                self.give_up(id, waits, stats);
+        let jobs: VecDeque<_> = due.into_iter().filter_map(job).collect();
+        // Those that are kept make room for what comes before more is read.
+        let done = self.have_done(jobs, self.budgets(self.budget), MAX_AREAS, stats);
+        stats.tier1.cpu += done.cpu;
+        (self.budget, self.rate) = (done.budgets.budget, done.budgets.rate);
+        stats.skipped += done.left.len() as u64;
+        let why = self.closed();
+        for job in done.left {
+            if let Some(tracked) = of(&mut self.tracked, job.id) {
+                tracked.no_walk = why.clone();
             }
         }
-        (self.budget, self.rate) = (purse.budget, purse.rate);
     }
 
     /// Keeps what came of a walk.

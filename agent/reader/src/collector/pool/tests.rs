@@ -10,15 +10,15 @@ struct Wait(u32, Option<Receiver<()>>);
 
 impl Task for Wait {
     type Target = u32;
-    type Purse = u32;
+    type Budgets = u32;
     type Outcome = (u32, thread::ThreadId);
 
     fn target(&self) -> u32 {
         self.0
     }
 
-    fn run(self, purse: &mut u32, _: &mut Buf) -> Self::Outcome {
-        *purse += 1;
+    fn run(self, budgets: &mut u32, _: &mut Buf) -> Self::Outcome {
+        *budgets += 1;
         assert!(self.0 != PANICS, "as it should");
         if let Some(released) = self.1 {
             let _ = released.recv();
@@ -60,10 +60,10 @@ fn one_thread_serves_all_who_answer() {
     let mut pool = Pool::default();
     assert!(pool.is_ready());
     let first = pool.run(quick(&[1, 2, 3]), 0, ROOM);
-    assert_eq!((served(&first), first.purse, first.stuck), (vec![1, 2, 3], 3, None));
+    assert_eq!((served(&first), first.budgets, first.stuck), (vec![1, 2, 3], 3, None));
     assert!(pool.is_ready());
-    let second = pool.run(quick(&[4]), first.purse, ROOM);
-    assert_eq!((served(&second), second.purse), (vec![4], 4));
+    let second = pool.run(quick(&[4]), first.budgets, ROOM);
+    assert_eq!((served(&second), second.budgets), (vec![4], 4));
     assert_eq!(first.outcomes[0].1, second.outcomes[0].1);
     assert_ne!(first.outcomes[0].1, thread::current().id());
 }
@@ -89,8 +89,8 @@ fn who_does_not_answer_is_left_behind_and_the_others_are_served() {
     assert_eq!((served(&ran), ran.stuck), (vec![1], Some((7, true))));
     assert!(pool.holds(7) && !pool.holds(2) && pool.returned().is_empty());
     assert!(pool.is_ready());
-    let rest = pool.run(ran.left, ran.purse, ROOM);
-    assert_eq!((served(&rest), rest.purse, pool.stuck()), (vec![2, 3], 3, 1));
+    let rest = pool.run(ran.left, ran.budgets, ROOM);
+    assert_eq!((served(&rest), rest.budgets, pool.stuck()), (vec![2, 3], 3, 1));
     drop(release);
     assert_eq!(returned(&mut pool), [7]);
     assert!(!pool.holds(7) && pool.stuck() == 0);
@@ -123,7 +123,7 @@ fn one_that_is_at_work_has_longer() {
 
     impl Task for Busy {
         type Target = ();
-        type Purse = ();
+        type Budgets = ();
         type Outcome = ();
 
         fn target(&self) {}
