@@ -1,24 +1,40 @@
-//! The command line. Flags are named as those of Prometheus' own exporters.
+//! The command line. Flags are named as those of Prometheus' own exporters. What stands
+//! here is what the environment and a file can say too: see [`crate::config`].
 
 use std::ffi::CStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{ArgAction, Parser};
 use tracing::Level;
 
 use crate::limit::Limits;
+use crate::log::LogFormat;
 use crate::select::Grouping;
 use crate::server::MAX_CONNECTIONS;
 use crate::server::places::Bounds;
+use crate::telemetry::reload::Reload;
 
 /// Exports where the memory of this machine, its containers and processes is.
 ///
 /// Every byte stands on one account, and the accounts sum to the kernel's own
 /// figures. Samples are taken on the exporter's own clock: a scrape reads nothing.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "memgap-exporter", version)]
+#[command(name = "memgap-exporter", version, after_help = OTHER_SOURCES)]
 pub struct Args {
+    /// File with settings, in TOML; its keys are named as the flags are. It is read again
+    /// on SIGHUP.
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+
+    /// Say what is wrong with flags, environment and file, one line each, and end.
+    #[arg(long = "check-config")]
+    pub check_config: bool,
+
+    /// Print the configuration in effect, as a file that --config.file takes, and end.
+    #[arg(long = "print-config")]
+    pub print_config: bool,
+
     /// Address to listen on, host:port; :port is every interface. Repeatable.
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:9877")]
     pub listen: Vec<String>,
@@ -62,7 +78,8 @@ pub struct Args {
     /// Show single processes, by pid, instead of groups: memgap_process_... with a
     /// label pid instead of memgap_process_group_... A series for each pid that ever
     /// was is what a database does not like.
-    #[arg(long = "process-pids")]
+    #[arg(long = "process-pids", value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1,
+        require_equals = true, default_missing_value = "true", default_value_t = false)]
     pub process_pids: bool,
 
     /// CPU time that one walk over a process's mappings may be expected to take.
@@ -103,10 +120,22 @@ pub struct Args {
     #[arg(long = "role", value_name = "ROLE", hide = true)]
     pub role: Option<Role>,
 
+    /// What came of reading the configuration, for the process that tells it.
+    #[arg(long = "reload", value_name = "RELOAD", hide = true)]
+    pub reload: Option<Reload>,
+
     /// Least level to log: error, warn, info, debug.
     #[arg(long = "log.level", value_name = "LEVEL", default_value_t = Level::INFO)]
     pub log_level: Level,
+
+    /// How to log: text, or one object of JSON a line.
+    #[arg(long = "log.format", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
 }
+
+const OTHER_SOURCES: &str = "\
+Each flag but those of one run can be given by a variable, MEMGAP_WALK_CAP for --walk.cap, and
+by a key of its name in the file. A flag goes before a variable, a variable before the file.";
 
 /// What a process of the exporter's does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

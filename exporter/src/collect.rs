@@ -1,6 +1,5 @@
 //! Collections: read, made into ledgers, encoded once, sent to the server.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use memgap_ledger::Machine;
@@ -42,6 +41,11 @@ impl Pipeline {
         }
     }
 
+    /// Applies other bounds from the next collection on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limiter.set_limits(limits);
+    }
+
     /// Makes the ledgers of a sample and encodes them. Each form of the figures is
     /// given up as soon as the next is made: together they would be the exporter's
     /// peak.
@@ -77,22 +81,62 @@ impl Pipeline {
     }
 }
 
-/// Collects for ever. Collections start an interval apart; one that takes longer delays
-/// the next, none is made up for. Where nothing could be read nothing is sent.
-pub fn run(
-    mut read: impl FnMut() -> Option<MachineSample>,
-    mut pipeline: Pipeline,
+/// When collections start: an interval apart. One that takes longer delays the next, none
+/// is made up for.
+#[derive(Debug)]
+pub struct Schedule {
     interval: Duration,
-    server: &Sender,
-) -> ! {
-    let mut next = Instant::now();
-    loop {
-        let sent = read().map_or(Ok(()), |sample| server.send(&pipeline.families(sample)));
-        if let Err(error) = sent {
-            telemetry::unsent();
-            tracing::warn!(%error, "the server did not take a collection");
-        }
-        next = (next + interval).max(Instant::now());
-        thread::sleep(next.saturating_duration_since(Instant::now()));
+    due: Instant,
+}
+
+impl Schedule {
+    /// The first collection is due now.
+    pub fn start(interval: Duration) -> Self {
+        Self { interval, due: Instant::now() }
+    }
+
+    /// Time until the next collection is due; none where it is.
+    pub fn remaining(&self) -> Option<Duration> {
+        let remaining = self.due.saturating_duration_since(Instant::now());
+        (!remaining.is_zero()).then_some(remaining)
+    }
+
+    /// Notes that the one that was due is finished.
+    pub fn finished(&mut self) {
+        self.due = (self.due + self.interval).max(Instant::now());
+    }
+
+    /// Collections are that far apart from now on, the next and the last one too.
+    pub fn set_interval(&mut self, interval: Duration) {
+        let last = self.due.checked_sub(self.interval).unwrap_or(self.due);
+        (self.interval, self.due) = (interval, last + interval);
+    }
+}
+
+/// Hands a collection to the server.
+pub fn send(families: &Families, server: &Sender) {
+    if let Err(error) = server.send(families) {
+        telemetry::unsent();
+        tracing::warn!(%error, "the server did not take a collection");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn collections_are_an_interval_apart_also_when_that_changes() {
+        let mut schedule = Schedule::start(Duration::from_hours(1));
+        assert_eq!(schedule.remaining(), None);
+        schedule.finished();
+        let remaining = schedule.remaining().expect("not before an hour");
+        assert!(remaining > Duration::from_mins(59), "{remaining:?}");
+        schedule.set_interval(Duration::from_mins(10));
+        let remaining = schedule.remaining().expect("not before ten minutes");
+        assert!(remaining > Duration::from_mins(9), "{remaining:?}");
+        assert!(remaining <= Duration::from_mins(10), "{remaining:?}");
+        schedule.set_interval(Duration::ZERO);
+        assert_eq!(schedule.remaining(), None);
     }
 }

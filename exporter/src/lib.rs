@@ -8,6 +8,7 @@
 pub mod args;
 pub mod channel;
 pub mod collect;
+pub mod config;
 pub mod count;
 pub mod count_totals;
 pub mod encode;
@@ -15,7 +16,9 @@ pub mod endpoints;
 pub mod gc;
 pub mod gc_totals;
 pub mod limit;
+pub mod log;
 mod negotiate;
+pub mod orders;
 mod own;
 pub mod pods;
 pub mod routes;

@@ -38,6 +38,11 @@ impl Limiter {
         Self { limits, shown: BTreeSet::new() }
     }
 
+    /// Applies other bounds from now on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Folds what goes past the bounds; returns what the cap cost.
     pub fn apply(&mut self, scopes: &mut Scopes) -> Vec<Shed> {
         if self.limits.process_groups == 0 {

@@ -7,29 +7,90 @@ mod roles {
     pub mod supervisor;
 }
 
-use std::io::IsTerminal;
+use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
 use memgap_exporter::args::{Args, Role};
+use memgap_exporter::config::{self, Faults, Sources};
+use memgap_exporter::log::{Log, LogFormat};
+use memgap_exporter::sandbox;
 
-fn main() -> anyhow::Result<ExitCode> {
-    let args = Args::parse();
-    tracing_subscriber::fmt()
-        .with_max_level(args.log_level)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    let Some(role) = args.role else { return roles::supervisor::run() };
-    memgap_exporter::sandbox::end_with_parent(role.process_name())
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let args = Args::try_parse_from(&arguments).unwrap_or_else(|error| refuse(&error));
+    match args.role {
+        Some(role) => with_log(&args.clone(), |log| play(role, args, &log)),
+        None => configured(&arguments, &args),
+    }
+}
+
+/// Ends with what is wrong with the command line, or with what it asks for.
+fn refuse(error: &clap::Error) -> ! {
+    let is_check = std::env::args_os().any(|argument| argument == "--check-config");
+    if is_check && error.use_stderr() {
+        eprintln!("{}", config::usage(error));
+        std::process::exit(1);
+    }
+    error.exit()
+}
+
+/// The process that was started: it puts the configuration together.
+fn configured(arguments: &[OsString], args: &Args) -> ExitCode {
+    let sources = Sources::new(arguments, std::env::vars_os(), roles::reader::check)
+        .unwrap_or_else(|error| refuse(&error));
+    let configuration = match sources.load() {
+        Ok(configuration) => configuration,
+        Err(faults) => return wrong(&faults, if args.check_config { "" } else { "Error: " }),
+    };
+    if args.check_config || args.print_config {
+        for doubt in &configuration.doubts {
+            eprintln!("{doubt}");
+        }
+        if args.print_config {
+            print!("{}", configuration.print());
+        }
+        return ExitCode::SUCCESS;
+    }
+    with_log(&configuration.args.clone(), |log| {
+        for doubt in &configuration.doubts {
+            tracing::warn!("{doubt}");
+        }
+        roles::supervisor::run(sources, configuration, log)
+    })
+}
+
+fn wrong(faults: &Faults, before: &str) -> ExitCode {
+    for line in faults.lines() {
+        eprintln!("{before}{line}");
+    }
+    ExitCode::FAILURE
+}
+
+/// Does what is to be done, and logs what it fails of.
+fn with_log(args: &Args, run: impl FnOnce(Log) -> anyhow::Result<ExitCode>) -> ExitCode {
+    let ended = Log::start(args.log_format, args.log_level).and_then(run);
+    ended.unwrap_or_else(|error| {
+        match args.log_format {
+            LogFormat::Text => eprintln!("Error: {error:?}"),
+            LogFormat::Json => tracing::error!("{error:#}"),
+        }
+        ExitCode::FAILURE
+    })
+}
+
+/// Is what a child of the process that was started has to be.
+fn play(role: Role, args: Args, log: &Log) -> anyhow::Result<ExitCode> {
+    sandbox::end_with_parent(role.process_name())
         .context("can not tie this process to the one that started it")?;
-    // A child's end of the channel is its standard input.
+    // What it gets from there, or sends there, and what it is told by who started it.
     let channel = std::io::stdin().as_fd().try_clone_to_owned().context("no channel")?;
+    let supervisor = std::io::stdout().as_fd().try_clone_to_owned().context("no supervisor")?;
     match role {
-        Role::Reader => roles::reader::run(&args, channel)?,
-        Role::Server => roles::server::run(&args, channel)?,
+        Role::Reader => roles::reader::run(args, channel, supervisor, log)?,
+        Role::Server => roles::server::run(&args, channel, supervisor, log)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -28,7 +28,7 @@ pub struct Answers {
     /// When the exporter started to collect.
     pub started: Instant,
     /// Time between collections.
-    pub interval: Duration,
+    pub interval: watch::Receiver<Duration>,
 }
 
 /// Intervals without a collection after which the exporter counts as stuck.
@@ -77,7 +77,7 @@ impl Answers {
     fn overdue(&self) -> Option<Duration> {
         let last = self.published.borrow().as_ref().map_or(self.started, |s| s.received);
         let silence = last.elapsed();
-        (silence > self.interval.saturating_mul(OVERDUE).max(PATIENCE)).then_some(silence)
+        (silence > self.interval.borrow().saturating_mul(OVERDUE).max(PATIENCE)).then_some(silence)
     }
 }
 
@@ -145,7 +145,8 @@ mod tests {
 
     async fn statuses(started: Instant) -> [u16; 3] {
         let (_publish, published) = watch::channel(None);
-        let answers = Answers { published, started, interval: Duration::from_secs(1) };
+        let (_set, interval) = watch::channel(Duration::from_secs(1));
+        let answers = Answers { published, started, interval };
         let router = router(answers, "/metrics");
         let mut found = [0; 3];
         for (status, path) in found.iter_mut().zip(["/healthz", "/readyz", "/metrics"]) {

@@ -6,6 +6,7 @@
 
 pub mod http;
 pub mod probes;
+pub mod reload;
 pub mod targets;
 
 use std::time::Duration;
@@ -160,6 +161,7 @@ fn describe() {
     probes::describe();
     http::describe();
     targets::describe();
+    reload::describe();
     describe_histogram!(WALK_SECONDS, "Time a walk over a process's mappings took.");
     describe_counter!(
         "memgap_exporter_walks_left_out_total",

@@ -2,6 +2,9 @@
 //! has one of everything, and of its own figures once each was recorded.
 
 mod common;
+mod pages {
+    mod configuration;
+}
 
 use std::time::Duration;
 
@@ -16,6 +19,7 @@ use memgap_exporter::select::{Grouping, Scopes};
 use memgap_exporter::stage::Stage;
 use memgap_exporter::tables::{CONTAINER, MACHINE, PLAIN, POD, PROCESS_GROUP, UNIT};
 use memgap_exporter::telemetry::http::{self, Closed};
+use memgap_exporter::telemetry::reload::Reload;
 use memgap_exporter::telemetry::{self, Telemetry, probes, targets};
 use memgap_ledger::sample::MachineSample;
 use memgap_ledger::{Machine, MissingKind, SecondSource};
@@ -169,6 +173,7 @@ fn everything() -> MachineSample {
 /// The exporter's own figures, each recorded once.
 fn own() -> String {
     let recorder = Telemetry::of_reader(getpid()).expect("no other test of this file records");
+    Reload::succeeded().record();
     let scopes = Scopes::of(
         &Machine::of(&machine(vec![container(1)], Vec::new())),
         &Increments::new(),

@@ -159,8 +159,9 @@ impl Collector {
     /// Lets reading the heap statistics of runtimes and allocators take that share of one CPU,
     /// 0 to 1, instead of [`PROBE_SHARE`].
     #[must_use]
-    pub fn with_probe_share(self, share: f64) -> Self {
-        Self { probe_budget: Budget::new(share, Duration::ZERO), ..self }
+    pub fn with_probe_share(mut self, share: f64) -> Self {
+        self.set_probe_share(share);
+        self
     }
 
     /// The reader, for what is asked between collections.

@@ -1,38 +1,104 @@
 //! The process that reads: it has the capabilities and answers nobody.
 
-use std::os::fd::OwnedFd;
-use std::time::Duration;
+mod sources;
 
-use anyhow::Context;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+
+use clap::Parser;
 use memgap_exporter::args::Args;
 use memgap_exporter::channel::Sender;
-use memgap_exporter::collect::{self, Pipeline};
-use memgap_exporter::endpoints::{Endpoint, MAX_ENDPOINTS};
-use memgap_exporter::pods::{Named, Pods};
+use memgap_exporter::collect::{self, Pipeline, Schedule};
+use memgap_exporter::log::Log;
+use memgap_exporter::orders::Receiver;
 use memgap_exporter::stage::Stage;
 use memgap_exporter::telemetry::{self, Telemetry, probes, targets};
 use memgap_ledger::sample::MachineSample;
-use memgap_reader::{CollectionStats, Collector, PodEndpoint, Reader, Roots, Target, WalkPolicy};
+use memgap_reader::{CollectionStats, Collector, Reader, Roots, WalkPolicy};
 use rustix::process::{Pid, getppid};
 
-/// Collects for ever and sends each collection to `server`.
-pub fn run(args: &Args, server: OwnedFd) -> anyhow::Result<()> {
-    let supervisor = getppid().unwrap_or(Pid::INIT);
-    let pipeline = Pipeline::new(args.limits(), args.grouping(), Telemetry::of_reader(supervisor)?);
-    let reader = Reader::open(Roots {
-        procfs: args.procfs.clone(),
-        cgroupfs: args.cgroupfs.clone(),
-        container_logs: args.container_logs.clone(),
-    })?;
-    let mut collector =
-        Collector::new(reader, walk_policy(args)).with_probe_share(args.probe_budget);
-    let mut sources = Sources::start(args)?;
-    collect::run(
-        || read(&mut collector, &mut sources),
-        pipeline,
-        args.interval,
-        &Sender::new(server),
-    )
+use sources::Sources;
+pub use sources::check;
+
+/// Collects for ever, as `args` say and then what comes from the supervisor, and sends each
+/// collection to `server`.
+pub fn run(args: Args, server: OwnedFd, supervisor: OwnedFd, log: &Log) -> anyhow::Result<()> {
+    let mut collecting = Collecting::start(args)?;
+    let server = Sender::new(server);
+    let mut orders = Receiver::new(supervisor);
+    loop {
+        if let Some(sample) = read(&mut collecting.collector, &mut collecting.sources) {
+            collect::send(&collecting.pipeline.families(sample), &server);
+        }
+        collecting.schedule.finished();
+        while let Some(remaining) = collecting.schedule.remaining() {
+            if let Some(arguments) = orders.wait(remaining)? {
+                collecting.obey(&arguments, log);
+            }
+        }
+    }
+}
+
+/// What collects, by the settings in effect.
+struct Collecting {
+    args: Args,
+    collector: Collector,
+    sources: Sources,
+    pipeline: Pipeline,
+    schedule: Schedule,
+}
+
+impl Collecting {
+    fn start(args: Args) -> anyhow::Result<Self> {
+        let telemetry = Telemetry::of_reader(getppid().unwrap_or(Pid::INIT))?;
+        if let Some(reload) = args.reload {
+            reload.record();
+        }
+        let reader = Reader::open(Roots {
+            procfs: args.procfs.clone(),
+            cgroupfs: args.cgroupfs.clone(),
+            container_logs: args.container_logs.clone(),
+        })?;
+        Ok(Self {
+            collector: Collector::new(reader, walk_policy(&args))
+                .with_probe_share(args.probe_budget),
+            sources: Sources::start(&args)?,
+            pipeline: Pipeline::new(args.limits(), args.grouping(), telemetry),
+            schedule: Schedule::start(args.interval),
+            args,
+        })
+    }
+
+    /// Takes on other settings. What was counted and read stays.
+    fn obey(&mut self, arguments: &[OsString], log: &Log) {
+        match Args::try_parse_from(arguments) {
+            Ok(args) => self.take(args, log),
+            Err(error) => tracing::error!(%error, "can not understand the supervisor"),
+        }
+    }
+
+    fn take(&mut self, args: Args, log: &Log) {
+        if let Some(reload) = args.reload {
+            reload.record();
+        }
+        log.set_level(args.log_level);
+        if walk_policy(&args) != walk_policy(&self.args) {
+            self.collector.set_policy(walk_policy(&args));
+        }
+        if args.probe_budget.to_bits() != self.args.probe_budget.to_bits() {
+            self.collector.set_probe_share(args.probe_budget);
+        }
+        self.pipeline.set_limits(args.limits());
+        self.schedule.set_interval(args.interval);
+        let asked = |args: &Args| (args.endpoints.clone(), args.pods.clone(), args.interval);
+        if asked(&args) != asked(&self.args) {
+            match Sources::start(&args) {
+                Ok(sources) => self.sources = sources,
+                Err(error) => tracing::error!("endpoints stay as they were: {error:#}"),
+            }
+        }
+        self.args = args;
+    }
 }
 
 fn walk_policy(args: &Args) -> WalkPolicy {
@@ -42,93 +108,6 @@ fn walk_policy(args: &Args) -> WalkPolicy {
         min_bytes: args.walk_min_bytes,
         ..WalkPolicy::default()
     }
-}
-
-/// Whom else the machine is recognised by.
-struct Sources {
-    named: Vec<Endpoint>,
-    pods: Option<Pods>,
-}
-
-impl Sources {
-    /// Starts to ask what the command line names, and what pods do where it says so.
-    fn start(args: &Args) -> anyhow::Result<Self> {
-        let named = &args.endpoints;
-        anyhow::ensure!(
-            named.len() <= MAX_ENDPOINTS,
-            "--endpoint: at most {MAX_ENDPOINTS} are asked"
-        );
-        let start = |(target, url): &(String, String)| {
-            let of: Target = target.parse()?;
-            let is_process = !matches!(of, Target::Own | Target::Host);
-            anyhow::ensure!(
-                is_process,
-                "--endpoint {target}={url}: name the process that it is of"
-            );
-            ask(target.clone(), of, url.parse()?, args.interval)
-                .context("can not start the thread of an endpoint")
-        };
-        Ok(Self {
-            named: named.iter().map(start).collect::<anyhow::Result<_>>()?,
-            pods: args.pods.as_ref().map(|url| pods(url, args)).transpose()?,
-        })
-    }
-
-    fn add_to(&mut self, sample: &mut MachineSample) {
-        for endpoint in &self.named {
-            endpoint.add_to(sample);
-        }
-        if let Some(pods) = &mut self.pods {
-            pods.add_to(sample);
-        }
-    }
-}
-
-/// Asks an endpoint of a process again and again.
-fn ask(
-    name: String,
-    of: Target,
-    url: memgap_reader::Endpoint,
-    interval: Duration,
-) -> std::io::Result<Endpoint> {
-    let ask = move || {
-        let answer = memgap_reader::read_endpoint(&url, &memgap_reader::Limits::default());
-        answer.map(|answer| answer.reported(&url))
-    };
-    Endpoint::start(
-        name,
-        Box::new(move |sample: &_| memgap_reader::pick(&of, sample)),
-        ask,
-        interval,
-    )
-}
-
-/// How often pods are asked for.
-const PODS: Duration = Duration::from_mins(1);
-
-/// Asks what the pods of a list name.
-fn pods(url: &str, args: &Args) -> anyhow::Result<Pods> {
-    let list: memgap_reader::Endpoint = url.parse()?;
-    anyhow::ensure!(
-        list.is_local(),
-        "--endpoint.pods {url}: name a proxy on this machine, that holds the token and speaks TLS"
-    );
-    let named = |pod: PodEndpoint| {
-        let target = Target::Pod { namespace: Some(pod.namespace), name: pod.name };
-        (target.to_string(), pod.endpoint.to_string())
-    };
-    let listed = move || {
-        let pods = memgap_reader::read_pods(&list, &memgap_reader::Limits::default())?;
-        Ok(pods.into_iter().map(|pod| pod.map(named)).collect())
-    };
-    let interval = args.interval;
-    let start = move |(target, url): &Named| {
-        let of = target.parse().map_err(std::io::Error::other)?;
-        // One name for all: pods come and go, and each name would stay in metrics.
-        ask("pod".to_owned(), of, url.parse().map_err(std::io::Error::other)?, interval)
-    };
-    Pods::watch(listed, Box::new(start), PODS, args.endpoints.len())
-        .context("can not start the thread that asks for pods")
 }
 
 /// Collects once and records what it cost. Without a list of processes nothing
@@ -180,7 +159,6 @@ fn record(stats: &CollectionStats) {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
     use memgap_reader::PROBE_SHARE;
 
     use super::*;

@@ -2,11 +2,14 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use clap::Parser;
 use memgap_exporter::args::Args;
 use memgap_exporter::channel::Receiver;
+use memgap_exporter::log::Log;
+use memgap_exporter::orders::EventReceiver;
 use memgap_exporter::routes::{self, Answers, Published};
 use memgap_exporter::snapshot::Snapshot;
 use memgap_exporter::telemetry::Telemetry;
@@ -14,18 +17,21 @@ use memgap_exporter::{sandbox, server};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Serves what comes from `reader` until a signal asks it to stop.
-pub fn run(args: &Args, reader: OwnedFd) -> anyhow::Result<()> {
+/// Serves what comes from `reader`, as `args` say and then what comes from the supervisor,
+/// until a signal asks it to stop.
+pub fn run(args: &Args, reader: OwnedFd, supervisor: OwnedFd, log: &Log) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("can not start the event loop")?;
-    runtime.block_on(serve(args, reader))
+    runtime.block_on(serve(args, reader, supervisor, log))
 }
 
-async fn serve(args: &Args, reader: OwnedFd) -> anyhow::Result<()> {
+async fn serve(args: &Args, reader: OwnedFd, supervisor: OwnedFd, log: &Log) -> anyhow::Result<()> {
     let telemetry = Telemetry::of_server()?;
     let receiver = Receiver::new(reader).context("can not receive from the reader")?;
+    let mut orders =
+        EventReceiver::new(supervisor).context("can not receive from the supervisor")?;
     let mut terminate = signal(SignalKind::terminate()).context("can not wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("can not wait for SIGINT")?;
     let mut listeners = Vec::new();
@@ -38,13 +44,15 @@ async fn serve(args: &Args, reader: OwnedFd) -> anyhow::Result<()> {
     sandbox::confine_server()?;
 
     let (publish, published) = watch::channel(None);
-    let answers = Answers { published, started: Instant::now(), interval: args.interval };
+    let (set_interval, interval) = watch::channel(args.interval);
+    let answers = Answers { published, started: Instant::now(), interval };
     let routers = routes::routers(answers, &args.telemetry_path);
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             () = receive(receiver, telemetry, publish) => {}
+            () = obey(&mut orders, log, &set_interval) => {}
         }
         tracing::info!("stopping");
     };
@@ -64,6 +72,23 @@ async fn receive(mut reader: Receiver, telemetry: Telemetry, publish: watch::Sen
             }
             Ok(None) => return,
             Err(error) => tracing::error!(%error, "can not take a collection"),
+        }
+    }
+}
+
+/// Takes on settings that come from the supervisor, until none can come any more.
+async fn obey(orders: &mut EventReceiver, log: &Log, interval: &watch::Sender<Duration>) {
+    loop {
+        let arguments = match orders.receive().await {
+            Ok(arguments) => arguments,
+            Err(error) => return tracing::error!(%error, "the supervisor is lost"),
+        };
+        match Args::try_parse_from(arguments) {
+            Ok(args) => {
+                log.set_level(args.log_level);
+                interval.send_replace(args.interval);
+            }
+            Err(error) => tracing::error!(%error, "can not understand the supervisor"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The process that was started: it starts the reader and the server, restarts the one that
-//! dies, and ends both. It reads nothing that is not its own.
+//! dies, and ends both. It reads nothing but the configuration, and tells both of it.
 
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
@@ -9,6 +10,10 @@ use std::time::Duration;
 use anyhow::Context;
 use memgap_exporter::args::Role;
 use memgap_exporter::channel;
+use memgap_exporter::config::{Changes, Configuration, Sources};
+use memgap_exporter::log::Log;
+use memgap_exporter::orders::{self, Sender};
+use memgap_exporter::telemetry::reload::Reload;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -31,34 +36,42 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PANICKED: i32 = 101;
 
 /// Keeps both running until a signal asks it to stop, or one of them gives up.
-pub fn run() -> anyhow::Result<ExitCode> {
+pub fn run(sources: Sources, running: Configuration, log: Log) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("can not start the event loop")?;
-    runtime.block_on(supervise())
+    let settings = Settings { sources, running, reload: Reload::succeeded(), log };
+    runtime.block_on(supervise(settings))
 }
 
-async fn supervise() -> anyhow::Result<ExitCode> {
+async fn supervise(mut settings: Settings) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate()).context("can not wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("can not wait for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("can not wait for SIGHUP")?;
     let mut ended = signal(SignalKind::child()).context("can not wait for SIGCHLD")?;
     let (to_server, from_reader) = channel::pair().context("can not make a channel")?;
-    let mut server = Supervised::start(Role::Server, from_reader)?;
-    let mut reader = Supervised::start(Role::Reader, to_server)?;
+    let mut server = Supervised::start(Role::Server, from_reader, &settings)?;
+    let mut reader = Supervised::start(Role::Reader, to_server, &settings)?;
     let code = loop {
         let restart = [&server, &reader].into_iter().filter_map(|child| child.restart).min();
         tokio::select! {
             _ = terminate.recv() => break ExitCode::SUCCESS,
             _ = interrupt.recv() => break ExitCode::SUCCESS,
+            _ = hangup.recv() => {
+                settings.reload();
+                for child in [&server, &reader] {
+                    child.tell(&settings);
+                }
+            }
             _ = ended.recv() => {
                 if let Some(code) = server.check()?.or(reader.check()?) {
                     break code;
                 }
             }
             () = sleep_until(restart.unwrap_or_else(Instant::now)), if restart.is_some() => {
-                server.restart_if_due()?;
-                reader.restart_if_due()?;
+                server.restart_if_due(&settings)?;
+                reader.restart_if_due(&settings)?;
             }
         }
     };
@@ -75,9 +88,49 @@ async fn supervise() -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
+/// What the children are told.
+struct Settings {
+    sources: Sources,
+    running: Configuration,
+    reload: Reload,
+    log: Log,
+}
+
+impl Settings {
+    /// Reads the configuration anew. One that is wrong changes nothing.
+    fn reload(&mut self) {
+        let new = self.sources.load().and_then(|new| self.running.changed(new));
+        match new {
+            Ok((running, Changes { made, left })) => {
+                (self.running, self.reload) = (running, Reload::succeeded());
+                self.log.set_level(self.running.args.log_level);
+                tracing::info!(changed = made.join(", "), "read the configuration again");
+                if !left.is_empty() {
+                    tracing::warn!(settings = left.join(", "), "others at the next start only");
+                }
+                for doubt in &self.running.doubts {
+                    tracing::warn!("{doubt}");
+                }
+            }
+            Err(faults) => {
+                self.reload = self.reload.failed();
+                tracing::error!("the configuration stays as it was: {faults}");
+            }
+        }
+    }
+
+    /// What a child is started with.
+    fn arguments(&self) -> Vec<OsString> {
+        let mut arguments = self.running.arguments();
+        arguments.push(format!("--reload={}", self.reload).into());
+        arguments
+    }
+}
+
 /// A child that is kept running.
 struct Supervised {
     role: Role,
+    orders: Sender,
     /// Its end of the channel, for the next of its kind too.
     channel: OwnedFd,
     child: Child,
@@ -88,10 +141,20 @@ struct Supervised {
 }
 
 impl Supervised {
-    fn start(role: Role, channel: OwnedFd) -> anyhow::Result<Self> {
-        let child = start(role, &channel)?;
+    fn start(role: Role, channel: OwnedFd, settings: &Settings) -> anyhow::Result<Self> {
+        let (child, orders) = start(role, &channel, settings)?;
         let started = Instant::now();
-        Ok(Self { role, channel, child, started, pause: PAUSE, restart: None })
+        Ok(Self { role, orders, channel, child, started, pause: PAUSE, restart: None })
+    }
+
+    /// Tells it of settings that have changed. One that is not running is started with them.
+    fn tell(&self, settings: &Settings) {
+        if self.restart.is_none()
+            && let Err(error) = self.orders.send(&settings.arguments())
+        {
+            let name = self.role.name();
+            tracing::error!(%error, "can not tell the {name} of the configuration");
+        }
     }
 
     /// Notes whether it has died. One that gave up, for an argument that is wrong, would
@@ -117,9 +180,9 @@ impl Supervised {
         Ok(None)
     }
 
-    fn restart_if_due(&mut self) -> anyhow::Result<()> {
+    fn restart_if_due(&mut self, settings: &Settings) -> anyhow::Result<()> {
         if self.restart.is_some_and(|at| at <= Instant::now()) {
-            self.child = start(self.role, &self.channel)?;
+            (self.child, self.orders) = start(self.role, &self.channel, settings)?;
             (self.started, self.restart) = (Instant::now(), None);
         }
         Ok(())
@@ -149,15 +212,20 @@ fn decided(status: ExitStatus) -> Option<u8> {
     u8::try_from(code).ok()
 }
 
-/// Starts this program again in a role, with the same arguments and the channel as its
-/// standard input.
-fn start(role: Role, channel: &OwnedFd) -> anyhow::Result<Child> {
+/// Starts this program again in a role, with the settings as arguments, the channel as its
+/// standard input, and as its standard output what it is told later.
+fn start(role: Role, channel: &OwnedFd, settings: &Settings) -> anyhow::Result<(Child, Sender)> {
     let channel = channel.try_clone().context("can not share the channel")?;
-    Command::new("/proc/self/exe")
+    let (orders, receiver) = orders::pair().context("can not make sockets")?;
+    let child = Command::new("/proc/self/exe")
         .arg0("memgap-exporter")
-        .args(std::env::args_os().skip(1))
+        .args(settings.arguments().iter().skip(1))
         .args(["--role", role.name()])
         .stdin(Stdio::from(channel))
+        .stdout(Stdio::from(receiver))
+        // A terminal that is closed asks the first process alone.
+        .process_group(0)
         .spawn()
-        .with_context(|| format!("can not start the {} (/proc/self/exe)", role.name()))
+        .with_context(|| format!("can not start the {} (/proc/self/exe)", role.name()))?;
+    Ok((child, orders))
 }

@@ -56,8 +56,11 @@ impl Daemon {
         });
         let mut daemon = Self { child, log, address: String::new() };
         let line = daemon.wait_for_line("listening");
-        let (_, address) = line.split_once("address=").expect("an address");
-        address.trim().clone_into(&mut daemon.address);
+        // In text it is the last word, in JSON a string.
+        let (_, address) = line.split_once("address").expect("an address");
+        let around = |c: char| " =:\"".contains(c);
+        let address = address.trim_start_matches(around).split(['"', ' ']).next();
+        address.unwrap_or_default().clone_into(&mut daemon.address);
         daemon
     }
 

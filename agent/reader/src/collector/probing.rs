@@ -12,6 +12,7 @@ use super::jobs::{Answer, Budgets, Probed, Work};
 use super::probe_state::{Due, SAME};
 use super::tracked::{ProcessId, Tracked};
 use super::{CollectionStats, Collector, of};
+use crate::budget::Budget;
 
 /// Share of one CPU that reading heap statistics may take where nothing else is said, 0 to 1.
 pub const PROBE_SHARE: f64 = 0.005;
@@ -21,6 +22,11 @@ pub const PROBE_SHARE: f64 = 0.005;
 const LOOKING: Duration = Duration::from_millis(100);
 
 impl Collector {
+    /// Lets heap statistics take another share of one CPU from now on, with nothing that was saved up before.
+    pub fn set_probe_share(&mut self, share: f64) {
+        self.probe_budget = Budget::new(share, Duration::ZERO);
+    }
+
     /// Looks for runtimes and reads their heap statistics, as far as the budget allows. What
     /// is left out keeps the heap statistics that it has, with their age.
     pub(super) fn probes(&mut self, stats: &mut CollectionStats) {

@@ -8,6 +8,7 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 use super::jobs::{Walk, Walked, Work};
 use super::tracked::{Cost, Kept, MAX_AREAS, ProcessId, Tracked};
 use super::{CollectionStats, Collector, Spent, of};
+use crate::budget::Budget;
 use crate::walk::WalkPolicy;
 
 /// A walk of a process in a cgroup with lazily freed memory is made again after
@@ -26,6 +27,12 @@ const LAZY_SHARE: u64 = 16;
 pub(super) const MAX_KEPT: usize = 1 << 17;
 
 impl Collector {
+    /// Makes walks by other rules from now on, with nothing that was saved up before.
+    pub fn set_policy(&mut self, policy: WalkPolicy) {
+        self.policy = policy;
+        self.budget = Budget::new(policy.budget_share, policy.cap);
+    }
+
     /// Walks the processes that are due, those never walked and the oldest walks
     /// first, as far as cap and budget allow. `lazy` are the cgroups whose lists
     /// hold lazily freed memory.
