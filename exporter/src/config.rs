@@ -158,6 +158,9 @@ impl Sources {
         });
         for entry in found {
             let place = |line: usize| format!("{}:{line}: {}", path.display(), entry.name);
+            if faults.is_full() {
+                break;
+            }
             let Some(known) = known.iter().find(|known| known.name == entry.name) else {
                 let names = known.iter().map(|known| known.name.as_str());
                 faults.add(&place(entry.line), &unknown(&entry.name, names));
@@ -287,8 +290,12 @@ fn arguments(settings: &[Setting]) -> Vec<OsString> {
 }
 
 impl Faults {
+    fn is_full(&self) -> bool {
+        self.0.len() >= MAX_FAULTS
+    }
+
     fn add(&mut self, place: &str, why: &str) {
-        if self.0.len() < MAX_FAULTS {
+        if !self.is_full() {
             self.0.push(one_line(&format!("{place}: {why}")));
         }
     }

@@ -48,14 +48,15 @@ fn text(path: &Path) -> Result<String, String> {
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        format!("line {} is not UTF-8", line_after(valid))
+        format!("line {} is not UTF-8", ends(valid).count() + 1)
     })
 }
 
 /// Reads the text of a file.
 pub fn parse(text: &str) -> Result<Vec<Entry>, Vec<Fault>> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut walk = Walk { text, entries: Vec::new(), faults: Vec::new() };
+    let ends = ends(text.as_bytes()).collect();
+    let mut walk = Walk { ends, entries: Vec::new(), faults: Vec::new() };
     if errors.is_empty() {
         walk.table("", table.get_ref());
     }
@@ -70,13 +71,19 @@ pub fn parse(text: &str) -> Result<Vec<Entry>, Vec<Fault>> {
     Ok(walk.entries)
 }
 
-struct Walk<'a> {
-    text: &'a str,
+/// Where each line of a text ends.
+fn ends(text: &[u8]) -> impl Iterator<Item = usize> {
+    text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at)
+}
+
+struct Walk {
+    /// Where lines end: a file of many lines is not counted through for each of them.
+    ends: Vec<usize>,
     entries: Vec<Entry>,
     faults: Vec<Fault>,
 }
 
-impl Walk<'_> {
+impl Walk {
     /// The parser bounds how deep tables stand in tables.
     fn table(&mut self, above: &str, table: &DeTable<'_>) {
         for (key, value) in table {
@@ -123,14 +130,8 @@ impl Walk<'_> {
     }
 
     fn line(&self, span: Range<usize>) -> usize {
-        let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
-        line_after(before)
+        self.ends.partition_point(|end| *end < span.start) + 1
     }
-}
-
-/// The line that what follows stands in.
-fn line_after(before: &[u8]) -> usize {
-    before.split(|byte| *byte == b'\n').count()
 }
 
 #[cfg(test)]
