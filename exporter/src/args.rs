@@ -21,6 +21,7 @@ use crate::telemetry::reload::Reload;
 /// figures. Samples are taken on the exporter's own clock: a scrape reads nothing.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "memgap-exporter", version, after_help = OTHER_SOURCES)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Args {
     /// File with settings, in TOML; its keys are named as the flags are. It is read again
     /// on SIGHUP.
@@ -35,9 +36,22 @@ pub struct Args {
     #[arg(long = "print-config")]
     pub print_config: bool,
 
-    /// Address to listen on, host:port; :port is every interface. Repeatable.
+    /// Address to listen on: host:port, :port for every interface, or unix:PATH for a
+    /// socket in the file system. Repeatable.
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:9877")]
     pub listen: Vec<String>,
+
+    /// Listen on the sockets that systemd passes (socket activation), not on addresses.
+    #[arg(long = "web.systemd-socket", value_name = "BOOL", action = ArgAction::Set,
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false)]
+    pub systemd_socket: bool,
+
+    /// File that says who may ask: TLS, client certificates, users and headers, as
+    /// Prometheus' web configuration has them. It, and the files that it names, are
+    /// read again when they change.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
 
     /// Path that the metrics are served at.
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]

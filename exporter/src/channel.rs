@@ -1,6 +1,7 @@
-//! Collections on their way from the reader to the server, which are two processes.
+//! What is on its way to the server, which is a process of its own: collections from the
+//! reader, and who may ask from the process that was started.
 //!
-//! A message is a sealed file in memory that holds the families in both formats, sent over
+//! A message is a sealed file in memory that holds what is sent part by part, sent over
 //! a pair of sockets: it arrives whole or not at all, also where the reader dies over it. A
 //! server that does not keep up misses collections, and a new reader sends to the same one.
 
@@ -20,6 +21,8 @@ use rustix::net::{
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
+use crate::access::files::Contents;
+
 /// The families of a collection, without an end, for each format.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Families {
@@ -29,7 +32,16 @@ pub struct Families {
     pub open_metrics: Vec<u8>,
 }
 
-/// The reader's end.
+/// What the server gets.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Message {
+    /// A collection.
+    Collection(Families),
+    /// Who may ask from now on.
+    Access(Contents),
+}
+
+/// An end of those that send.
 #[derive(Debug)]
 pub struct Sender(OwnedFd);
 
@@ -41,8 +53,14 @@ pub struct Receiver(UnixStream);
 /// The most that a message may hold.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// Two lengths, in bytes.
-const HEAD: usize = 16;
+/// The most parts that a message has.
+const PARTS: usize = 4;
+
+/// The kind of a message, and the lengths of its parts in bytes.
+const HEAD: usize = 8 * (1 + PARTS);
+
+const COLLECTION: u64 = 0;
+const ACCESS: u64 = 1;
 
 /// Both ends, for processes yet to be started: the reader's and the server's.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -61,16 +79,26 @@ impl Sender {
 
     /// Sends a collection. `WouldBlock` where the server does not keep up.
     pub fn send(&self, families: &Families) -> io::Result<()> {
-        let Families { text, open_metrics } = families;
+        self.send_parts(COLLECTION, [&families.text, &families.open_metrics, &[], &[]])
+    }
+
+    /// Sends who may ask. `WouldBlock` likewise.
+    pub fn send_access(&self, contents: &Contents) -> io::Result<()> {
+        let Contents { config, cert, key, client_ca } = contents;
+        self.send_parts(ACCESS, [config, cert, key, client_ca])
+    }
+
+    fn send_parts(&self, kind: u64, parts: [&[u8]; PARTS]) -> io::Result<()> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let mut file = File::from(memfd_create("memgap-collection", flags)?);
-        file.write_all(text)?;
-        file.write_all(open_metrics)?;
+        let mut file = File::from(memfd_create("memgap-message", flags)?);
+        for part in parts {
+            file.write_all(part)?;
+        }
         fcntl_add_seals(&file, SEALS | SealFlags::SEAL)?;
 
-        let mut head = [0; HEAD];
-        head[..8].copy_from_slice(&(text.len() as u64).to_le_bytes());
-        head[8..].copy_from_slice(&(open_metrics.len() as u64).to_le_bytes());
+        let lengths = parts.map(|part| part.len() as u64);
+        let head = [[kind].as_slice(), &lengths].concat();
+        let head: Vec<u8> = head.into_iter().flat_map(u64::to_le_bytes).collect();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let files = [file.as_fd()];
@@ -91,8 +119,8 @@ impl Receiver {
         Ok(Self(UnixStream::from_std(end.into())?))
     }
 
-    /// Waits for the next collection; none when no reader can come any more.
-    pub async fn receive(&mut self) -> io::Result<Option<Families>> {
+    /// Waits for the next message; none when no sender can come any more.
+    pub async fn receive(&mut self) -> io::Result<Option<Message>> {
         loop {
             self.0.readable().await?;
             match self.0.try_io(Interest::READABLE, || receive(&self.0)) {
@@ -103,7 +131,7 @@ impl Receiver {
     }
 }
 
-fn receive(socket: impl AsFd) -> io::Result<Option<Families>> {
+fn receive(socket: impl AsFd) -> io::Result<Option<Message>> {
     let mut head = [0; HEAD];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -118,29 +146,43 @@ fn receive(socket: impl AsFd) -> io::Result<Option<Families>> {
     });
     let is_cut = message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
     let file = file.filter(|_| message.bytes == HEAD && !is_cut).ok_or_else(malformed)?;
-    let length = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
-    read(&File::from(file), length(&head[..8]), length(&head[8..])).map(Some)
+    read(&File::from(file), &head).map(Some)
 }
 
-/// Reads both texts from a file that can not change meanwhile.
-fn read(file: &File, text: u64, open_metrics: u64) -> io::Result<Families> {
-    let total = text.checked_add(open_metrics).filter(|total| *total <= MAX_BYTES);
-    let total = total.ok_or_else(malformed)?;
+/// Reads a message from a file that can not change meanwhile.
+fn read(file: &File, head: &[u8; HEAD]) -> io::Result<Message> {
+    let (words, _) = head.as_chunks();
+    let mut words = words.iter().map(|word| u64::from_le_bytes(*word));
+    let kind = words.next();
+    let lengths: Vec<u64> = words.collect();
+    let total = lengths.iter().try_fold(0_u64, |total, length| total.checked_add(*length));
+    let total = total.filter(|total| *total <= MAX_BYTES).ok_or_else(malformed)?;
     let size = u64::try_from(fstat(file)?.st_size).map_err(|_| malformed())?;
     if size != total || !fcntl_get_seals(file)?.contains(SEALS) {
         return Err(malformed());
     }
-    let part = |length: u64, at| {
-        let length = usize::try_from(length).map_err(|_| malformed())?;
-        let mut bytes = vec![0; length];
+    let mut parts = Vec::with_capacity(PARTS);
+    let mut at = 0;
+    for length in lengths {
+        let mut bytes = vec![0; usize::try_from(length).map_err(|_| malformed())?];
         file.read_exact_at(&mut bytes, at)?;
-        Ok::<_, io::Error>(bytes)
-    };
-    Ok(Families { text: part(text, 0)?, open_metrics: part(open_metrics, text)? })
+        parts.push(bytes);
+        at += length;
+    }
+    let parts: [Vec<u8>; PARTS] = parts.try_into().map_err(|_| malformed())?;
+    match (kind, parts) {
+        (Some(COLLECTION), [text, open_metrics, ..]) => {
+            Ok(Message::Collection(Families { text, open_metrics }))
+        }
+        (Some(ACCESS), [config, cert, key, client_ca]) => {
+            Ok(Message::Access(Contents { config, cert, key, client_ca }))
+        }
+        _ => Err(malformed()),
+    }
 }
 
 fn malformed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "a message from the reader is malformed")
+    io::Error::new(io::ErrorKind::InvalidData, "a message to the server is malformed")
 }
 
 #[cfg(test)]
@@ -153,6 +195,39 @@ mod tests {
         Families { text: vec![b'a'; size], open_metrics: vec![b'b'; 2 * size] }
     }
 
+    fn head(words: [u64; 1 + PARTS]) -> [u8; HEAD] {
+        let mut head = [0; HEAD];
+        for (bytes, word) in head.chunks_mut(8).zip(words) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+        head
+    }
+
+    #[tokio::test]
+    async fn who_may_ask_arrives_among_collections() {
+        let (reader, server) = pair().expect("sockets");
+        let beside = Sender::new(reader.try_clone().expect("a descriptor"));
+        let reader = Sender::new(reader);
+        let mut receiver = Receiver::new(server).expect("an event loop");
+        let part = |text: &str| text.as_bytes().to_vec();
+        let contents = Contents {
+            config: part("a: b"),
+            cert: Vec::new(),
+            key: part("k"),
+            client_ca: part("ca"),
+        };
+        reader.send(&families(3)).expect("there is room");
+        beside.send_access(&contents).expect("there is room");
+        reader.send(&families(4)).expect("there is room");
+        for expected in [
+            Message::Collection(families(3)),
+            Message::Access(contents),
+            Message::Collection(families(4)),
+        ] {
+            assert!(receiver.receive().await.expect("it is whole") == Some(expected));
+        }
+    }
+
     #[tokio::test]
     async fn collections_arrive_whole_and_in_order_until_no_sender_is_left() {
         let (reader, server) = pair().expect("sockets");
@@ -161,10 +236,10 @@ mod tests {
         for size in [0, 1, 3 << 20] {
             sender.send(&families(size)).expect("there is room");
             let got = receiver.receive().await.expect("it is whole");
-            assert_eq!(got, Some(families(size)));
+            assert!(got == Some(Message::Collection(families(size))));
         }
         drop(sender);
-        assert_eq!(receiver.receive().await.expect("the end"), None);
+        assert!(receiver.receive().await.expect("the end").is_none());
     }
 
     #[tokio::test]
@@ -195,19 +270,20 @@ mod tests {
             // An empty message is what the end looks like.
             if !bad.is_empty() {
                 send(&reader, bad, SendFlags::empty()).expect("there is room");
-                let refused = receiver.receive().await.expect_err("no file");
+                let refused = receiver.receive().await.err().expect("no file");
                 assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
             }
         }
-        for (bytes, seals, text, open) in [
-            (&b"abc"[..], SEALS, 1, 1),
-            (b"abc", SEALS, u64::MAX, 4),
-            (b"abc", SEALS, MAX_BYTES, 0),
-            (b"abc", SealFlags::GROW, 1, 2),
+        for (seals, words) in [
+            (SEALS, [COLLECTION, 1, 1, 0, 0]),
+            (SEALS, [COLLECTION, u64::MAX, 4, 0, 0]),
+            (SEALS, [COLLECTION, MAX_BYTES, 0, 0, 0]),
+            (SEALS, [2, 1, 2, 0, 0]),
+            (SealFlags::GROW, [COLLECTION, 1, 2, 0, 0]),
         ] {
-            let refused = read(&sealed(bytes, seals), text, open).expect_err("malformed");
+            let refused = read(&sealed(b"abc", seals), &head(words)).err().expect("malformed");
             assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
         }
-        assert!(read(&sealed(b"abc", SEALS), 1, 2).is_ok());
+        assert!(read(&sealed(b"abc", SEALS), &head([COLLECTION, 1, 2, 0, 0])).is_ok());
     }
 }

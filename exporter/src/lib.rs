@@ -5,6 +5,8 @@
 //! when a scraper asks. The crate knows the ledger only: who reads the machine is the
 //! business of `main` and its roles.
 
+pub mod access;
+pub mod activation;
 pub mod args;
 pub mod channel;
 pub mod collect;

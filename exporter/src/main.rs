@@ -16,7 +16,7 @@ use clap::Parser;
 use memgap_exporter::args::{Args, Role};
 use memgap_exporter::config::{self, Faults, Sources};
 use memgap_exporter::log::{Log, LogFormat};
-use memgap_exporter::sandbox;
+use memgap_exporter::{access, sandbox};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -48,6 +48,11 @@ fn configured(arguments: &[OsString], args: &Args) -> ExitCode {
     if args.check_config || args.print_config {
         for doubt in &configuration.doubts {
             eprintln!("{doubt}");
+        }
+        let web = configuration.args.web_config.as_deref().filter(|_| args.check_config);
+        if let Some(Err(error)) = web.map(access::watch::check) {
+            eprintln!("{error:#}");
+            return ExitCode::FAILURE;
         }
         if args.print_config {
             print!("{}", configuration.print());

@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
+use axum::extract::{Request, State};
+use axum::http::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 
+use crate::access::{Refused, Visitor};
 use crate::encode::Format;
 use crate::negotiate;
 use crate::server::Routers;
@@ -39,12 +43,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 const BUSY: &str = "all connections are in use: try again, or raise --web.max-connections\n";
 
+const UNKNOWN: &str = "who asks? give a name and a password\n";
+
+const TOO_MANY_PASSWORDS: &str = "too many passwords are being compared: try again\n";
+
 const NOT_READY: &str = "the first collection is not done yet\n";
 
 /// What is answered to those that found a place, and to those that did not.
 pub fn routers(answers: Answers, telemetry_path: &str) -> Routers {
     let overflow = health().fallback(busy).with_state(answers.clone());
-    Routers { full: router(answers, telemetry_path), overflow }
+    Routers {
+        full: router(answers, telemetry_path).layer(from_fn(guard)),
+        overflow: overflow.layer(from_fn(decorate)),
+    }
 }
 
 /// The routes, with the metrics at `telemetry_path`.
@@ -68,8 +79,51 @@ pub fn router(answers: Answers, telemetry_path: &str) -> Router {
     router.with_state(answers)
 }
 
+/// What is answered to everybody, so that probes need no password.
+const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
+
 fn health() -> Router<Answers> {
-    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))
+    let [healthz_path, readyz_path] = HEALTH;
+    Router::new().route(healthz_path, get(healthz)).route(readyz_path, get(readyz))
+}
+
+/// Answers who may ask.
+async fn guard(request: Request, next: Next) -> Response {
+    if HEALTH.contains(&request.uri().path()) {
+        return decorate(request, next).await;
+    }
+    let visitor = request.extensions().get::<Visitor>().cloned();
+    let admitted = match &visitor {
+        Some(visitor) => visitor.admit(request.headers()).await,
+        None => Err(Refused::Unknown),
+    };
+    let refused = match admitted {
+        Ok(()) => return decorate(request, next).await,
+        Err(Refused::Unknown) => {
+            let headers = [(WWW_AUTHENTICATE, "Basic realm=\"memgap-exporter\"")];
+            (StatusCode::UNAUTHORIZED, headers, UNKNOWN).into_response()
+        }
+        Err(Refused::Busy) => {
+            let headers = [(RETRY_AFTER, "1")];
+            (StatusCode::SERVICE_UNAVAILABLE, headers, TOO_MANY_PASSWORDS).into_response()
+        }
+    };
+    http::scrape(refused.status().as_u16());
+    with_headers(refused, visitor.as_ref())
+}
+
+/// Gives an answer the headers of the web configuration.
+async fn decorate(request: Request, next: Next) -> Response {
+    let visitor = request.extensions().get::<Visitor>().cloned();
+    with_headers(next.run(request).await, visitor.as_ref())
+}
+
+fn with_headers(mut response: Response, visitor: Option<&Visitor>) -> Response {
+    if let Some(visitor) = visitor {
+        let headers = &visitor.access.headers;
+        response.headers_mut().extend(headers.iter().map(|(n, v)| (n.clone(), v.clone())));
+    }
+    response
 }
 
 impl Answers {

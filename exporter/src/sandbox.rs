@@ -36,6 +36,15 @@ pub fn confine_server() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Leaves another thread of that process the same. What can not be given up is said by the
+/// first.
+pub fn confine_thread() -> io::Result<()> {
+    give_up_privileges()?;
+    let _ = forbid_paths();
+    let _ = filter::install();
+    Ok(())
+}
+
 /// Forbids every file, and new listeners and connections, for good (landlock(7)).
 fn forbid_paths() -> anyhow::Result<()> {
     // What of it an older kernel does not know is left out.

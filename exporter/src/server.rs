@@ -3,31 +3,36 @@
 //! `axum::serve` has no limits and no timers, so connections are accepted here, each with
 //! a time to send its request and a time to live. Accepting never waits for a place: who
 //! finds none in [`places`] is served by few further ones, where health is answered and
-//! everything else refused. TLS would wrap the stream in `Server::serve`.
+//! everything else refused. A client that is to speak TLS holds its place from the first byte
+//! on, and is idle until its first request.
 
 mod activity;
+pub mod listeners;
 pub mod places;
 mod spare;
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::io::Errno;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::access::passwords::Passwords;
+use crate::access::{Access, Visitor};
 use crate::telemetry::http::{self, Closed};
 use activity::Watched;
+use listeners::{Listener, Stream};
 use places::{Bounds, Client, Place, Places};
 use spare::Spare;
 
@@ -64,31 +69,21 @@ pub struct Routers {
     pub overflow: Router,
 }
 
-/// Opens a listener. An address without a host, `:9877`, is every interface.
-pub async fn bind(address: &str) -> anyhow::Result<TcpListener> {
-    let candidates = resolve(address).with_context(|| {
-        format!("can not resolve listen address {address}: give it as host:port")
-    })?;
-    TcpListener::bind(&*candidates).await.with_context(|| {
-        format!("can not listen on {address}: choose another --web.listen-address")
-    })
-}
-
-fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
-    if let Some(port) = address.strip_prefix(':') {
-        // The first that can be bound: without IPv6 that is the second.
-        let hosts = [format!("[::]:{port}"), format!("0.0.0.0:{port}")];
-        let found: Result<Vec<_>, _> = hosts.iter().map(|h| h.parse::<SocketAddr>()).collect();
-        return found.map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e));
-    }
-    Ok(address.to_socket_addrs()?.collect())
+/// Who may ask, as it is now.
+#[derive(Clone)]
+pub struct Gate {
+    /// None until it is known: nobody is served before.
+    pub access: watch::Receiver<Option<Arc<Access>>>,
+    /// What compares passwords, where there may be users.
+    pub passwords: Option<Passwords>,
 }
 
 /// Serves until `stop` is done, then lets open requests finish.
 pub async fn serve(
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     routers: Routers,
     bounds: Bounds,
+    gate: Gate,
     stop: impl Future<Output = ()>,
 ) {
     let (close, closing) = watch::channel(());
@@ -102,6 +97,7 @@ pub async fn serve(
     let server = Server {
         full: tier(routers.full, bounds, HEAD_TIMEOUT),
         overflow: tier(routers.overflow, Bounds::of(OVERFLOW), OVERFLOW_HEAD_TIMEOUT),
+        gate,
         closing,
         _open: open,
     };
@@ -123,6 +119,7 @@ pub async fn serve(
 struct Server {
     full: Tier,
     overflow: Tier,
+    gate: Gate,
     closing: watch::Receiver<()>,
     _open: mpsc::Sender<()>,
 }
@@ -136,12 +133,16 @@ struct Tier {
 }
 
 impl Server {
-    async fn accept(self, listener: TcpListener) {
+    async fn accept(mut self, listener: Listener) {
+        // Where that can not come any more, the server ends.
+        if self.gate.access.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
         let mut spare = Spare::default();
         loop {
             spare.refill(&listener);
             match listener.accept().await {
-                Ok((stream, peer)) => self.admit(stream, peer),
+                Ok((stream, client)) => self.admit(stream, client),
                 Err(error) if is_of_peer(&error) => {}
                 Err(error) => {
                     http::accept_failed();
@@ -160,38 +161,75 @@ impl Server {
     }
 
     /// Serves a connection as well as there is room for it.
-    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
-        // Without it every client is one of elsewhere.
-        let local = stream.local_addr().map_or(peer, |local| local);
-        let client = Client::new(peer.ip(), local.ip());
+    fn admit(&self, stream: Box<dyn Stream>, client: Client) {
         if let Some(place) = self.full.places.take(client) {
-            tokio::spawn(self.clone().serve(stream, place, self.full.clone()));
+            tokio::spawn(self.clone().serve(stream, client, place, self.full.clone()));
         } else if let Some(place) = self.overflow.places.take(client) {
             http::overflowed();
-            tokio::spawn(self.clone().serve(stream, place, self.overflow.clone()));
+            tokio::spawn(self.clone().serve(stream, client, place, self.overflow.clone()));
         } else {
             http::closed(Closed::NoPlace);
         }
         self.count();
     }
 
-    async fn serve(mut self, stream: TcpStream, place: Place, tier: Tier) {
-        // Without it the last part of an answer waits for an acknowledgement.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "can not set TCP_NODELAY");
+    async fn serve(mut self, stream: Box<dyn Stream>, client: Client, place: Place, tier: Tier) {
+        let access = self.gate.access.borrow_and_update().clone();
+        if let Some(access) = access {
+            let ended = self.converse(stream, client, &place, &tier, access).await;
+            if let Some(reason) = ended {
+                http::closed(reason);
+            }
         }
-        let service = service_fn(|request| {
+        drop(place);
+        self.count();
+    }
+
+    /// Serves a connection to its end. Returns why it was closed, where that is of this
+    /// server's doing.
+    async fn converse(
+        &mut self,
+        stream: Box<dyn Stream>,
+        client: Client,
+        place: &Place,
+        tier: &Tier,
+        access: Arc<Access>,
+    ) -> Option<Closed> {
+        let stream = match &access.tls {
+            None => stream,
+            Some(tls) => {
+                let handshake = timeout(tier.head_timeout, tls.accept(stream));
+                tokio::select! {
+                    shaken = handshake => match shaken {
+                        Ok(Ok(stream)) => Box::new(stream) as Box<dyn Stream>,
+                        Ok(Err(error)) => {
+                            tracing::debug!(%error, "no TLS");
+                            return Some(Closed::Handshake);
+                        }
+                        Err(_) => return Some(Closed::Head),
+                    },
+                    () = place.closed() => return Some(Closed::MadeRoom),
+                    _ = self.closing.changed() => return None,
+                }
+            }
+        };
+        let visitor =
+            Visitor { address: client.address(), access, passwords: self.gate.passwords.clone() };
+        let service = service_fn(|mut request: Request<Incoming>| {
             place.activity.begin();
+            request.extensions_mut().insert(visitor.clone());
             tier.service.call(request)
         });
         let stream = TokioIo::new(Watched::new(stream, place.activity.clone()));
-        let mut connection = pin!(builder(&tier).serve_connection(stream, service));
-        let ended = tokio::select! {
+        let mut connection = pin!(builder(tier).serve_connection(stream, service));
+        tokio::select! {
             done = connection.as_mut() => done.err().and_then(|error| why(&error)),
             () = place.closed() => Some(Closed::MadeRoom),
             closed = async {
                 tokio::select! {
                     _ = self.closing.changed() => None,
+                    // Who may ask now, asks anew.
+                    _ = self.gate.access.changed() => None,
                     () = sleep(MAX_AGE) => Some(Closed::Age),
                 }
             } => {
@@ -200,12 +238,7 @@ impl Server {
                 let _ = timeout(GRACE, connection).await;
                 closed
             }
-        };
-        if let Some(reason) = ended {
-            http::closed(reason);
         }
-        drop(place);
-        self.count();
     }
 
     fn count(&self) {
@@ -242,20 +275,4 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
 fn is_of_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn listen_addresses_are_read_as_other_exporters_read_them() {
-        let of = |address: &str| resolve(address).map(|found| found[0].to_string());
-        assert_eq!(of("127.0.0.1:9877").expect("an address"), "127.0.0.1:9877");
-        assert_eq!(of(":9877").expect("an address"), "[::]:9877");
-        assert_eq!(of("[::1]:0").expect("an address"), "[::1]:0");
-        for bad in ["", ":", "9877", "127.0.0.1", ":99999", "127.0.0.1:http:1"] {
-            assert!(of(bad).is_err(), "{bad}");
-        }
-    }
 }

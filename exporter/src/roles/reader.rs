@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 
 use clap::Parser;
+use memgap_exporter::activation;
 use memgap_exporter::args::Args;
 use memgap_exporter::channel::Sender;
 use memgap_exporter::collect::{self, Pipeline, Schedule};
@@ -23,6 +24,10 @@ pub use sources::check;
 /// Collects for ever, as `args` say and then what comes from the supervisor, and sends each
 /// collection to `server`.
 pub fn run(args: Args, server: OwnedFd, supervisor: OwnedFd, log: &Log) -> anyhow::Result<()> {
+    if args.systemd_socket {
+        // They are the server's.
+        drop(activation::take()?);
+    }
     let mut collecting = Collecting::start(args)?;
     let server = Sender::new(server);
     let mut orders = Receiver::new(supervisor);

@@ -6,14 +6,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
+use memgap_exporter::access::Access;
+use memgap_exporter::access::passwords::Passwords;
 use memgap_exporter::args::Args;
-use memgap_exporter::channel::Receiver;
+use memgap_exporter::channel::{Message, Receiver};
 use memgap_exporter::log::Log;
 use memgap_exporter::orders::EventReceiver;
 use memgap_exporter::routes::{self, Answers, Published};
+use memgap_exporter::server::Gate;
+use memgap_exporter::server::listeners::Listener;
 use memgap_exporter::snapshot::Snapshot;
 use memgap_exporter::telemetry::Telemetry;
-use memgap_exporter::{sandbox, server};
+use memgap_exporter::{activation, sandbox, server};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -34,37 +38,74 @@ async fn serve(args: &Args, reader: OwnedFd, supervisor: OwnedFd, log: &Log) -> 
         EventReceiver::new(supervisor).context("can not receive from the supervisor")?;
     let mut terminate = signal(SignalKind::terminate()).context("can not wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("can not wait for SIGINT")?;
-    let mut listeners = Vec::new();
-    for address in &args.listen {
-        let listener = server::bind(address).await?;
-        let local = listener.local_addr().context("can not tell the address listened on")?;
-        tracing::info!(address = %local, "listening");
-        listeners.push(listener);
-    }
+    let listeners = listen(args).await?;
+    // Threads are started before it, for a confined one starts none.
+    let passwords = args.web_config.is_some().then(passwords).transpose()?;
     sandbox::confine_server()?;
 
     let (publish, published) = watch::channel(None);
     let (set_interval, interval) = watch::channel(args.interval);
     let answers = Answers { published, started: Instant::now(), interval };
     let routers = routes::routers(answers, &args.telemetry_path);
+    // Without a file everybody may ask; else it comes by the channel.
+    let everybody = args.web_config.is_none().then(|| Arc::new(Access::default()));
+    let (admit, access) = watch::channel(everybody);
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            () = receive(receiver, telemetry, publish) => {}
+            () = receive(receiver, telemetry, publish, admit) => {}
             () = obey(&mut orders, log, &set_interval) => {}
         }
         tracing::info!("stopping");
     };
-    server::serve(listeners, routers, args.connections(), stop).await;
+    let gate = Gate { access, passwords };
+    server::serve(listeners, routers, args.connections(), gate, stop).await;
     Ok(())
 }
 
-/// Publishes what the reader sends, until no reader can come any more.
-async fn receive(mut reader: Receiver, telemetry: Telemetry, publish: watch::Sender<Published>) {
+async fn listen(args: &Args) -> anyhow::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    if args.systemd_socket {
+        for passed in activation::take()? {
+            listeners.push(Listener::of(passed).context("can not listen on a passed socket")?);
+        }
+    } else {
+        for address in &args.listen {
+            listeners.push(Listener::bind(address).await?);
+        }
+    }
+    for listener in &listeners {
+        let address = listener.address().context("can not tell the address listened on")?;
+        tracing::info!(%address, "listening");
+    }
+    Ok(listeners)
+}
+
+fn passwords() -> anyhow::Result<Passwords> {
+    let confine = || sandbox::confine_thread().context("can not confine the thread of passwords");
+    Passwords::start(confine).context("can not start the thread that compares passwords")
+}
+
+/// Publishes what is sent, until nobody can come any more who sends.
+async fn receive(
+    mut channel: Receiver,
+    telemetry: Telemetry,
+    publish: watch::Sender<Published>,
+    admit: watch::Sender<Option<Arc<Access>>>,
+) {
     loop {
-        match reader.receive().await {
-            Ok(Some(families)) => {
+        match channel.receive().await {
+            Ok(Some(Message::Access(contents))) => match Access::of(&contents) {
+                Ok(access) => {
+                    let (tls, users) = access.summary();
+                    tracing::info!(tls, users, "web configuration is in force");
+                    admit.send_replace(Some(Arc::new(access)));
+                }
+                // Whoever sent it has tried it.
+                Err(error) => tracing::error!("web configuration: {error:#}"),
+            },
+            Ok(Some(Message::Collection(families))) => {
                 let snapshot = Snapshot::of(families, &telemetry.render());
                 if publish.send_replace(Some(Arc::new(snapshot))).is_none() {
                     tracing::info!("ready");

@@ -1,6 +1,8 @@
 //! The process that was started: it starts the reader and the server, restarts the one that
 //! dies, and ends both. It reads nothing but the configuration, and tells both of it.
 
+mod access;
+
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -8,6 +10,7 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
+use memgap_exporter::activation;
 use memgap_exporter::args::Role;
 use memgap_exporter::channel;
 use memgap_exporter::config::{Changes, Configuration, Sources};
@@ -17,6 +20,8 @@ use memgap_exporter::telemetry::reload::Reload;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
+
+use access::Access;
 
 /// Time before a restart; it doubles with each, up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(100);
@@ -37,6 +42,9 @@ const PANICKED: i32 = 101;
 
 /// Keeps both running until a signal asks it to stop, or one of them gives up.
 pub fn run(sources: Sources, running: Configuration, log: Log) -> anyhow::Result<ExitCode> {
+    if running.args.systemd_socket {
+        activation::check()?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -51,6 +59,7 @@ async fn supervise(mut settings: Settings) -> anyhow::Result<ExitCode> {
     let mut hangup = signal(SignalKind::hangup()).context("can not wait for SIGHUP")?;
     let mut ended = signal(SignalKind::child()).context("can not wait for SIGCHLD")?;
     let (to_server, from_reader) = channel::pair().context("can not make a channel")?;
+    let mut access = Access::start(settings.running.args.web_config.as_deref(), &to_server)?;
     let mut server = Supervised::start(Role::Server, from_reader, &settings)?;
     let mut reader = Supervised::start(Role::Reader, to_server, &settings)?;
     let code = loop {
@@ -70,9 +79,12 @@ async fn supervise(mut settings: Settings) -> anyhow::Result<ExitCode> {
                 }
             }
             () = sleep_until(restart.unwrap_or_else(Instant::now)), if restart.is_some() => {
-                server.restart_if_due(&settings)?;
+                if server.restart_if_due(&settings)? {
+                    access.send();
+                }
                 reader.restart_if_due(&settings)?;
             }
+            () = access.is_due() => access.send(),
         }
     };
     reader.signal(Signal::KILL);
@@ -180,12 +192,14 @@ impl Supervised {
         Ok(None)
     }
 
-    fn restart_if_due(&mut self, settings: &Settings) -> anyhow::Result<()> {
-        if self.restart.is_some_and(|at| at <= Instant::now()) {
+    /// Whether it was.
+    fn restart_if_due(&mut self, settings: &Settings) -> anyhow::Result<bool> {
+        let is_due = self.restart.is_some_and(|at| at <= Instant::now());
+        if is_due {
             (self.child, self.orders) = start(self.role, &self.channel, settings)?;
             (self.started, self.restart) = (Instant::now(), None);
         }
-        Ok(())
+        Ok(is_due)
     }
 
     /// Sends a signal where it is running.
@@ -221,6 +235,8 @@ fn start(role: Role, channel: &OwnedFd, settings: &Settings) -> anyhow::Result<(
         .arg0("memgap-exporter")
         .args(settings.arguments().iter().skip(1))
         .args(["--role", role.name()])
+        // Sockets that are passed on are for the process that takes them.
+        .env_remove(activation::PID)
         .stdin(Stdio::from(channel))
         .stdout(Stdio::from(receiver))
         // A terminal that is closed asks the first process alone.

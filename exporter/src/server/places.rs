@@ -69,6 +69,9 @@ impl Bounds {
 }
 
 impl Client {
+    /// Whoever reaches a socket in the file system: a client on this machine.
+    pub const LOCAL: Self = Self { address: IpAddr::V4(Ipv4Addr::LOCALHOST), is_local: true };
+
     /// The client at `peer` of a connection to `local`. Addresses of one IPv6 network of 64
     /// bits are one, and so are those of loopback: whoever has one of them has all.
     pub fn new(peer: IpAddr, local: IpAddr) -> Self {
@@ -79,6 +82,11 @@ impl Client {
             IpAddr::V4(_) => peer,
         };
         Self { address, is_local: peer.is_loopback() || peer == local }
+    }
+
+    /// The address that its places count for.
+    pub fn address(&self) -> IpAddr {
+        self.address
     }
 }
 

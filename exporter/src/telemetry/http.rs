@@ -15,6 +15,8 @@ pub enum Closed {
     Age,
     /// There was no place for it, not even to refuse it.
     NoPlace,
+    /// It did not speak TLS, or had not the certificate that it takes.
+    Handshake,
 }
 
 /// Counts an answer to a scraper.
@@ -37,6 +39,7 @@ pub fn closed(reason: Closed) {
         Closed::Slow => "slow",
         Closed::Age => "age",
         Closed::NoPlace => "no_place",
+        Closed::Handshake => "no_handshake",
     };
     counter!("memgap_exporter_connections_closed_total", "reason" => reason).increment(1);
 }

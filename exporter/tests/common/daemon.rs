@@ -185,7 +185,7 @@ impl Drop for Daemon {
 }
 
 impl Response {
-    fn read(answer: &[u8]) -> Self {
+    pub fn read(answer: &[u8]) -> Self {
         let end = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("a head");
         let head = String::from_utf8_lossy(&answer[..end]).into_owned();
         let (status, headers) = head.split_once("\r\n").expect("headers");
