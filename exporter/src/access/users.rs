@@ -50,7 +50,7 @@ type Tag = [u8; 32];
 
 const WRONG: usize = 100;
 
-/// bcrypt's costs that are taken: one more doubles the time. At 18 it is some 15 s.
+/// bcrypt's costs that are taken: one more doubles the time.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=18;
 
 impl Users {

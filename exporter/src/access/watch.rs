@@ -13,7 +13,7 @@ use super::Access;
 use super::files::Contents;
 
 /// Time between two looks. Files that were replaced (by rename, or by a link that leads
-/// elsewhere, as Kubernetes does it) are told by what they hold, in 40 µs.
+/// elsewhere, as Kubernetes does it) are told by what they hold.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The last contents that were right.
