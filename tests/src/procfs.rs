@@ -16,12 +16,17 @@ pub struct Procfs(PathBuf);
 impl Procfs {
     /// A procfs of these targets and nothing else.
     pub fn of<'t>(targets: impl IntoIterator<Item = &'t Target>) -> Result<Self> {
+        Self::with(targets.into_iter().map(Target::pid))
+    }
+
+    /// A procfs of these processes and nothing else.
+    pub fn with(pids: impl IntoIterator<Item = u32>) -> Result<Self> {
         let thread = std::thread::current().id();
         let name = format!("procfs-{}-{thread:?}", std::process::id());
         let made = Self(target::directory()?.join(name));
         std::fs::create_dir(&made.0)?;
-        let names = targets.into_iter().map(|target| target.pid().to_string());
-        for name in names.chain(["meminfo", "self"].map(str::to_owned)) {
+        let pids = pids.into_iter().map(|pid| pid.to_string());
+        for name in pids.chain(["meminfo", "self"].map(str::to_owned)) {
             symlink(Path::new("/proc").join(&name), made.0.join(&name))?;
         }
         Ok(made)

@@ -14,6 +14,7 @@ use memgap_kernel::process::Process;
 use memgap_kernel::text;
 use memgap_ledger::{Fact, Missing, MissingKind, Unread};
 
+use super::file_systems::FileSystems;
 use super::image::{self, FileId, Mounts, Part, Stamp};
 use super::layouts::Layouts;
 use super::registry::{self, Rule};
@@ -35,6 +36,7 @@ const MAX_NAMESPACES: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Probes {
     files: Mutex<Files>,
+    file_systems: FileSystems,
     round: AtomicU64,
 }
 
@@ -231,9 +233,10 @@ impl Probes {
         part: Part<'_>,
         mounts: &Mounts,
     ) -> Fact<Arc<Known>> {
-        let file = image::open(process, part, mounts)?;
+        let (file, asked) = image::open(process, part, mounts, &self.file_systems)?;
         let round = self.round.load(Ordering::Relaxed);
         let known = Arc::new(Known { used: round.into(), ..Known::of(&file, part.mapping.name) });
+        drop(asked);
         let mut files = self.lock();
         files.used.misses += 1;
         let sections = files.sections.saturating_add(known.elf.sections.len());

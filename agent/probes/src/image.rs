@@ -13,9 +13,10 @@ use memgap_kernel::source::maps::{Device, Mapping};
 use memgap_kernel::source::mountinfo;
 use memgap_kernel::text;
 use memgap_ledger::{Fact, Missing, MissingKind};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 
 use crate::elf::Elf;
+use crate::file_systems::{Asked, FileSystems};
 
 /// A file on a machine for as long as a process maps it, as its mount namespace shows
 /// it: there another file may stand in its place, and a library have another name.
@@ -41,15 +42,15 @@ pub(super) fn mounts(process: &Process) -> Option<(u64, u64)> {
 /// What tells a file from a later one of the same inode: size and change time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
-    size: i64,
-    changed: (i64, u64),
+    size: u64,
+    changed: (i64, u32),
 }
 
 impl Stamp {
     pub fn of(place: &File) -> Option<Self> {
-        let stat = rustix::fs::fstat(place).ok()?;
-        let changed = (stat.st_ctime, stat.st_ctime_nsec);
-        Some(Self { size: stat.st_size, changed })
+        let stat = as_known(place)?;
+        let changed = (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec);
+        Some(Self { size: stat.stx_size, changed })
     }
 }
 
@@ -128,21 +129,25 @@ impl Mapped {
 }
 
 /// Opens a mapped file, be it deleted or replaced since. Nothing is opened but a
-/// regular file, and none whose file system is a program that may never answer.
-pub(super) fn open(
+/// regular file, and none whose file system is a program that may never answer. Where it
+/// does not all the same, others are warned by what stands beside the file: it is to be
+/// dropped once the file is read.
+pub(super) fn open<'f>(
     process: &Process,
     Part { mapping, is_program }: Part<'_>,
     mounts: &Mounts,
-) -> Fact<File> {
+    file_systems: &'f FileSystems,
+) -> Fact<(File, Asked<'f>)> {
     let shown = || text::printable(mapping.name, SHOWN);
     if mounts.are_served_by_a_program(mapping.device)? {
         let why = format!("{} is on a FUSE file system, whose program may never answer", shown());
         return Err(Missing::new(MissingKind::Refused, why));
     }
+    // These wait for the process at the most, and for no file system.
     let found = if is_program { of_exe(process) } else { None };
-    let found =
-        found.or_else(|| of_map_files(process, &mapping)).or_else(|| of_root(process, &mapping));
-    let Some(place) = found else {
+    let found = found.or_else(|| of_map_files(process, &mapping));
+    let asked = file_systems.ask(mapping.device)?;
+    let Some(place) = found.or_else(|| of_root(process, &mapping)) else {
         let why = format!(
             "{} can not be opened as the process maps it: run as root, or with CAP_SYS_PTRACE",
             shown()
@@ -153,7 +158,7 @@ pub(super) fn open(
     let through = format!("/proc/self/fd/{}", place.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     rustix::fs::openat(CWD, &through, flags, Mode::empty())
-        .map(File::from)
+        .map(|file| (File::from(file), asked))
         .map_err(|errno| missing(Path::new(&shown()), &errno.into()))
 }
 
@@ -177,13 +182,22 @@ fn of_root(process: &Process, mapping: &Mapping<'_>) -> Option<File> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
     let place = rustix::fs::openat2(root, path, flags, Mode::empty(), resolve).ok()?;
-    let is_same = rustix::fs::fstat(&place).is_ok_and(|stat| stat.st_ino == mapping.inode);
-    Some(File::from(place)).filter(|place| is_same && is_regular(place))
+    let place = File::from(place);
+    let is_same = as_known(&place).is_some_and(|stat| stat.stx_ino == mapping.inode);
+    Some(place).filter(|place| is_same && is_regular(place))
 }
 
 fn is_regular(place: &File) -> bool {
-    rustix::fs::fstat(place)
-        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+    as_known(place).is_some_and(|stat| {
+        FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile
+    })
+}
+
+/// What the kernel knows of a file, without asking the file system's server (statx(2)):
+/// to wait for that nobody can end.
+fn as_known(place: &File) -> Option<Statx> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    rustix::fs::statx(place, "", flags, StatxFlags::BASIC_STATS).ok()
 }
 
 /// The file systems that a process sees, as far as programs serve them.

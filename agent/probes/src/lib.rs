@@ -10,6 +10,7 @@ mod cache;
 mod captured;
 mod cpython;
 pub mod elf;
+mod file_systems;
 mod glibc;
 mod go;
 mod hotspot;

@@ -19,7 +19,7 @@ use memgap_exporter::orders::{self, Sender};
 use memgap_exporter::telemetry::reload::Reload;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use access::Access;
 
@@ -36,6 +36,14 @@ const GRACE: Duration = Duration::from_secs(6);
 
 /// Time for a killed process to be gone. One that waits in the kernel may stay.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Time between two looks whether the reader is dead of which the kernel does not tell: as
+/// long as one of its threads waits for a file system that does not answer, nobody can wait
+/// for it.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Dead readers that are left behind at a time. With so many none is started.
+const MAX_LEFT: usize = 4;
 
 /// What a Rust program that panics ends with: not by its own decision.
 const PANICKED: i32 = 101;
@@ -62,6 +70,8 @@ async fn supervise(mut settings: Settings) -> anyhow::Result<ExitCode> {
     let mut access = Access::start(settings.running.args.web_config.as_deref(), &to_server)?;
     let mut server = Supervised::start(Role::Server, from_reader, &settings)?;
     let mut reader = Supervised::start(Role::Reader, to_server, &settings)?;
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let code = loop {
         let restart = [&server, &reader].into_iter().filter_map(|child| child.restart).min();
         tokio::select! {
@@ -85,6 +95,8 @@ async fn supervise(mut settings: Settings) -> anyhow::Result<ExitCode> {
                 reader.restart_if_due(&settings)?;
             }
             () = access.is_due() => access.send(),
+            // The server opens no file that could keep it.
+            _ = looks.tick() => reader.leave_if_dead(),
         }
     };
     reader.signal(Signal::KILL);
@@ -150,13 +162,27 @@ struct Supervised {
     pause: Duration,
     /// When it is started again, while it is not running.
     restart: Option<Instant>,
+    /// Those before it that are dead and not gone.
+    left: Vec<Child>,
+    /// Whether it was dead at the last look.
+    looked_dead: bool,
 }
 
 impl Supervised {
     fn start(role: Role, channel: OwnedFd, settings: &Settings) -> anyhow::Result<Self> {
         let (child, orders) = start(role, &channel, settings)?;
         let started = Instant::now();
-        Ok(Self { role, orders, channel, child, started, pause: PAUSE, restart: None })
+        Ok(Self {
+            role,
+            orders,
+            channel,
+            child,
+            started,
+            pause: PAUSE,
+            restart: None,
+            left: Vec::new(),
+            looked_dead: false,
+        })
     }
 
     /// Tells it of settings that have changed. One that is not running is started with them.
@@ -183,23 +209,54 @@ impl Supervised {
         if let Some(code) = decided(status) {
             return Ok(Some(ExitCode::from(code)));
         }
+        self.plan_restart(&status.to_string());
+        Ok(None)
+    }
+
+    /// Notes whether it is dead though it can not be waited for.
+    fn leave_if_dead(&mut self) {
+        self.left.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        let is_there = self.restart.is_none() && matches!(self.child.try_wait(), Ok(None));
+        let is_dead = is_there && is_dead(&self.child);
+        // One that is about to be gone looks so for a moment.
+        if is_dead && self.looked_dead {
+            self.plan_restart("a thread of it still waits for a file system");
+        }
+        self.looked_dead = is_dead;
+    }
+
+    fn plan_restart(&mut self, why: &str) {
         if self.started.elapsed() >= SETTLED {
             self.pause = PAUSE;
         }
-        tracing::error!("the {name} died ({status}): it is restarted in {:?}", self.pause);
+        let name = self.role.name();
+        tracing::error!("the {name} died ({why}): it is restarted in {:?}", self.pause);
         self.restart = Some(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        Ok(None)
     }
 
     /// Whether it was.
     fn restart_if_due(&mut self, settings: &Settings) -> anyhow::Result<bool> {
-        let is_due = self.restart.is_some_and(|at| at <= Instant::now());
-        if is_due {
-            (self.child, self.orders) = start(self.role, &self.channel, settings)?;
-            (self.started, self.restart) = (Instant::now(), None);
+        if self.restart.is_none_or(|at| at > Instant::now()) {
+            return Ok(false);
         }
-        Ok(is_due)
+        if self.left.len() >= MAX_LEFT {
+            tracing::error!(
+                "{MAX_LEFT} processes wait for file systems that do not answer, and can not be \
+                 ended: no {} is started before one is gone",
+                self.role.name(),
+            );
+            self.restart = Some(Instant::now() + LONGEST_PAUSE);
+            return Ok(false);
+        }
+        let (child, orders) = start(self.role, &self.channel, settings)?;
+        self.orders = orders;
+        let mut last = std::mem::replace(&mut self.child, child);
+        if matches!(last.try_wait(), Ok(None)) {
+            self.left.push(last);
+        }
+        (self.started, self.restart) = (Instant::now(), None);
+        Ok(true)
     }
 
     /// Sends a signal where it is running.
@@ -218,6 +275,13 @@ impl Supervised {
             ended.recv().await;
         }
     }
+}
+
+/// Whether a child has ended but for threads that can not (the state in proc_pid_stat(5)).
+fn is_dead(child: &Child) -> bool {
+    let stat = std::fs::read(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+    let state = stat.iter().rposition(|byte| *byte == b')').and_then(|at| stat.get(at + 2));
+    matches!(state, Some(b'Z' | b'X'))
 }
 
 /// The exit status that a child chose; none where it was killed or panicked.

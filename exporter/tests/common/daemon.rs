@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,9 @@ use super::{Family, parse};
 
 /// Longest wait for anything that the daemon should do.
 pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Time between two looks whether it has ended, where it says nothing.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The binary that is tested.
 pub const EXPORTER: &str = env!("CARGO_BIN_EXE_memgap-exporter");
@@ -167,13 +170,15 @@ impl Daemon {
     pub fn stop(mut self, signal: Signal) -> ExitStatus {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("the exporter runs");
-        loop {
-            match self.log.recv_timeout(PATIENCE) {
-                Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.child.wait().expect("it ends"),
-                Err(RecvTimeoutError::Timeout) => panic!("it does not stop"),
+        let end = Instant::now() + PATIENCE;
+        // Its log may be kept open by a process that nobody can end.
+        while Instant::now() < end {
+            if let Some(status) = self.child.try_wait().expect("nobody else waits for it") {
+                return status;
             }
+            let _ = self.log.recv_timeout(LOOK);
         }
+        panic!("it does not stop");
     }
 }
 

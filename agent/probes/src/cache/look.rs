@@ -72,6 +72,7 @@ impl Probes {
         let scan = Scan::of(process, share.maps, buf)?;
         let visit = Visit::new(self, process, share);
         let (mut look, mut opened) = (Look { mappings: scan.mappings, ..Look::default() }, 0);
+        let mut closed = None;
         for (number, part) in scan.parts().enumerate() {
             if number > 0 && visit.is_over(LONGEST) {
                 look.rest = look.rest.or(Some(number));
@@ -85,7 +86,10 @@ impl Probes {
                     return None;
                 }
                 opened += 1;
-                self.learn(id, process, part, visit.mounts(buf)).ok()
+                let learned = self.learn(id, process, part, visit.mounts(buf));
+                let refused = learned.as_ref().err().filter(|why| why.kind == MissingKind::Refused);
+                closed = closed.take().or_else(|| refused.cloned());
+                learned.ok()
             });
             visit.add(known.as_deref(), part, &mut look.found, buf);
             if look.found.len() >= MAX_FOUND {
@@ -105,6 +109,8 @@ impl Probes {
         }
         if let Some(lack) = visit.mounts.get().and_then(|mounts| mounts.unknown()) {
             look.add_lack(format!("what serves its files is not known: {}", lack.why));
+        } else if let Some(lack) = closed {
+            look.add_lack(format!("not all of its files are looked at: {}", lack.why));
         }
         Ok(look)
     }
@@ -195,7 +201,10 @@ impl<'a> Visit<'a> {
                 return Err(Missing::new(MissingKind::Refused, why));
             }
             self.probes.lock().used.resolved += 1;
-            let file = image::open(self.process, part, self.mounts(buf))?;
+            let mounts = self.mounts(buf);
+            let (file, asked) = image::open(self.process, part, mounts, &self.probes.file_systems)?;
+            // The search waits for the process, too.
+            drop(asked);
             let image = Image { file, elf, mapped: mapped.clone() };
             candidate.probe.resolve(&image, &Space::new(self.memory()?, Bounds::RESOLVE))
         };
