@@ -130,6 +130,12 @@ pub struct Args {
     #[arg(long = "endpoint.pods", value_name = "URL")]
     pub pods: Option<String>,
 
+    /// Tells what holds on this machine, and ends: what may be read, what each process
+    /// gives up, what is less than it could be and what helps. The exit status is 1 where
+    /// the exporter would not work.
+    #[arg(long = "self-check")]
+    pub self_check: bool,
+
     /// Which of the exporter's processes this is: the one that is started has none.
     #[arg(long = "role", value_name = "ROLE", hide = true)]
     pub role: Option<Role>,

@@ -27,6 +27,7 @@ pub mod routes;
 pub mod sandbox;
 pub mod scope;
 pub mod select;
+pub mod self_check;
 pub mod server;
 pub mod snapshot;
 pub mod stage;

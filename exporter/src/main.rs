@@ -3,6 +3,7 @@
 mod allocator;
 mod roles {
     pub mod reader;
+    pub mod self_check;
     pub mod server;
     pub mod supervisor;
 }
@@ -16,6 +17,7 @@ use clap::Parser;
 use memgap_exporter::args::{Args, Role};
 use memgap_exporter::config::{self, Faults, Sources};
 use memgap_exporter::log::{Log, LogFormat};
+use memgap_exporter::self_check::Report;
 use memgap_exporter::{access, sandbox};
 
 fn main() -> ExitCode {
@@ -59,12 +61,20 @@ fn configured(arguments: &[OsString], args: &Args) -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
+    if args.self_check {
+        return tell(&roles::self_check::report(&configuration.args));
+    }
     with_log(&configuration.args.clone(), |log| {
         for doubt in &configuration.doubts {
             tracing::warn!("{doubt}");
         }
         roles::supervisor::run(sources, configuration, log)
     })
+}
+
+fn tell(report: &Report) -> ExitCode {
+    print!("{report}");
+    if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn wrong(faults: &Faults, before: &str) -> ExitCode {

@@ -21,16 +21,24 @@ pub fn end_with_parent(name: &CStr) -> io::Result<()> {
     Ok(())
 }
 
+/// What holds of a process that serves, beside that it has no capability.
+#[derive(Debug)]
+pub struct Confined {
+    /// The version of Landlock that forbids it files and new sockets.
+    pub paths: anyhow::Result<ABI>,
+    /// How many system calls its filter leaves it.
+    pub calls: anyhow::Result<usize>,
+}
+
 /// Leaves a process that serves the sockets it has, and nothing else of the machine. Call it
 /// before there are other threads. Capabilities go or it fails; what else this kernel or this
 /// container has no means for is said.
 pub fn confine_server() -> anyhow::Result<()> {
-    give_up_privileges().context("can not give up capabilities: allow capset and prctl")?;
-    let paths = forbid_paths();
-    if let Err(error) = &paths {
+    let confined = confine()?;
+    if let Err(error) = &confined.paths {
         tracing::warn!("the server may open files: {error:#}");
     }
-    if let Err(error) = filter::install() {
+    if let Err(error) = &confined.calls {
         tracing::warn!("the server may make every system call: {error:#}");
     }
     Ok(())
@@ -45,8 +53,14 @@ pub fn confine_thread() -> io::Result<()> {
     Ok(())
 }
 
+/// The same for the calling thread, and tells what holds.
+pub fn confine() -> anyhow::Result<Confined> {
+    give_up_privileges().context("can not give up capabilities: allow capset and prctl")?;
+    Ok(Confined { paths: forbid_paths(), calls: filter::install() })
+}
+
 /// Forbids every file, and new listeners and connections, for good (landlock(7)).
-fn forbid_paths() -> anyhow::Result<()> {
+fn forbid_paths() -> anyhow::Result<ABI> {
     // What of it an older kernel does not know is left out.
     let abi = ABI::V6;
     let restricted = Ruleset::default()
@@ -59,7 +73,7 @@ fn forbid_paths() -> anyhow::Result<()> {
         restricted.ruleset != RulesetStatus::NotEnforced,
         "this kernel has no Landlock, or it is not enabled"
     );
-    Ok(())
+    Ok(ABI::from(restricted.landlock).min(abi))
 }
 
 /// Gives up every capability for good.

@@ -39,7 +39,7 @@ use stuck::Waiting;
 use tracked::{ProcessId, Round, Tracked};
 
 /// Handles that are left to the rest of the program.
-const RESERVED_HANDLES: u64 = 256;
+pub(crate) const RESERVED_HANDLES: u64 = 256;
 
 /// Reads one machine again and again.
 #[derive(Debug)]

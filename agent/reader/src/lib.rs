@@ -5,6 +5,7 @@
 //! by `memgap-kernel`, heap statistics by `memgap-probes`; endpoints that programs serve
 //! are asked here.
 
+mod access;
 mod budget;
 mod capture;
 mod collector;
@@ -22,6 +23,7 @@ mod walk;
 
 pub use memgap_probes::{PROBES, RULES};
 
+pub use access::Access;
 pub use capture::{Captured, capture};
 pub use collector::{CollectionStats, Collector, PROBE_SHARE, Spent, StuckTarget};
 pub use endpoint::http::{Endpoint, Limits};

@@ -44,7 +44,8 @@ pub enum Form {
 }
 
 /// Flags of one run. Where the file is can stand in the environment, and not in itself.
-const OF_ONE_RUN: [&str; 5] = ["check-config", "config.file", "help", "print-config", "version"];
+const OF_ONE_RUN: [&str; 6] =
+    ["check-config", "config.file", "help", "print-config", "self-check", "version"];
 
 /// Settings that change at run time when the file is read anew.
 const AT_RUN_TIME: [&str; 10] = [

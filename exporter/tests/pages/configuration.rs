@@ -51,7 +51,7 @@ budget = 0.01
 ";
 
 const OF_ONE_RUN: &str = "
-`--config.file`, `--check-config` and `--print-config` are about one run and stand in no file.
+`--config.file`, `--check-config`, `--print-config` and `--self-check` are about one run and stand in no file.
 ";
 
 #[test]

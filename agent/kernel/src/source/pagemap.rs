@@ -34,6 +34,12 @@ pub fn size(ranges: &[(u64, u64)]) -> u64 {
     ranges.iter().fold(0, |sum, (start, end)| sum.saturating_add(end.saturating_sub(*start)))
 }
 
+/// Whether this kernel tells what is in memory without an entry for each page
+/// (`PAGEMAP_SCAN`).
+pub fn is_scanned(file: &File) -> bool {
+    scan::is_resident(file, 0, 0).is_ok()
+}
+
 /// Adds the parts of `start..end` that are in memory: at most `limit` ranges.
 /// Pages that are no more than the kernel's zero page are left out, as in RSS;
 /// before Linux 6.7 nothing tells them and they are in.
