@@ -8,6 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use anyhow::{Context, Result, ensure};
 use memgap_kernel::{Cgroups, Dir};
 use memgap_ledger::MissingKind;
+use memgap_ledger::sample::CgroupSample;
 use memgap_tests::cgroup::{Cgroup, Version};
 use memgap_tests::rights::{Need, left_out};
 use memgap_tests::target::Target;
@@ -116,6 +117,36 @@ fn a_cgroup_is_read_as_its_files_say() -> Result<()> {
 
     drop((member, made));
     assert_eq!(cgroups.one(&path).err().context("it is gone")?.kind, MissingKind::Absent);
+    assert!(cgroups.all()?.iter().all(|c| c.path != path));
+    Ok(())
+}
+
+#[test]
+fn what_stays_open_of_a_cgroup_tells_what_is_there_now() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
+    let mut cgroups = opened()?;
+    cgroups.keep_open(1 << 12);
+    let parent = Cgroup::new("kept")?;
+    let path = format!("{}/child", parent.path());
+    let read = || -> Result<CgroupSample> {
+        let found = cgroups.all()?.into_iter().find(|c| c.path == path);
+        found.context("it is listed")
+    };
+    // Each time another cgroup has the name, and no collection saw it change hands.
+    for mib in [64, 32, 16] {
+        let child = parent.child("child")?;
+        child.limit(Some(mib * MIB))?;
+        assert_eq!(read()?.limit, Ok(Some(mib * MIB)));
+        let target = Target::start_in("ballast", &child)?;
+        let sample = read()?;
+        assert_eq!(sample.usage, Ok(child.usage()?));
+        assert!(sample.stat.is_ok_and(|stat| stat.anon > 0) && sample.leaf);
+        child.limit(Some(2 * mib * MIB))?;
+        assert_eq!(read()?.limit, Ok(Some(2 * mib * MIB)));
+        drop((target, child));
+    }
     assert!(cgroups.all()?.iter().all(|c| c.path != path));
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod events;
 mod hierarchy;
+mod kept;
 mod namespace;
 mod sample;
 mod walk;
@@ -22,6 +23,7 @@ use crate::text;
 pub use events::FILES as EVENT_FILES;
 use events::Unoffered;
 use hierarchy::Hierarchy;
+use kept::KeptDirs;
 use namespace::View;
 use walk::Walk;
 
@@ -49,6 +51,7 @@ pub struct Cgroups {
     logs: RefCell<ContainerLogs>,
     counts: Cell<Counts>,
     unoffered: Option<Unoffered>,
+    kept: RefCell<KeptDirs>,
 }
 
 /// What collections left out, since the hierarchy was opened.
@@ -78,7 +81,15 @@ impl Cgroups {
             logs: RefCell::new(ContainerLogs::new(container_logs)),
             counts: Cell::default(),
             unoffered,
+            kept: RefCell::default(),
         })
+    }
+
+    /// Lets collections keep files of cgroups open from one to the next, as many as that.
+    /// In a copy others may stand in their places, unseen.
+    pub fn keep_open(&mut self, handles: usize) {
+        let room = if self.hierarchy.dir.is_cgroupfs() { handles } else { 0 };
+        self.kept = RefCell::new(KeptDirs::new(room));
     }
 
     /// Which interface the memory controller is mounted with.
@@ -107,6 +118,7 @@ impl Cgroups {
         let mut walk = Walk::new(self);
         walk.visit(&self.hierarchy.dir, "/", 0, None)?;
         self.counts.set(walk.counts);
+        self.kept.borrow_mut().forget_ended();
         walk.samples.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(walk.samples)
     }

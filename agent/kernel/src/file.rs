@@ -14,6 +14,7 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
+use crate::kept_files::KeptFiles;
 use crate::text;
 
 /// A directory of procfs or cgroupfs, held open.
@@ -21,6 +22,7 @@ use crate::text;
 pub struct Dir {
     fd: OwnedFd,
     path: PathBuf,
+    kept: Option<KeptFiles>,
 }
 
 impl Dir {
@@ -28,14 +30,25 @@ impl Dir {
     pub fn open(path: &Path) -> Fact<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
-            Ok(fd) => Ok(Self { fd, path: path.to_owned() }),
+            Ok(fd) => Ok(Self::from_fd(fd, path.to_owned())),
             Err(errno) => Err(missing(path, &errno.into())),
         }
     }
 
     /// A directory handle that was opened elsewhere; `path` is for messages.
     pub fn from_fd(fd: OwnedFd, path: PathBuf) -> Self {
-        Self { fd, path }
+        Self { fd, path, kept: None }
+    }
+
+    /// Keeps those of its files open from now on that are read as one record.
+    #[must_use]
+    pub fn keeping_files(self) -> Self {
+        Self { kept: Some(KeptFiles::default()), ..self }
+    }
+
+    /// How many handles it takes, with the files that it keeps open.
+    pub fn handles(&self) -> usize {
+        1 + self.kept.as_ref().map_or(0, KeptFiles::count)
     }
 
     /// The path it was opened by, for messages.
@@ -70,7 +83,7 @@ impl Dir {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let path = self.path.join(name);
         match rustix::fs::openat(self.fd.as_fd(), name, flags, Mode::empty()) {
-            Ok(fd) => Ok(Self { fd, path }),
+            Ok(fd) => Ok(Self::from_fd(fd, path)),
             Err(errno) => Err(missing(&path, &errno.into())),
         }
     }
@@ -133,6 +146,14 @@ impl Dir {
         rustix::fs::fstatfs(&self.fd).is_ok_and(|fs| fs.f_type == PROC_SUPER_MAGIC)
     }
 
+    /// Whether a directory of that name in it holds exactly one, on file systems that count
+    /// directories among its links beside its own two, as procfs does with threads
+    /// (fs/proc/base.c).
+    pub fn holds_one(&self, name: &str) -> bool {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::statat(self.fd.as_fd(), name, flags).is_ok_and(|stat| stat.st_nlink == 3)
+    }
+
     /// Whether something of that name stands in it.
     pub fn holds(&self, name: &str) -> bool {
         rustix::fs::statat(self.fd.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
@@ -159,8 +180,12 @@ impl Dir {
     /// As [`Self::read`], with one read call: for files that the kernel prints
     /// as one record (a single `seq_file` show), as cgroupfs does with figures.
     pub fn read_record<'b>(&self, name: &str, limit: usize, buf: &'b mut Buf) -> Fact<&'b [u8]> {
-        let file = self.file(name)?;
-        buf.fill_once(&file, limit).map_err(|e| missing(&self.path.join(name), &e))
+        let read = match &self.kept {
+            None => buf.fill_once(&self.file(name)?, limit),
+            Some(kept) => kept.read(name, || self.file(name), |file| buf.fill_once(file, limit))?,
+        };
+        let len = read.map_err(|e| missing(&self.path.join(name), &e))?;
+        Ok(&buf.0[..len])
     }
 }
 
@@ -208,14 +233,14 @@ impl Buf {
         }
     }
 
-    /// Reads `file` with one call, whose answer must be shorter than what was
-    /// asked for: then it was the whole record.
-    fn fill_once(&mut self, file: &File, limit: usize) -> io::Result<&[u8]> {
+    /// Reads `file` with one call, whose answer must be shorter than what was asked for:
+    /// then it was the whole record. Tells how long it is.
+    fn fill_once(&mut self, file: &File, limit: usize) -> io::Result<usize> {
         if self.0.len() <= limit {
             self.0.resize(limit + 1, 0);
         }
         let len = rustix::io::retry_on_intr(|| rustix::io::pread(file, &mut self.0[..=limit], 0))?;
-        if len > limit { Err(too_long(limit)) } else { Ok(&self.0[..len]) }
+        if len > limit { Err(too_long(limit)) } else { Ok(len) }
     }
 
     /// Hands the lines of `file` to `each` one by one until it wants no more, so that

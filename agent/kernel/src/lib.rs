@@ -10,6 +10,7 @@ mod container_names;
 pub mod cpu;
 mod fields;
 pub mod file;
+mod kept_files;
 mod kind;
 pub mod memory;
 pub mod process;

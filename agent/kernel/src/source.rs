@@ -14,6 +14,7 @@ pub mod mountinfo;
 pub mod oom_control;
 pub mod pagemap;
 pub mod pressure;
+pub mod schedstat;
 pub mod slabinfo;
 pub mod smaps;
 pub mod smaps_rollup;

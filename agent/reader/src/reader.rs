@@ -57,6 +57,13 @@ impl Reader {
         Ok(Self { roots, procfs, cgroups, probes: Arc::default() })
     }
 
+    /// Lets collections keep files of cgroups open, as many as that.
+    pub(crate) fn keep_cgroups_open(&mut self, handles: usize) {
+        if let Ok(cgroups) = &mut self.cgroups {
+            cgroups.keep_open(handles);
+        }
+    }
+
     /// Everything at one time, without cap or budget. A process that ends while
     /// it is read is not in it.
     pub fn machine(&self, depth: Depth) -> Result<MachineSample, Missing> {

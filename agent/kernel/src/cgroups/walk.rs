@@ -76,13 +76,13 @@ impl<'c> Walk<'c> {
         }
         let name_shown = text::printable(name.as_bytes(), NAME_MAX);
         let path = format!("{}/{name_shown}", path.trim_end_matches('/'));
-        let gone = |missing: Missing| match missing.kind {
-            MissingKind::Absent => MissingKind::Gone,
-            kind => kind,
+        let kept = self.cgroups.kept.borrow_mut().get(&path);
+        let visited = match kept.map(|dir| self.visit(&dir, &path, depth, pod_limit)) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(Missing { kind, .. })) if kind != MissingKind::Gone => Err(kind),
+            // Where it ended another may have its name by now.
+            Some(Err(_)) | None => self.open_and_visit(parent, &path, name, depth, pod_limit),
         };
-        let visited = parent.dir(name).map_err(gone).and_then(|dir| {
-            self.visit(&dir, &path, depth, pod_limit).map_err(|missing| missing.kind)
-        });
         match visited {
             Ok(()) => return false,
             // Without the memory controller, as all below it are.
@@ -91,5 +91,25 @@ impl<'c> Walk<'c> {
             Err(_) => self.counts.skipped += 1,
         }
         true
+    }
+
+    fn open_and_visit(
+        &mut self,
+        parent: &Dir,
+        path: &str,
+        name: &OsStr,
+        depth: usize,
+        pod_limit: Option<u64>,
+    ) -> Result<(), MissingKind> {
+        let gone = |missing: Missing| match missing.kind {
+            MissingKind::Absent => MissingKind::Gone,
+            kind => kind,
+        };
+        let dir = {
+            let mut kept = self.cgroups.kept.borrow_mut();
+            kept.remove(path);
+            kept.add(path, parent.dir(name)).map_err(gone)?
+        };
+        self.visit(&dir, path, depth, pod_limit).map_err(|missing| missing.kind)
     }
 }
