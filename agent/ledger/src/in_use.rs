@@ -65,15 +65,28 @@ impl InUse {
 }
 
 impl Charged {
-    pub(crate) fn plus(mut self, other: Self) -> Self {
+    /// The sum of none.
+    pub(crate) fn none() -> Self {
+        Self { total: Figure::Absent, untouched: 0, swapped: 0, by: BTreeMap::new() }
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
         self.total = self.total.plus(other.total);
         self.untouched = self.untouched.saturating_add(other.untouched);
         self.swapped = self.swapped.saturating_add(other.swapped);
-        for (owner, bytes) in other.by {
-            let sum = self.by.entry(owner).or_default();
-            *sum = sum.saturating_add(bytes);
+        for (owner, bytes) in &other.by {
+            self.add_point(owner, *bytes);
         }
-        self
+    }
+
+    /// Adds to the points of a runtime or allocator alone.
+    pub(crate) fn add_point(&mut self, owner: &str, bytes: i64) {
+        match self.by.get_mut(owner) {
+            Some(sum) => *sum = sum.saturating_add(bytes),
+            None => {
+                self.by.insert(owner.to_owned(), bytes);
+            }
+        }
     }
 
     /// Widens the total by what heap statistics leave open, `below` and `above` what they

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::account::{CGROUP, HOST, RSS, VSZ};
 use crate::{Account, Class, Figure, Scope};
 
 /// One line of a ledger.
@@ -52,7 +53,7 @@ impl Ledger {
 
     /// The figure of an account; absent for one that is not of this scope.
     pub fn figure(&self, account: Account) -> Figure {
-        self.entries.iter().find(|e| e.account == account).map_or(Figure::Absent, |e| e.figure)
+        self.entries.get(self.scope.place(account)).map_or(Figure::Absent, |e| e.figure)
     }
 
     /// The bytes booked on an account: its point, 0 where nothing is booked.
@@ -81,8 +82,59 @@ impl Ledger {
     /// Books a figure. An account outside the scope is a programming error and
     /// is caught by the conservation tests; it changes nothing here.
     pub fn book(&mut self, account: Account, figure: Figure, source: &'static str, age: Duration) {
-        if let Some(entry) = self.entries.iter_mut().find(|e| e.account == account) {
+        if let Some(entry) = self.entries.get_mut(self.scope.place(account)) {
             *entry = Entry { account, figure, source, age };
+        }
+    }
+}
+
+/// How many accounts there are.
+const ACCOUNTS: usize = Account::VszSkew as usize + 1;
+
+/// The place of an account that is not of a scope.
+const NOWHERE: u8 = u8::MAX;
+
+/// Where each account stands in the ledgers of a scope. Ledgers are looked into so often that
+/// a search tells.
+static PLACES: [[u8; ACCOUNTS]; 3] = [places(RSS, VSZ), places(CGROUP, &[]), places(HOST, &[])];
+
+const fn places(inner: &[Account], outer: &[Account]) -> [u8; ACCOUNTS] {
+    let mut places = [NOWHERE; ACCOUNTS];
+    let mut at = 0;
+    while at < inner.len() + outer.len() {
+        let account = if at < inner.len() { inner[at] } else { outer[at - inner.len()] };
+        #[allow(clippy::cast_possible_truncation, reason = "there are fewer accounts")]
+        {
+            places[account as usize] = at as u8;
+        }
+        at += 1;
+    }
+    places
+}
+
+impl Scope {
+    /// Where an account stands in the ledgers of the scope, beyond their end where it is not
+    /// of it.
+    fn place(self, account: Account) -> usize {
+        usize::from(PLACES[self as usize][account as usize])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_account_is_found_where_it_stands() {
+        for scope in Scope::ALL {
+            let ledger = Ledger::empty(scope);
+            for (at, entry) in ledger.entries().iter().enumerate() {
+                assert_eq!(scope.place(entry.account), at, "{scope:?} {:?}", entry.account);
+            }
+            let all = Scope::ALL.into_iter().flat_map(Scope::accounts);
+            for other in all.filter(|account| scope.accounts().all(|own| own != *account)) {
+                assert!(scope.place(other) >= ledger.entries().len(), "{scope:?} {other:?}");
+            }
         }
     }
 }

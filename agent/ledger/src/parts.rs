@@ -67,9 +67,9 @@ impl Split {
             Some(sum) => sum.plus(in_use),
             None => in_use,
         });
-        self.charged_in_use = Some(match self.charged_in_use.take() {
-            Some(sum) => sum.plus(charged),
-            None => charged,
-        });
+        match &mut self.charged_in_use {
+            Some(sum) => sum.add(&charged),
+            none => *none = Some(charged),
+        }
     }
 }

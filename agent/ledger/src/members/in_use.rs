@@ -1,8 +1,6 @@
 //! What a cgroup has in use: the sum of its processes', each page that several of them map
 //! counted once.
 
-use std::collections::BTreeMap;
-
 use super::{Members, users};
 use crate::figure::{Figure, signed};
 use crate::in_use::Charged;
@@ -13,11 +11,13 @@ use crate::process::ProcessLedger;
 pub(crate) fn in_use(members: Members<'_>, anon: Option<u64>) -> Option<Charged> {
     let members = members.ok()?;
     let share = Share::of(members, anon);
-    let parts = users(members).filter_map(|member| {
-        let charged = member.charged_in_use.clone()?;
-        Some(if member.is_walked() { charged } else { share.take(charged) })
-    });
-    let mut sum = parts.reduce(Charged::plus)?;
+    let mut sum = None;
+    for member in users(members) {
+        let Some(charged) = &member.charged_in_use else { continue };
+        let sum = sum.get_or_insert_with(Charged::none);
+        if member.is_walked() { sum.add(charged) } else { share.add(charged, sum) }
+    }
+    let mut sum = sum?;
     let high = users(members).fold(0i64, |sum, m| sum.saturating_add(m.in_use_at_most));
     let (low, _) = sum.total.bounds().unwrap_or_default();
     sum.total = Figure::interval(low, sum.total.point().unwrap_or(low), high);
@@ -43,22 +43,24 @@ impl Share {
         Self { part, whole }
     }
 
-    fn take(self, charged: Charged) -> Charged {
+    /// Adds the share of what a member has in use.
+    fn add(self, charged: &Charged, sum: &mut Charged) {
         if self.part == self.whole {
-            return charged;
+            return sum.add(charged);
         }
         let scale = |bytes: i64| {
             let scaled = i128::from(bytes) * i128::from(self.part) / i128::from(self.whole);
             i64::try_from(scaled).unwrap_or(i64::MAX)
         };
-        let by: BTreeMap<_, _> = charged.by.into_iter().map(|(k, b)| (k, scale(b))).collect();
-        let point = by.values().fold(0i64, |sum, bytes| sum.saturating_add(*bytes));
-        let high = charged.total.bounds().map_or(point, |(_, high)| high);
-        Charged {
-            total: Figure::interval(0, point, high),
-            untouched: scale(charged.untouched),
-            swapped: scale(charged.swapped),
-            by,
+        let mut point = 0i64;
+        for (owner, bytes) in &charged.by {
+            let bytes = scale(*bytes);
+            point = point.saturating_add(bytes);
+            sum.add_point(owner, bytes);
         }
+        let high = charged.total.bounds().map_or(point, |(_, high)| high);
+        sum.total = sum.total.plus(Figure::interval(0, point, high));
+        sum.untouched = sum.untouched.saturating_add(scale(charged.untouched));
+        sum.swapped = sum.swapped.saturating_add(scale(charged.swapped));
     }
 }
