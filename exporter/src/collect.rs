@@ -1,24 +1,34 @@
-//! Collections: read, made into ledgers, encoded once, sent to the server.
+//! Collections: read and made into ledgers, encoded once, sent to the server.
 
 use std::time::{Duration, Instant};
 
 use memgap_ledger::Machine;
-use memgap_ledger::sample::MachineSample;
 
 use crate::channel::{Families, Sender};
 use crate::count_totals;
 use crate::gc;
 use crate::gc_totals::Totals;
+use crate::groups::Groups;
 use crate::limit::{Limiter, Limits, Shed};
 use crate::select::{Grouping, Scopes};
 use crate::snapshot;
 use crate::stage::{Clock, Stage};
 use crate::telemetry::{self, Telemetry};
 
-/// Turns samples into families.
+/// The ledgers of a collection, and a clock that was started when the first was made.
+#[derive(Debug)]
+pub struct Ledgers {
+    /// The ledgers.
+    pub machine: Machine,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// Turns ledgers into families.
 #[derive(Debug)]
 pub struct Pipeline {
     grouping: Grouping,
+    groups: Groups,
     gc: gc::Last,
     gc_totals: Totals,
     count_totals: count_totals::Totals,
@@ -32,6 +42,7 @@ impl Pipeline {
     pub fn new(limits: Limits, grouping: Grouping, telemetry: Telemetry) -> Self {
         Self {
             grouping,
+            groups: Groups::default(),
             gc: gc::Last::default(),
             gc_totals: Totals::default(),
             count_totals: count_totals::Totals::default(),
@@ -46,15 +57,11 @@ impl Pipeline {
         self.limiter.set_limits(limits);
     }
 
-    /// Makes the ledgers of a sample and encodes them. Each form of the figures is
-    /// given up as soon as the next is made: together they would be the exporter's
-    /// peak.
-    pub fn families(&mut self, sample: MachineSample) -> Families {
-        let clock = Clock::start();
-        let machine = Machine::of(&sample);
-        drop(sample);
+    /// Sorts ledgers into scopes and encodes those. Each form of the figures is given up as
+    /// soon as the next is made: together they would be the exporter's peak.
+    pub fn families(&mut self, Ledgers { machine, clock }: Ledgers) -> Families {
         let increments = self.gc.increments(&machine.processes);
-        let mut scopes = Scopes::of(&machine, &increments, self.grouping);
+        let mut scopes = Scopes::with(&machine, &increments, self.grouping, &mut self.groups);
         self.gc_totals.add_up(&mut scopes);
         self.count_totals.add_up(&mut scopes);
         drop(machine);

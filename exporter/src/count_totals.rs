@@ -3,6 +3,7 @@
 //! by labels, and do not decrease while cgroups of those labels come and go.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::count::Counts;
 use crate::scope::Scope;
@@ -14,7 +15,7 @@ pub struct Totals {
     /// By path; `None` before the first collection.
     last: Option<BTreeMap<String, Counts>>,
     /// By the name of a scope's table, then by labels.
-    sums: BTreeMap<&'static str, BTreeMap<String, Counts>>,
+    sums: BTreeMap<&'static str, BTreeMap<Arc<str>, Counts>>,
 }
 
 impl Totals {
@@ -42,18 +43,18 @@ impl Totals {
 
 fn add_scope(
     scope: &mut Scope,
-    sums: &mut BTreeMap<String, Counts>,
+    sums: &mut BTreeMap<Arc<str>, Counts>,
     mut did: impl FnMut(&str, Counts) -> Counts,
 ) {
     let mut kept = BTreeMap::new();
     for (labels, member) in &mut scope.members {
         let mut sum = sums.remove(labels).unwrap_or_default();
-        for (path, counts) in std::mem::take(&mut member.counted) {
-            sum = plus(sum, did(&path, counts));
+        for (path, counts) in &member.counted {
+            sum = plus(sum, did(path, *counts));
         }
         if sum != Counts::default() {
-            member.counters = sum;
-            kept.insert(labels.clone(), sum);
+            Arc::make_mut(member).counters = sum;
+            kept.insert(Arc::clone(labels), sum);
         }
     }
     *sums = kept;

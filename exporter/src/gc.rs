@@ -1,6 +1,7 @@
 //! What garbage collectors did from one collection of samples to the next.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use memgap_ledger::{ProcessLedger, Runtime};
@@ -28,7 +29,7 @@ pub struct Last(Option<BTreeMap<u32, OfProcess>>);
 impl Last {
     /// What was done since the last time. All that a new process did counts; of one
     /// that was there before, what it did before it was read first does not.
-    pub fn increments(&mut self, processes: &[ProcessLedger]) -> Increments {
+    pub fn increments(&mut self, processes: &[Arc<ProcessLedger>]) -> Increments {
         let is_first = self.0.is_none();
         let mut last = self.0.take().unwrap_or_default();
         let mut increments = Increments::new();

@@ -3,12 +3,14 @@
 //! scope lives, whatever processes come and go in it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::gc::Collections;
+use crate::scope::{Member, OfRuntime};
 use crate::select::Scopes;
 
 /// By labels, then by runtime.
-type OfScope = BTreeMap<String, BTreeMap<String, Collections>>;
+type OfScope = BTreeMap<Arc<str>, BTreeMap<String, Collections>>;
 
 /// The counters, by the name of a scope's table.
 #[derive(Debug, Default)]
@@ -19,19 +21,31 @@ impl Totals {
     /// that is gone is forgotten.
     pub fn add_up(&mut self, scopes: &mut Scopes) {
         for scope in scopes.all_mut() {
-            let before = self.0.remove(scope.table.name).unwrap_or_default();
+            let mut before = self.0.remove(scope.table.name).unwrap_or_default();
             let totals = self.0.entry(scope.table.name).or_default();
             for (labels, member) in &mut scope.members {
-                let mut sums = before.get(labels).cloned().unwrap_or_default();
-                for (runtime, figures) in &mut member.runtimes {
-                    let sum = sums.entry(runtime.clone()).or_default();
-                    *sum = sum.plus(figures.gc);
-                    figures.gc = *sum;
+                let mut sums = before.remove(labels).unwrap_or_default();
+                let counts = |(runtime, figures): (&String, &OfRuntime)| {
+                    figures.gc != Collections::default() || sums.contains_key(runtime)
+                };
+                // Most members are shared with who keeps them, and have no counters.
+                if member.runtimes.iter().any(counts) {
+                    add_member(Arc::make_mut(member), &mut sums);
                 }
                 if !sums.is_empty() {
-                    totals.insert(labels.clone(), sums);
+                    totals.insert(Arc::clone(labels), sums);
                 }
             }
+        }
+    }
+}
+
+fn add_member(member: &mut Member, sums: &mut BTreeMap<String, Collections>) {
+    for (runtime, figures) in &mut member.runtimes {
+        if figures.gc != Collections::default() || sums.contains_key(runtime) {
+            let sum = sums.entry(runtime.clone()).or_default();
+            *sum = sum.plus(figures.gc);
+            figures.gc = *sum;
         }
     }
 }

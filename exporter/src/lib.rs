@@ -17,6 +17,7 @@ pub mod encode;
 pub mod endpoints;
 pub mod gc;
 pub mod gc_totals;
+pub mod groups;
 pub mod limit;
 pub mod log;
 mod negotiate;

@@ -3,6 +3,7 @@
 //! machine stay whole.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::scope::Scope;
 use crate::select::Scopes;
@@ -20,7 +21,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Limiter {
     limits: Limits,
-    shown: BTreeSet<String>,
+    shown: BTreeSet<Arc<str>>,
 }
 
 /// Members of a scope that the cap on series folded away.

@@ -8,6 +8,7 @@ mod runtimes;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use memgap_ledger::account::KERNEL;
 use memgap_ledger::{Account, Finding, Ledger, finding};
@@ -86,8 +87,8 @@ pub struct Member {
 pub struct Scope {
     /// The families.
     pub table: &'static Table,
-    /// The members.
-    pub members: BTreeMap<String, Member>,
+    /// The members, shared with who keeps them.
+    pub members: BTreeMap<Arc<str>, Arc<Member>>,
 }
 
 /// The most finding series that one member can have: each with each severity.
@@ -118,27 +119,40 @@ impl Member {
             .collect()
     }
 
-    fn add(&mut self, table: &Table, other: Self) {
-        for (sum, part) in self.ledger.iter_mut().zip(other.ledger) {
-            *sum = plus(Sum::Known, *sum, part);
+    /// Adds the figures of another member of that table.
+    pub fn add(&mut self, table: &Table, other: &Self) {
+        for (sum, part) in self.ledger.iter_mut().zip(&other.ledger) {
+            *sum = plus(Sum::Known, *sum, *part);
         }
-        for ((sum, part), gauge) in self.gauges.iter_mut().zip(other.gauges).zip(table.gauges) {
-            *sum = plus(gauge.sum, *sum, part);
+        for ((sum, part), gauge) in self.gauges.iter_mut().zip(&other.gauges).zip(table.gauges) {
+            *sum = plus(gauge.sum, *sum, *part);
         }
         // A ratio can not be summed: the lesser promises nothing too much.
         self.coverage = match (self.coverage, other.coverage) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (one, None) | (None, one) => one,
         };
-        self.infos.extend(other.infos);
-        for (runtime, figures) in other.runtimes {
-            self.runtimes.entry(runtime).or_default().add(figures);
+        self.infos.extend(other.infos.iter().cloned());
+        for (runtime, figures) in &other.runtimes {
+            match self.runtimes.get_mut(runtime) {
+                Some(sum) => sum.add(figures),
+                None => {
+                    self.runtimes.insert(runtime.clone(), figures.clone());
+                }
+            }
         }
-        self.counted.extend(other.counted);
-        for (finding, bytes) in other.findings {
-            let sum = self.findings.entry(finding).or_default();
-            *sum = sum.saturating_add(bytes);
+        self.counted.extend(other.counted.iter().cloned());
+        for (finding, bytes) in &other.findings {
+            let sum = self.findings.entry(*finding).or_default();
+            *sum = sum.saturating_add(*bytes);
         }
+    }
+
+    /// Leaves out who it is, and its counters.
+    fn be_folded(&mut self) {
+        self.infos.clear();
+        self.counters = Counts::default();
+        self.runtimes.values_mut().for_each(|figures| figures.gc = Collections::default());
     }
 
     /// How many series it makes.
@@ -159,39 +173,39 @@ impl Scope {
 
     /// Adds a member, or its figures to the member that has the same labels.
     pub fn add(&mut self, labels: String, member: Member) {
-        match self.members.get_mut(&labels) {
-            Some(there) => there.add(self.table, member),
+        match self.members.get_mut(labels.as_str()) {
+            Some(there) => Arc::make_mut(there).add(self.table, &member),
             None => {
-                self.members.insert(labels, member);
+                self.members.insert(labels.into(), Arc::new(member));
             }
         }
     }
 
     /// How many series its members make.
     pub fn series(&self) -> usize {
-        self.members.values().map(Member::series).sum()
+        self.members.values().map(|member| member.series()).sum()
     }
 
     /// The labels of the members from the largest to the smallest, by what
     /// `weigh` makes of their first gauge.
-    pub fn ranked(&self, weigh: impl Fn(&str, i64) -> i64) -> Vec<String> {
+    pub fn ranked(&self, weigh: impl Fn(&str, i64) -> i64) -> Vec<Arc<str>> {
         let size = |member: &Member| member.gauges.first().copied().flatten().unwrap_or(0);
         let weighed = self.members.iter().map(|(l, m)| (Reverse(weigh(l, size(m))), l));
         let mut ranked: Vec<_> = weighed.collect();
         ranked.sort_unstable();
-        ranked.into_iter().map(|(_, labels)| labels.clone()).collect()
+        ranked.into_iter().map(|(_, labels)| Arc::clone(labels)).collect()
     }
 
     /// How many of the members `ranked` fit into `budget` series, when the rest
     /// takes one member more.
-    pub fn fitting(&self, ranked: &[String], budget: usize) -> usize {
+    pub fn fitting(&self, ranked: &[Arc<str>], budget: usize) -> usize {
         let runtimes: BTreeSet<_> = self.members.values().flat_map(|m| m.runtimes.keys()).collect();
         let of_runtimes = runtimes.len() * (self.table.runtime_gauges.len() + 1);
         let other =
             self.table.accounts.len() + self.table.gauges.len() + of_runtimes + 1 + FINDINGS;
         let mut left = budget.saturating_sub(other);
-        let fits = |labels: &&String| {
-            let series = self.members.get(*labels).map_or(0, Member::series);
+        let fits = |labels: &&Arc<str>| {
+            let series = self.members.get(*labels).map_or(0, |member| member.series());
             let fits = series <= left;
             left = left.saturating_sub(series);
             fits
@@ -202,18 +216,22 @@ impl Scope {
     /// Folds members into the one that the table calls other. Their sums are
     /// conserved; who they were is not, and counters are not: what comes and goes
     /// would make them decrease.
-    pub fn fold(&mut self, labels: &[String]) {
-        let other = crate::encode::labels(self.table.other);
+    pub fn fold(&mut self, labels: &[Arc<str>]) {
+        let other: Arc<str> = crate::encode::labels(self.table.other).into();
+        let mut sum: Option<Member> = None;
         for label in labels {
-            if let Some(mut member) = self.members.remove(label) {
-                member.infos.clear();
-                member.counters = Counts::default();
-                member
-                    .runtimes
-                    .values_mut()
-                    .for_each(|figures| figures.gc = Collections::default());
-                self.add(other.clone(), member);
+            let Some(member) = self.members.remove(label) else { continue };
+            match &mut sum {
+                Some(sum) => sum.add(self.table, &member),
+                None => sum = Some(Arc::unwrap_or_clone(member)),
             }
+        }
+        let Some(mut sum) = sum else { return };
+        sum.be_folded();
+        if let Some(there) = self.members.get_mut(&other) {
+            Arc::make_mut(there).add(self.table, &sum);
+        } else {
+            self.members.insert(other, Arc::new(sum));
         }
     }
 

@@ -15,8 +15,10 @@ use memgap_ledger::{CgroupLedger, Figure, HostLedger, Identity, Machine, Process
 use crate::count::{self, Counts};
 use crate::encode::labels;
 use crate::gc::{Collections, Increments};
-use crate::scope::{Member, OfRuntime, Scope, Table};
-use crate::tables::{CONTAINER, MACHINE, OTHER, PLAIN, POD, PROCESS, PROCESS_GROUP, UNIT};
+pub use crate::groups::Grouping;
+use crate::groups::{Groups, Process, runtimes_of};
+use crate::scope::{Member, OfRuntime, Scope};
+use crate::tables::{CONTAINER, MACHINE, PLAIN, POD, UNIT};
 
 /// Every scope of a machine.
 #[derive(Debug)]
@@ -36,15 +38,6 @@ pub struct Scopes {
     pub groups: Scope,
 }
 
-/// How processes are put together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Grouping {
-    /// Those of one name in one container.
-    Name,
-    /// Each by itself.
-    Pid,
-}
-
 /// Namespace and name of a pod.
 type PodName = (String, String);
 
@@ -55,26 +48,38 @@ impl Scopes {
     /// Sorts a machine's ledgers into scopes. The members' counters are what was done
     /// since the last time.
     pub fn of(machine: &Machine, increments: &Increments, grouping: Grouping) -> Self {
+        Self::with(machine, increments, grouping, &mut Groups::default())
+    }
+
+    /// The same after another machine, whose groups are used again where they can be.
+    pub fn with(
+        machine: &Machine,
+        increments: &Increments,
+        grouping: Grouping,
+        groups: &mut Groups,
+    ) -> Self {
         let mut scopes = Self {
             host: Scope::new(&MACHINE),
             pods: Scope::new(&POD),
             containers: Scope::new(&CONTAINER),
             units: Scope::new(&UNIT),
             cgroups: Scope::new(&PLAIN),
-            groups: Scope::new(match grouping {
-                Grouping::Name => &PROCESS_GROUP,
-                Grouping::Pid => &PROCESS,
-            }),
+            groups: Scope::new(grouping.table()),
         };
         scopes.host.add(String::new(), host(&machine.host));
         let cgroups = machine.cgroups.as_deref().unwrap_or_default();
         let homes = scopes.add_cgroups(cgroups);
-        for process in machine.processes.iter().filter(|process| is_known(process)) {
-            let path = process.cgroup.as_deref().unwrap_or("");
+        let mut processes = Vec::with_capacity(machine.processes.len());
+        for ledger in machine.processes.iter().filter(|process| is_known(process)) {
+            let path = ledger.cgroup.as_deref().unwrap_or("");
             let home = std::iter::once(path).chain(ancestors(path)).find_map(|p| homes.get(p));
-            let did = increments.get(&process.pid).map(Vec::as_slice).unwrap_or_default();
-            scopes.add_process(process, home, did, grouping);
+            let did = increments.get(&ledger.pid).map(Vec::as_slice).unwrap_or_default();
+            if let Some(home) = home {
+                scopes.add_counters(home, ledger, did);
+            }
+            processes.push(Process { ledger, home: home.map_or([""; 3], Home::names), did });
         }
+        scopes.groups.members = groups.of(processes.into_iter(), grouping);
         scopes
     }
 
@@ -148,35 +153,14 @@ impl Scopes {
         Home { scope: |scopes| &mut scopes.containers, labels, names }
     }
 
-    /// Adds a process to its group, and its runtimes to its home as well.
-    fn add_process(
-        &mut self,
-        process: &ProcessLedger,
-        home: Option<&Home>,
-        did: &[Collections],
-        grouping: Grouping,
-    ) {
-        if let Some(home) = home {
-            // What is in use is added by cgroup, where shared pages count once.
+    /// Adds the counters of a process's runtimes to its home. What is in use is added by
+    /// cgroup, where shared pages count once.
+    fn add_counters(&mut self, home: &Home, process: &ProcessLedger, did: &[Collections]) {
+        if did.iter().any(|did| *did != Collections::default()) {
             let runtimes = runtimes_of(&PLAIN, process, did);
             let scope = (home.scope)(self);
             scope.add(home.labels.clone(), Member { runtimes, ..Member::default() });
         }
-        // A group that is really called "other" is part of what is folded: it could
-        // not be distinguished from it, and no counter lives there.
-        let is_other = process.name == OTHER;
-        let home = home.filter(|_| !is_other);
-        let [namespace, pod, name] = home.map_or(["", "", ""], Home::names);
-        let mut labels = labels(&[
-            ("namespace", namespace),
-            ("pod", pod),
-            ("container", name),
-            ("group", &process.name),
-        ]);
-        if grouping == Grouping::Pid && !is_other {
-            labels += &format!(",pid=\"{}\"", process.pid);
-        }
-        self.groups.add(labels, process_member(process, if is_other { &[] } else { did }));
     }
 }
 
@@ -198,34 +182,6 @@ impl Home {
 /// A process whose RSS is not known ended, or is kept from us.
 fn is_known(process: &ProcessLedger) -> bool {
     process.kind == ProcessKind::User && process.headline.rss != Figure::Absent
-}
-
-/// The runtimes of a process with what is in use by each.
-fn runtimes(
-    table: &Table,
-    process: &ProcessLedger,
-    did: &[Collections],
-) -> BTreeMap<String, OfRuntime> {
-    let mut runtimes = runtimes_of(table, process, did);
-    for (owner, bytes) in &process.in_use_by {
-        runtimes.entry(owner.clone()).or_default().add(OfRuntime::of_claims(signed(*bytes)));
-    }
-    runtimes
-}
-
-/// The runtimes of a process, each with what it did since the last time.
-fn runtimes_of(
-    table: &Table,
-    process: &ProcessLedger,
-    did: &[Collections],
-) -> BTreeMap<String, OfRuntime> {
-    let mut runtimes: BTreeMap<String, OfRuntime> = BTreeMap::new();
-    for (index, runtime) in process.runtimes.iter().enumerate() {
-        let gc = did.get(index).copied().unwrap_or_default();
-        let figures = OfRuntime::new(table, runtime, gc);
-        runtimes.entry(runtime.name.clone()).or_default().add(figures);
-    }
-    runtimes
 }
 
 fn container(cgroup: &CgroupLedger) -> Option<&ContainerIdentity> {
@@ -311,17 +267,6 @@ fn pod_gauges(cgroup: &CgroupLedger) -> Vec<Option<i64>> {
         h.peak.point(),
         swap,
     ]
-}
-
-fn process_member(process: &ProcessLedger, did: &[Collections]) -> Member {
-    let h = &process.headline;
-    Member {
-        ledger: Member::ledger_of(&PROCESS_GROUP, &process.ledger),
-        gauges: vec![h.rss.point(), h.vsz.point(), h.in_use.point(), Some(1)],
-        runtimes: runtimes(&PROCESS_GROUP, process, did),
-        findings: Member::findings_of(&findings(Subject::Process(process))),
-        ..Member::default()
-    }
 }
 
 fn host(host: &HostLedger) -> Member {

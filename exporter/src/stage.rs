@@ -75,7 +75,13 @@ impl Stage {
 impl Clock {
     /// A clock that starts now.
     pub fn start() -> Self {
-        Self { wall: Instant::now(), cpu: thread_cpu() }
+        Self::started(Duration::ZERO, Duration::ZERO)
+    }
+
+    /// A clock for what took that long already, by the clock and of the CPU.
+    pub fn started(wall: Duration, cpu: Duration) -> Self {
+        let now = Instant::now();
+        Self { wall: now.checked_sub(wall).unwrap_or(now), cpu: thread_cpu().saturating_sub(cpu) }
     }
 
     /// Records the time since the start.

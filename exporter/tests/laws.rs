@@ -1,5 +1,6 @@
 //! What holds for every machine: the exposition is valid in both formats, no
-//! series stands twice, and ledgers sum to their headlines under any bounds.
+//! series stands twice, and ledgers sum to their headlines under any bounds. What is kept
+//! from one collection to the next changes nothing of it.
 
 mod common;
 
@@ -10,9 +11,12 @@ mod any;
 
 use any::Scale;
 use common::machine::{id, pod_uid};
-use common::{assert_closed, exposition, parse};
+use common::{Counters, assert_closed, exposition, parse, write_machine};
 use memgap_exporter::encode::Format;
+use memgap_exporter::groups::Groups;
 use memgap_exporter::limit::Limits;
+use memgap_exporter::select::Grouping;
+use memgap_ledger::Machine;
 use memgap_ledger::sample::{ContainerNames, MachineSample};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -67,6 +71,56 @@ fn machine(scale: Scale) -> impl Strategy<Value = MachineSample> {
 fn limits() -> impl Strategy<Value = Limits> {
     (0usize..6, 0usize..300)
         .prop_map(|(process_groups, max_series)| Limits { process_groups, max_series })
+}
+
+/// Two collections; some processes of the first are in the second as they were, be it in
+/// another cgroup.
+fn two_machines() -> impl Strategy<Value = [MachineSample; 2]> {
+    let machines = (machine(Scale::Real), machine(Scale::Real), any::<[bool; 8]>());
+    machines.prop_map(|(mut first, mut second, stays)| {
+        second.processes.truncate(4);
+        for (pid, machine) in [(1, &mut first), (101, &mut second)] {
+            for (pid, process) in (pid..).zip(&mut machine.processes) {
+                process.pid = pid;
+            }
+        }
+        let stays = first.processes.iter().zip(stays).filter(|(_, stays)| *stays);
+        second.processes.extend(stays.map(|(process, _)| process.clone()));
+        [first, second]
+    })
+}
+
+/// The ledgers of a machine, those that are as before shared with it.
+fn after(before: &Machine, sample: &MachineSample) -> Machine {
+    let mut machine = Machine::of(sample);
+    for process in &mut machine.processes {
+        if let Some(same) = before.processes.iter().find(|one| *one == process) {
+            *process = same.clone();
+        }
+    }
+    machine
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_kept_is_what_would_be_made(
+        [first, second] in two_machines(),
+        limits in limits(),
+        grouping in select(vec![Grouping::Name, Grouping::Pid]),
+    ) {
+        let first = Machine::of(&first);
+        let second = after(&first, &second);
+        let (mut kept, mut anew) = (Counters::default(), Counters::default());
+        for machine in [&first, &second, &second, &first] {
+            anew.groups = Groups::default();
+            let [kept, anew] = [&mut kept, &mut anew].map(|counters| {
+                write_machine(counters, machine, (limits, grouping), Format::Text)
+            });
+            prop_assert_eq!(kept, anew);
+        }
+    }
 }
 
 proptest! {

@@ -1,6 +1,7 @@
 //! All ledgers of a machine, made from one sample.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::fact::{Fact, Missing};
 use crate::sample::{CgroupSample, HostSample, MachineSample};
@@ -13,16 +14,26 @@ pub struct Machine {
     pub host: HostLedger,
     /// Every cgroup's, parents too; sum over leaves only.
     pub cgroups: Fact<Vec<CgroupLedger>>,
-    /// Every process's.
-    pub processes: Vec<ProcessLedger>,
+    /// Every process's, shared with who keeps them: one of which nothing has changed may have
+    /// been made before, and its ages be of that time.
+    pub processes: Vec<Arc<ProcessLedger>>,
 }
 
 impl Machine {
     /// Makes every ledger of a sample.
     pub fn of(sample: &MachineSample) -> Self {
-        let processes: Vec<_> = sample.processes.iter().map(process::ledger).collect();
+        let made = sample.processes.iter().map(|process| Arc::new(process::ledger(process)));
+        Self::with(&sample.host, &sample.cgroups, made.collect())
+    }
+
+    /// Makes every other ledger around those of the processes.
+    pub fn with(
+        host: &HostSample,
+        cgroups: &Fact<Vec<CgroupSample>>,
+        processes: Vec<Arc<ProcessLedger>>,
+    ) -> Self {
         let members = Members::of(&processes);
-        let cgroups = match &sample.cgroups {
+        let cgroups = match cgroups {
             Err(missing) => Err(missing.clone()),
             Ok(cgroups) => {
                 let of = |c: &CgroupSample| {
@@ -30,11 +41,11 @@ impl Machine {
                     cgroup::ledger(c, members.hidden.as_ref().map_or(Ok(&inside), Err))
                 };
                 let mut ledgers: Vec<_> = cgroups.iter().map(of).collect();
-                limits::settle(&mut ledgers, &swap_free(&sample.host));
+                limits::settle(&mut ledgers, &swap_free(host));
                 Ok(ledgers)
             }
         };
-        Self { host: host::ledger(&sample.host), cgroups, processes }
+        Self { host: host::ledger(host), cgroups, processes }
     }
 }
 
@@ -51,7 +62,7 @@ struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    fn of(processes: &'a [ProcessLedger]) -> Self {
+    fn of(processes: &'a [Arc<ProcessLedger>]) -> Self {
         let mut by_path: BTreeMap<&str, Vec<&ProcessLedger>> = BTreeMap::new();
         for process in processes {
             if let Some(path) = &process.cgroup {

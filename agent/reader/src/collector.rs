@@ -5,8 +5,12 @@
 //! target's behalf is done by threads that can be given up: one that does not answer stops
 //! no collection.
 
+mod activity;
 mod back_off;
 mod jobs;
+mod ledgers;
+#[cfg(test)]
+mod limits;
 mod patience;
 mod pool;
 mod probe_state;
@@ -23,8 +27,8 @@ use std::time::{Duration, Instant};
 
 use memgap_kernel::cpu::thread_cpu;
 use memgap_kernel::file::Buf;
-use memgap_ledger::sample::{CgroupSample, MachineSample};
-use memgap_ledger::{Missing, MissingKind};
+use memgap_ledger::sample::{CgroupSample, HostSample, MachineSample};
+use memgap_ledger::{Fact, Missing, MissingKind};
 use memgap_probes::CacheUse;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -40,6 +44,9 @@ use tracked::{ProcessId, Round, Tracked};
 
 /// Handles that are left to the rest of the program.
 pub(crate) const RESERVED_HANDLES: u64 = 256;
+
+/// Of the others, the part that files of cgroups may take.
+const CGROUPS_PART: usize = 4;
 
 /// Reads one machine again and again.
 #[derive(Debug)]
@@ -80,6 +87,8 @@ pub struct CollectionStats {
     pub tier1: Spent,
     /// Tier 2: the heap statistics of runtimes and allocators.
     pub tier2: Spent,
+    /// Making ledgers, where those were asked for.
+    pub ledgers: Spent,
     /// How what is known of mapped files served the search for runtimes.
     pub files: CacheUse,
     /// How long each walk took.
@@ -95,7 +104,8 @@ pub struct CollectionStats {
     pub probes_skipped: u64,
     /// Processes whose memory was opened anew for their heap statistics, for want of handles.
     pub reopened: u64,
-    /// Age of the oldest heap statistics in the sample.
+    /// Age of the oldest heap statistics in the sample; those of a process that has not run
+    /// since are as good as new.
     pub oldest_statistics: Duration,
     /// Targets that did not answer in time, and that this collection gave up.
     pub timeouts: u64,
@@ -127,11 +137,14 @@ impl CollectionStats {
 }
 
 impl Collector {
-    /// A collector of the reader's machine. It raises the process's limit of open
-    /// files to what it may be, for it keeps one for each process it watches; those
+    /// A collector of the reader's machine. It raises the process's limit of open files to
+    /// what it may be, for it keeps some for each process and cgroup it watches; those
     /// beyond the limit are opened anew each time.
-    pub fn new(reader: Reader, policy: WalkPolicy) -> Self {
+    pub fn new(mut reader: Reader, policy: WalkPolicy) -> Self {
         let limit = raise_open_files().saturating_sub(RESERVED_HANDLES);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let of_cgroups = limit / CGROUPS_PART;
+        reader.keep_cgroups_open(of_cgroups);
         let source = Source {
             procfs: reader.procfs().to_owned(),
             page_size: rustix::param::page_size() as u64,
@@ -144,7 +157,7 @@ impl Collector {
             budget: Budget::new(policy.budget_share, policy.cap),
             probe_budget: Budget::new(PROBE_SHARE, Duration::ZERO),
             rate: Rate::default(),
-            max_handles: usize::try_from(limit).unwrap_or(usize::MAX),
+            max_handles: limit - of_cgroups,
             max_kept: walks::MAX_KEPT,
             tracked: BTreeMap::new(),
             pool: Pool::default(),
@@ -172,6 +185,14 @@ impl Collector {
     /// Reads everything once. A process that ended is not in the sample; a walk of
     /// an earlier collection is, with its age.
     pub fn collect(&mut self) -> Result<(MachineSample, CollectionStats), Missing> {
+        let (host, cgroups, stats) = self.read()?;
+        let now = Instant::now();
+        let processes = self.tracked.values().map(|tracked| tracked.sample(now)).collect();
+        Ok((MachineSample { host, cgroups, processes }, stats))
+    }
+
+    /// Brings all that is known of the machine up to date.
+    fn read(&mut self) -> Result<(HostSample, Fact<Vec<CgroupSample>>, CollectionStats), Missing> {
         let mut stats = CollectionStats::default();
         let now = Instant::now();
         self.round += 1;
@@ -200,14 +221,13 @@ impl Collector {
         stats.tier2.add(clock.spent());
 
         let now = Instant::now();
-        let processes: Vec<_> = self.tracked.values().map(|tracked| tracked.sample(now)).collect();
-        let statistics = processes.iter().flat_map(|process| process.runtimes.iter().flatten());
-        stats.oldest_statistics = statistics.map(|runtime| runtime.age).max().unwrap_or_default();
-        stats.processes = processes.len();
+        let ages = self.tracked.values().filter_map(|tracked| tracked.oldest_statistics(now));
+        stats.oldest_statistics = ages.max().unwrap_or_default();
+        stats.processes = self.tracked.len();
         stats.handles = self.handles();
         stats.workers_stuck = self.pool.stuck();
         stats.stuck = self.stuck(now);
-        Ok((MachineSample { host, cgroups, processes }, stats))
+        Ok((host, cgroups, stats))
     }
 
     fn handles(&self) -> usize {
@@ -226,18 +246,22 @@ impl Collector {
         };
         for pid in pids {
             if let Some(tracked) = self.tracked.get_mut(&pid) {
-                match tracked.update(&mut round) {
-                    Ok(()) => continue,
+                handles = handles.saturating_sub(tracked.handles());
+                let room = self.max_handles.saturating_sub(handles + tracked.handles());
+                match tracked.update(room, &mut round) {
+                    Ok(()) => {
+                        handles += tracked.handles();
+                        continue;
+                    }
                     Err(lack) => stats.note("statm", &lack),
                 }
-                handles -= tracked.handles();
                 self.tracked.remove(&pid);
             }
             // New, or a new process of an old pid.
-            let keep = handles < self.max_handles;
-            match Tracked::new(pid, keep, &mut round) {
+            let room = self.max_handles.saturating_sub(handles);
+            match Tracked::new(pid, room, &mut round) {
                 Ok(tracked) => {
-                    handles += usize::from(tracked.keeps_handle());
+                    handles += tracked.handles();
                     self.tracked.insert(pid, tracked);
                 }
                 Err(lack) => stats.note("stat", &lack),
@@ -295,99 +319,5 @@ impl Clock {
 
     fn spent(&self) -> Spent {
         Spent { wall: self.wall.elapsed(), cpu: thread_cpu().saturating_sub(self.cpu) }
-    }
-}
-
-#[cfg(test)]
-mod limits {
-    use std::process::{Child, Command};
-
-    use memgap_kernel::memory::Live;
-
-    use super::*;
-    use crate::reader::Roots;
-
-    #[test]
-    fn beyond_the_limit_of_open_files_processes_are_read_all_the_same() {
-        let reader = Reader::open(Roots::default()).expect("procfs is mounted");
-        let mut collector = Collector::new(reader, WalkPolicy::default());
-        collector.max_handles = 1;
-        for _ in 0..3 {
-            let (machine, stats) = collector.collect().expect("procfs is readable");
-            assert_eq!((stats.handles, stats.processes), (1, machine.processes.len()));
-            let own = machine.processes.iter().find(|p| p.pid == std::process::id());
-            assert!(own.and_then(|p| p.counters.as_ref().ok()).is_some_and(|c| c.rss > 0));
-        }
-    }
-
-    /// A child that is ended with the test, be it a failure.
-    struct Kid(Child);
-
-    impl Drop for Kid {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
-
-    #[test]
-    fn beyond_the_limit_of_open_files_statistics_are_read_all_the_same() {
-        let kid = Kid(Command::new("sleep").arg("600").spawn().expect("it starts"));
-        let reader = Reader::open(Roots::default()).expect("procfs is mounted");
-        let mut collector = Collector::new(reader, WalkPolicy::default()).with_probe_share(1.0);
-        collector.max_handles = 0;
-        // Where many processes start at once some wait for the next collection.
-        for _ in 0..100 {
-            let (machine, stats) = collector.collect().expect("procfs is readable");
-            assert_eq!(stats.handles, 0);
-            let sample = machine.processes.iter().find(|p| p.pid == kid.0.id());
-            let runtimes = sample.map(|p| p.runtimes.as_slice()).unwrap_or_default();
-            if runtimes.iter().flatten().any(|runtime| runtime.name == "glibc") {
-                assert!(stats.reopened > 0);
-                return;
-            }
-        }
-        panic!("the heap statistics of its malloc were never read");
-    }
-
-    #[test]
-    fn handles_stay_within_the_limit() {
-        let kids: Vec<Kid> = (0..4)
-            .map(|_| Kid(Command::new("sleep").arg("600").spawn().expect("it starts")))
-            .collect();
-        let reader = Reader::open(Roots::default()).expect("procfs is mounted");
-        let mut collector = Collector::new(reader, WalkPolicy::default()).with_probe_share(1.0);
-        let (_, first) = collector.collect().expect("procfs is readable");
-        // Room for some memories beside one handle for each process.
-        let limit = first.processes + 2 * Live::HANDLES + 1;
-        collector.max_handles = limit;
-        for tracked in collector.tracked.values_mut() {
-            tracked.probes = probe_state::ProbeState::new(0);
-        }
-        for _ in 0..100 {
-            let (_, stats) = collector.collect().expect("procfs is readable");
-            assert!(stats.handles <= limit, "{} of {limit}", stats.handles);
-            if stats.reopened > 0 && stats.handles + Live::HANDLES > limit {
-                return drop(kids);
-            }
-        }
-        panic!("the limit was never reached");
-    }
-
-    #[test]
-    fn the_oldest_walks_make_room_for_newer_ones() {
-        let reader = Reader::open(Roots::default()).expect("procfs is mounted");
-        let all = WalkPolicy { min_bytes: 0, budget_share: 1.0, ..WalkPolicy::default() };
-        let mut collector = Collector::new(reader, all);
-        // Fewer than any program has.
-        collector.max_kept = 1;
-        let (machine, stats) = collector.collect().expect("procfs is readable");
-        assert!(machine.processes.iter().all(|p| p.walk.is_err()));
-        assert!(stats.dropped > 0 && stats.dropped <= stats.walks.len() as u64);
-        let own = collector.tracked.get(&std::process::id()).expect("it runs");
-        assert!(own.no_walk.why.contains("make room"), "{}", own.no_walk);
-        assert!(own.cost.areas.is_some());
-        // They are not walked again at once, to be dropped again.
-        assert!(own.retry > collector.round + 1);
     }
 }

@@ -9,12 +9,12 @@ use clap::Parser;
 use memgap_exporter::activation;
 use memgap_exporter::args::Args;
 use memgap_exporter::channel::Sender;
-use memgap_exporter::collect::{self, Pipeline, Schedule};
+use memgap_exporter::collect::{self, Ledgers, Pipeline, Schedule};
 use memgap_exporter::log::Log;
 use memgap_exporter::orders::Receiver;
-use memgap_exporter::stage::Stage;
+use memgap_exporter::stage::{Clock, Stage};
 use memgap_exporter::telemetry::{self, Telemetry, probes, targets};
-use memgap_ledger::sample::MachineSample;
+use memgap_ledger::{Machine, Missing};
 use memgap_reader::{CollectionStats, Collector, Reader, Roots, WalkPolicy};
 use rustix::process::{Pid, getppid};
 
@@ -32,8 +32,8 @@ pub fn run(args: Args, server: OwnedFd, supervisor: OwnedFd, log: &Log) -> anyho
     let server = Sender::new(server);
     let mut orders = Receiver::new(supervisor);
     loop {
-        if let Some(sample) = read(&mut collecting.collector, &mut collecting.sources) {
-            collect::send(&collecting.pipeline.families(sample), &server);
+        if let Some(ledgers) = read(&mut collecting.collector, &mut collecting.sources) {
+            collect::send(&collecting.pipeline.families(ledgers), &server);
         }
         collecting.schedule.finished();
         while let Some(remaining) = collecting.schedule.remaining() {
@@ -117,12 +117,11 @@ fn walk_policy(args: &Args) -> WalkPolicy {
 
 /// Collects once and records what it cost. Without a list of processes nothing
 /// true can be said, so nothing is.
-fn read(collector: &mut Collector, sources: &mut Sources) -> Option<MachineSample> {
-    match collector.collect() {
-        Ok((mut sample, stats)) => {
+fn read(collector: &mut Collector, sources: &mut Sources) -> Option<Ledgers> {
+    match ledgers(collector, sources) {
+        Ok((ledgers, stats)) => {
             record(&stats);
-            sources.add_to(&mut sample);
-            Some(sample)
+            Some(ledgers)
         }
         Err(missing) => {
             telemetry::errors("procfs", missing.kind, 1);
@@ -130,6 +129,22 @@ fn read(collector: &mut Collector, sources: &mut Sources) -> Option<MachineSampl
             None
         }
     }
+}
+
+/// Where endpoints tell more of processes, whoever of them, all ledgers are made anew.
+fn ledgers(
+    collector: &mut Collector,
+    sources: &mut Sources,
+) -> Result<(Ledgers, CollectionStats), Missing> {
+    if sources.are_none() {
+        let (machine, stats) = collector.machine()?;
+        let clock = Clock::started(stats.ledgers.wall, stats.ledgers.cpu);
+        return Ok((Ledgers { machine, clock }, stats));
+    }
+    let (mut sample, stats) = collector.collect()?;
+    sources.add_to(&mut sample);
+    let clock = Clock::start();
+    Ok((Ledgers { machine: Machine::of(&sample), clock }, stats))
 }
 
 fn record(stats: &CollectionStats) {

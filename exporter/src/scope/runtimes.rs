@@ -49,12 +49,12 @@ impl OfRuntime {
     }
 
     /// Adds those of another runtime of that name.
-    pub fn add(&mut self, other: Self) {
+    pub fn add(&mut self, other: &Self) {
         self.gc = self.gc.plus(other.gc);
         self.in_use = plus(Sum::Known, self.in_use, other.in_use);
         self.gauges.resize(self.gauges.len().max(other.gauges.len()), None);
-        for (sum, part) in self.gauges.iter_mut().zip(other.gauges) {
-            *sum = plus(Sum::Known, *sum, part);
+        for (sum, part) in self.gauges.iter_mut().zip(&other.gauges) {
+            *sum = plus(Sum::Known, *sum, *part);
         }
     }
 

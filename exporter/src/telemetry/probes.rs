@@ -72,7 +72,7 @@ pub(super) fn describe() {
     );
     describe_gauge!(
         "memgap_exporter_heap_statistics_oldest_seconds",
-        "Age of the oldest heap statistics of a runtime or allocator that are exported."
+        "Age of the oldest heap statistics of a runtime or allocator that are exported; those of a process that has not run since count as new."
     );
     describe_counter!(
         "memgap_exporter_probe_errors_total",

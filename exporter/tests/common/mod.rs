@@ -10,6 +10,7 @@ use memgap_exporter::count_totals;
 use memgap_exporter::encode::{Encoder, Format};
 use memgap_exporter::gc;
 use memgap_exporter::gc_totals::Totals;
+use memgap_exporter::groups::Groups;
 use memgap_exporter::limit::{Limiter, Limits};
 use memgap_exporter::select::{Grouping, Scopes};
 use memgap_exporter::snapshot;
@@ -20,9 +21,10 @@ pub mod daemon;
 pub mod machine;
 pub mod network;
 
-/// Counters of garbage collection, as the exporter keeps them.
+/// What the exporter keeps from one collection to the next.
 #[derive(Default)]
 pub struct Counters {
+    pub groups: Groups,
     gc: gc::Last,
     totals: Totals,
     counts: count_totals::Totals,
@@ -129,9 +131,18 @@ pub fn write(
     (limits, grouping): (Limits, Grouping),
     format: Format,
 ) -> String {
-    let machine = Machine::of(sample);
+    write_machine(counters, &Machine::of(sample), (limits, grouping), format)
+}
+
+/// The same of ledgers.
+pub fn write_machine(
+    counters: &mut Counters,
+    machine: &Machine,
+    (limits, grouping): (Limits, Grouping),
+    format: Format,
+) -> String {
     let increments = counters.gc.increments(&machine.processes);
-    let mut scopes = Scopes::of(&machine, &increments, grouping);
+    let mut scopes = Scopes::with(machine, &increments, grouping, &mut counters.groups);
     counters.totals.add_up(&mut scopes);
     counters.counts.add_up(&mut scopes);
     Limiter::new(limits).apply(&mut scopes);

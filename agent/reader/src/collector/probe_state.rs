@@ -44,6 +44,8 @@ pub(super) struct ProbeState {
     /// All of one time, so that no two claim a byte that went from one to the other.
     statistics: Vec<Read>,
     read: Instant,
+    /// How often what is said of them has changed.
+    version: u64,
 }
 
 /// A process that waits to be looked at, or for its heap statistics to be read.
@@ -119,6 +121,7 @@ impl ProbeState {
             refused: Vec::new(),
             statistics: Vec::new(),
             read: Instant::now(),
+            version: 0,
         }
     }
 
@@ -162,6 +165,7 @@ impl ProbeState {
             vsz,
             look: round + wait,
             look_anyway: round + wait_anyway,
+            version: self.version + 1,
             ..Self::new(round)
         };
         let found = found.inspect_err(|lack| {
@@ -198,6 +202,7 @@ impl ProbeState {
             add_recent(&mut statistics.runtime, &self.statistics, over);
         }
         (self.statistics, self.read) = (statistics, began);
+        self.version += 1;
         if self.statistics[self.refused.len()..].iter().any(Result::is_err) {
             // Another program may run in the process by now.
             self.look_anyway = round + 1;
@@ -212,9 +217,27 @@ impl ProbeState {
 
     /// The same where there is another reason.
     pub fn wait_for(&mut self, why: &Missing) {
-        if self.looks == 0 {
-            self.statistics = vec![Err(Unread::process(why.clone()))];
+        let said = vec![Err(Unread::process(why.clone()))];
+        if self.looks == 0 && self.statistics != said {
+            self.statistics = said;
+            self.version += 1;
         }
+    }
+
+    /// The last collection that spent anything on it.
+    pub fn served(&self) -> u64 {
+        self.served
+    }
+
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// How old the oldest heap statistics are at `now`, where there are any.
+    pub fn oldest(&self, now: Instant) -> Option<Duration> {
+        // A page that the program wrote may be older than the look at it.
+        let before = self.statistics.iter().flatten().map(|one| one.runtime.age).max()?;
+        Some(now.saturating_duration_since(self.read).saturating_add(before))
     }
 
     pub fn serve(&mut self, round: u64, cost: Duration) {

@@ -32,8 +32,8 @@ impl Collector {
     pub(super) fn probes(&mut self, stats: &mut CollectionStats) {
         let now = Instant::now();
         let users = self.tracked.iter().filter(|(_, tracked)| tracked.has_memory());
-        let due = |(pid, tracked): (&u32, &Tracked)| {
-            let due = tracked.probes.due(*pid, self.round, tracked.counters.vsz)?;
+        let due = |(_, tracked): (&u32, &Tracked)| {
+            let due = tracked.probes_due(self.round)?;
             self.may_ask(tracked, now).then_some(due)
         };
         let due = in_order(users.filter_map(due).collect());

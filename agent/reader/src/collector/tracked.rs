@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use memgap_kernel::file::{Buf, missing};
 use memgap_kernel::process::{Process, gone};
 use memgap_kernel::source::{stat, statm, status};
 use memgap_ledger::sample::{Area, Counters, ProcessKind, ProcessSample, Stacks, Walk};
-use memgap_ledger::{Fact, Missing, MissingKind};
+use memgap_ledger::{Fact, Missing, MissingKind, ProcessLedger, process};
 
+use super::activity::Activity;
 use super::back_off::BackOff;
-use super::probe_state::ProbeState;
+use super::probe_state::{Due, ProbeState};
 use crate::process::no_memory;
 use crate::reader::Reader;
 use crate::walk::Rate;
@@ -42,6 +43,9 @@ pub(super) struct Tracked {
     /// `statm`, kept open: a handle that never comes to mean another process.
     statm: Option<File>,
     pub counters: Counters,
+    activity: Activity,
+    /// The last collection that read its name.
+    named: u64,
     /// Its runtimes.
     pub probes: ProbeState,
     /// The last collection that met it.
@@ -57,6 +61,20 @@ pub(super) struct Tracked {
     pub retry: u64,
     /// When it may be asked again, where it did not answer in time.
     pub back_off: BackOff,
+    /// The ledger that was made of it last.
+    made: Option<(Inputs, Arc<ProcessLedger>)>,
+}
+
+/// What tells whether a ledger would be made again as it was, beside a process's name and
+/// cgroup.
+#[derive(Debug, PartialEq)]
+struct Inputs {
+    counters: Counters,
+    /// When the walk was made.
+    walk: Option<Instant>,
+    no_walk: Missing,
+    /// How often its heap statistics, or why there are none, have changed.
+    statistics: u64,
 }
 
 /// A process, told from those that had its pid before or will have it.
@@ -104,19 +122,25 @@ pub(super) struct Round<'c> {
 }
 
 impl Tracked {
-    /// Reads a process for the first time; `keep` tells whether a handle may stay
-    /// open for it.
-    pub fn new(pid: u32, keep: bool, round: &mut Round<'_>) -> Fact<Self> {
+    /// Reads a process for the first time; `room` is how many handles may stay open for
+    /// it.
+    pub fn new(pid: u32, room: usize, round: &mut Round<'_>) -> Fact<Self> {
         let (process, identity) = open(pid, round.reader.procfs(), round.buf)?;
         let cgroup = round.reader.cgroup_of(&process, round.buf);
         let statm = process.file(statm::NAME)?;
         let is_empty = identity.kind != ProcessKind::User;
+        let mut activity = Activity::new(round.number);
+        if room > 1 && !is_empty {
+            activity.watch(&process, identity.threads);
+        }
         Ok(Self {
             pid,
             counters: count(&statm, pid, identity.kind, round.reader.procfs(), round.page_size)?,
             identity,
             cgroup,
-            statm: keep.then_some(statm),
+            statm: (room > 0).then_some(statm),
+            activity,
+            named: round.number,
             probes: ProbeState::new(round.number),
             seen: round.number,
             due: if is_empty { turn(pid, round.number, REFRESH_EMPTY) } else { round.number + 1 },
@@ -125,21 +149,62 @@ impl Tracked {
             no_walk: Missing::new(MissingKind::Refused, "no walk is due: too little memory"),
             retry: 0,
             back_off: BackOff::default(),
+            made: None,
         })
     }
 
-    /// Reads its counters again, and its name and cgroup when they are due. An
-    /// error means that this process is no more; another may have its pid.
-    pub fn update(&mut self, round: &mut Round<'_>) -> Fact<()> {
+    /// Reads its counters again, and its name and cgroup when they are due; `room` is how
+    /// many handles more may be kept open for it. An error means that this process is no
+    /// more; another may have its pid.
+    pub fn update(&mut self, room: usize, round: &mut Round<'_>) -> Fact<()> {
         let Some(statm) = &self.statm else {
             if self.has_memory() || round.number >= self.due {
-                return self.refresh(round);
+                return self.refresh(0, round);
             }
             return self.is_still_empty(round);
         };
-        self.counters = self.count(statm, round)?;
+        let counters = self.count(statm, round)?;
+        if self.has_memory() {
+            let is_same = counters == self.counters;
+            self.activity.look(is_same, self.pid, round.reader.procfs(), round.number);
+            if self.is_settled() && round.number >= self.probes.served() + REFRESH {
+                // It is opened again where it runs.
+                self.probes.memory = None;
+            }
+        }
+        self.counters = counters;
         self.seen = round.number;
-        if round.number >= self.due { self.refresh(round) } else { Ok(()) }
+        if round.number < self.due {
+            Ok(())
+        } else if self.has_memory() && self.activity.is_quiet_since(self.named) {
+            self.move_cgroup(round)
+        } else {
+            self.refresh(room, round)
+        }
+    }
+
+    /// Takes counters that were read in a collection after it looked.
+    pub fn take_counters(&mut self, counters: Counters, round: u64) {
+        if counters != self.counters {
+            self.counters = counters;
+            self.activity.note_change(round);
+        }
+    }
+
+    /// Reads its cgroup again: others move it there without its doing.
+    fn move_cgroup(&mut self, round: &mut Round<'_>) -> Fact<()> {
+        let process = Process::open(round.reader.procfs(), self.pid)?;
+        let cgroup = round.reader.cgroup_of(&process, round.buf);
+        // As long as it answers nobody else has its pid.
+        if let Some(statm) = &self.statm {
+            self.count(statm, round)?;
+        }
+        self.due = turn(self.pid, round.number, REFRESH);
+        if cgroup != self.cgroup {
+            self.cgroup = cgroup;
+            self.made = None;
+        }
+        Ok(())
     }
 
     /// Whether it, of which no handle is kept, is the same zombie or thread of the kernel.
@@ -152,13 +217,20 @@ impl Tracked {
         Ok(())
     }
 
-    fn refresh(&mut self, round: &mut Round<'_>) -> Fact<()> {
-        let fresh = Self::new(self.pid, false, round)?;
+    fn refresh(&mut self, room: usize, round: &mut Round<'_>) -> Fact<()> {
+        // One handle to watch it by, where there is room and none is open.
+        let is_watched = self.activity.handles() > 0;
+        let mut fresh = Self::new(self.pid, if is_watched { 0 } else { 2 * room.min(1) }, round)?;
         if fresh.identity.start != self.identity.start {
             return Err(gone(self.pid));
         }
+        if is_watched {
+            std::mem::swap(&mut fresh.activity, &mut self.activity);
+        }
+        let is_named = fresh.identity.name == self.identity.name;
+        let is_placed = fresh.cgroup == self.cgroup && fresh.identity.kind == self.identity.kind;
         // Another name may be another program's: its heap statistics are not these.
-        let probes = if fresh.identity.name == self.identity.name {
+        let probes = if is_named {
             std::mem::replace(&mut self.probes, ProbeState::new(round.number))
         } else {
             ProbeState::new(round.number)
@@ -174,18 +246,34 @@ impl Tracked {
             no_walk: self.no_walk.clone(),
             retry: self.retry,
             back_off: self.back_off,
+            made: self.made.take().filter(|_| is_named && is_placed),
             ..fresh
         };
         Ok(())
     }
 
-    pub fn keeps_handle(&self) -> bool {
-        self.statm.is_some()
-    }
-
     /// How many files are kept open for it.
     pub fn handles(&self) -> usize {
-        usize::from(self.keeps_handle()) + self.probes.handles()
+        usize::from(self.statm.is_some()) + self.activity.handles() + self.probes.handles()
+    }
+
+    /// Whether its heap statistics are what would be read again: they were read when it had
+    /// been quiet for a while, and it has been since.
+    fn is_settled(&self) -> bool {
+        self.probes.has_runtimes() && self.activity.was_quiet_in(self.probes.served())
+    }
+
+    /// Whether it waits to be looked at, or for its heap statistics to be read.
+    pub fn probes_due(&self, round: u64) -> Option<Due> {
+        let vsz = self.counters.vsz;
+        let is_due = !self.is_settled() || self.probes.wants_look(round, vsz);
+        is_due.then(|| self.probes.due(self.pid, round, vsz))?
+    }
+
+    /// How old the oldest of its heap statistics are at `now`; what would be read again is
+    /// as good as new.
+    pub fn oldest_statistics(&self, now: Instant) -> Option<Duration> {
+        self.probes.oldest(now).map(|age| if self.is_settled() { Duration::ZERO } else { age })
     }
 
     /// What a walk is likely to cost. One that was neither walked nor looked at has a stack
@@ -239,6 +327,25 @@ impl Tracked {
         };
         self.probes.add_to(&mut sample, now);
         sample
+    }
+
+    /// The ledger. As long as nothing it was made of has changed it is the same one, whose
+    /// ages are those of when it was made.
+    pub fn ledger(&mut self, now: Instant) -> Arc<ProcessLedger> {
+        let inputs = Inputs {
+            counters: self.counters,
+            walk: self.walk.as_ref().map(|kept| kept.made),
+            no_walk: self.no_walk.clone(),
+            statistics: self.probes.version(),
+        };
+        match &self.made {
+            Some((of, ledger)) if *of == inputs => Arc::clone(ledger),
+            _ => {
+                let ledger = Arc::new(process::ledger(&self.sample(now)));
+                self.made = Some((inputs, Arc::clone(&ledger)));
+                ledger
+            }
+        }
     }
 }
 

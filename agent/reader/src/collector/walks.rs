@@ -101,7 +101,7 @@ impl Collector {
         match walk.map(|walk| *walk) {
             Ok(Walk { counters, areas, stacks, made, rate }) => {
                 stats.walks.push(took.wall);
-                tracked.counters = counters;
+                tracked.take_counters(counters, self.round);
                 tracked.cost = Cost { rate, areas: Some(areas.len()) };
                 tracked.walk = Some(Kept { areas, stacks, made, anon: counters.anon });
             }

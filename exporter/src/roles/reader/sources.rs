@@ -35,6 +35,11 @@ impl Sources {
         })
     }
 
+    /// Whether nobody is asked.
+    pub fn are_none(&self) -> bool {
+        self.named.is_empty() && self.pods.is_none()
+    }
+
     /// Adds what was told last to the processes of a sample.
     pub fn add_to(&mut self, sample: &mut MachineSample) {
         for endpoint in &self.named {

@@ -1,0 +1,24 @@
+//! Ledgers of a collection. Those of processes of which nothing has changed are kept.
+
+use std::time::Instant;
+
+use memgap_ledger::{Machine, Missing};
+
+use super::{Clock, CollectionStats, Collector};
+
+impl Collector {
+    /// Reads everything once, as [`Self::collect`] does, and makes the ledgers of it: cost
+    /// follows what has changed.
+    pub fn machine(&mut self) -> Result<(Machine, CollectionStats), Missing> {
+        let (host, cgroups, mut stats) = self.read()?;
+        let clock = Clock::start();
+        let now = Instant::now();
+        let processes = self.tracked.values_mut().map(|tracked| tracked.ledger(now)).collect();
+        let machine = Machine::with(&host, &cgroups, processes);
+        stats.ledgers = clock.spent();
+        Ok((machine, stats))
+    }
+}
+
+#[cfg(test)]
+mod tests;
