@@ -1,10 +1,11 @@
-/* Holds known memory for tests/bench/compare, until its standard input ends.
+/* Holds known memory for tests/bench/{compare,cost}, until its standard input ends.
  *
- * usage: load PROCESSES MIB AREAS
+ * usage: load PROCESSES MIB AREAS [BUSY]
  *
  * Forks PROCESSES children named load-N. Each holds MIB of resident anonymous
  * memory in small pages, cut into AREAS mappings (0: as the kernel joins them).
- * Prints the pid of each child, one a line, and "ready" once all hold it. */
+ * The first BUSY of them allocate, write and free some memory twenty times a second, the
+ * others sleep. Prints the pid of each child, one a line, and "ready" once all hold it. */
 #define _GNU_SOURCE
 #include <err.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/types.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PAGE 4096ul
@@ -33,19 +35,36 @@ static void hold(size_t bytes, size_t areas)
             err(1, "failed to cut %zu bytes into %zu mappings", bytes, areas);
 }
 
+static void work(void)
+{
+    enum { BLOCKS = 16 };
+    char *blocks[BLOCKS] = {0};
+    const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+    for (size_t turn = 0;; turn++) {
+        size_t bytes = 16 << 10 << turn % 3;
+        free(blocks[turn % BLOCKS]);
+        blocks[turn % BLOCKS] = malloc(bytes);
+        if (blocks[turn % BLOCKS] == NULL)
+            err(1, "failed to allocate %zu bytes", bytes);
+        memset(blocks[turn % BLOCKS], 1, bytes);
+        nanosleep(&pause, NULL);
+    }
+}
+
 static size_t number(const char *word)
 {
     char *end;
     unsigned long value = strtoul(word, &end, 10);
     if (*word == '\0' || *end != '\0')
-        errx(2, "%s is not a number; usage: load PROCESSES MIB AREAS", word);
+        errx(2, "%s is not a number; usage: load PROCESSES MIB AREAS [BUSY]", word);
     return value;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 4)
-        errx(2, "usage: load PROCESSES MIB AREAS");
+    if (argc != 4 && argc != 5)
+        errx(2, "usage: load PROCESSES MIB AREAS [BUSY]");
+    size_t busy = argc == 5 ? number(argv[4]) : 0;
     size_t processes = number(argv[1]), bytes = number(argv[2]) << 20, areas = number(argv[3]);
     pid_t parent = getpid();
     int filled[2];
@@ -65,6 +84,8 @@ int main(int argc, char **argv)
             hold(bytes, areas);
             if (write(filled[1], "x", 1) != 1)
                 _exit(1);
+            if (nth < busy)
+                work();
             for (;;)
                 pause();
         }
