@@ -192,9 +192,10 @@ impl Twin {
         for name in ["VmRSS", "VmPTE", "VmSwap"] {
             figures.insert(name, kernel::status(pid, name)?);
         }
-        for name in ["Rss", "LazyFree", "Referenced"] {
+        for name in ["Rss", "LazyFree"] {
             figures.insert(name, kernel::smaps(pid, name)?);
         }
+        figures.insert("Referenced", kernel::referenced(pid)?);
         Ok(figures)
     }
 

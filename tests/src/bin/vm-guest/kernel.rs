@@ -56,6 +56,31 @@ pub fn smaps(pid: u32, field: &str) -> Result<i64> {
     sum(&format!("/proc/{pid}/smaps"), field)
 }
 
+/// `Referenced` over the mappings in `/proc/PID/smaps`, in bytes, without the code of the
+/// libraries that this program is linked with as well: a page that any process runs is
+/// referenced for all that map it.
+pub fn referenced(pid: u32) -> Result<i64> {
+    let own = fs::read_to_string("/proc/self/maps").context("failed to read our maps")?;
+    let own: Vec<&str> = own.lines().filter_map(file_of).collect();
+    let path = format!("/proc/{pid}/smaps");
+    let text = fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+    let (mut sum, mut is_ours) = (0, false);
+    for line in text.lines() {
+        if let Some(kib) = kib(line, "Referenced") {
+            sum += if is_ours { 0 } else { kib };
+        } else if !line.ends_with(" kB") {
+            let is_code = line.split(' ').nth(1).is_some_and(|access| !access.contains('w'));
+            is_ours = is_code && file_of(line).is_some_and(|file| own.contains(&file));
+        }
+    }
+    Ok(sum * 1024)
+}
+
+/// The file of a mapping, by its line in `/proc/PID/maps`.
+fn file_of(line: &str) -> Option<&str> {
+    line.find('/').map(|at| &line[at..])
+}
+
 /// `MemTotal` of the machine, in bytes.
 pub fn memory() -> Result<i64> {
     sum("/proc/meminfo", "MemTotal")
@@ -63,11 +88,13 @@ pub fn memory() -> Result<i64> {
 
 fn sum(path: &str, field: &str) -> Result<i64> {
     let text = fs::read_to_string(path).with_context(|| format!("failed to read {path}"))?;
-    let kib = text.lines().filter_map(|line| {
-        let value = line.strip_prefix(field)?.strip_prefix(':')?;
-        value.trim().strip_suffix(" kB")?.parse::<i64>().ok()
-    });
-    Ok(kib.sum::<i64>() * 1024)
+    Ok(text.lines().filter_map(|line| kib(line, field)).sum::<i64>() * 1024)
+}
+
+/// The value of a line `FIELD: KIB kB`.
+fn kib(line: &str, field: &str) -> Option<i64> {
+    let value = line.strip_prefix(field)?.strip_prefix(':')?;
+    value.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 /// Bytes of a process's pages that lie on the file lists although they are

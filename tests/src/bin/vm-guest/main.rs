@@ -2,7 +2,7 @@
 //! whose memory is known, asks the real memgap about them, and holds the answers
 //! against the kernel's own files.
 //!
-//! It prints a line for each scenario, `vm-guest TAB name TAB ok|failed TAB words`,
+//! It prints a line for each scenario, `vm-guest TAB name TAB ok|failed TAB words TAB seconds`,
 //! and `vm-guest TAB end` when it got through all of them.
 
 mod actor;
@@ -21,6 +21,7 @@ mod told;
 use std::env;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 
@@ -31,12 +32,8 @@ fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        [] => {
-            run("");
-            Ok(())
-        }
-        ["only", prefix] => {
-            run(prefix);
+        ["run", only, skip] => {
+            run(only, skip);
             Ok(())
         }
         ["actor"] => actor::obey(),
@@ -53,12 +50,16 @@ fn main() -> ExitCode {
 }
 
 fn bail_usage() -> Result<()> {
-    bail!("usage: vm-guest [only PREFIX | actor [CGROUP [PROGRAM...]]]")
+    bail!("usage: vm-guest run ONLY SKIP | actor [CGROUP [PROGRAM...]]")
 }
 
-/// Runs the scenarios whose names begin so.
-fn run(prefix: &str) {
-    for (name, scenario) in scenarios::ALL.iter().filter(|(name, _)| name.starts_with(prefix)) {
+/// Runs the scenarios whose names begin with the one, but those that the other lists, with
+/// commas between them.
+fn run(only: &str, skip: &str) {
+    let is_asked_for =
+        |name: &str| name.starts_with(only) && skip.split(',').all(|skipped| skipped != name);
+    for (name, scenario) in scenarios::ALL.iter().filter(|(name, _)| is_asked_for(name)) {
+        let started = Instant::now();
         let mut findings = Findings::default();
         let ended = Group::new(name).and_then(|mut group| scenario(&mut group, &mut findings));
         if let Err(error) = ended {
@@ -69,7 +70,8 @@ fn run(prefix: &str) {
             true => "ok",
             false => "failed",
         };
-        println!("vm-guest\t{name}\t{verdict}\t{}", findings.figures.join(", "));
+        let (figures, seconds) = (findings.figures.join(", "), started.elapsed().as_secs());
+        println!("vm-guest\t{name}\t{verdict}\t{figures}\t{seconds}");
         for failure in &findings.failures {
             println!("vm-guest\t{name}\twhy\t{failure}");
         }
