@@ -21,6 +21,8 @@ const LARGEST: u64 = FIRST << 10;
 const BESIDE: usize = 4;
 /// And so do the lists of arenas (`nfp2lasta` has 65 words) and their number.
 const AROUND: usize = 80;
+/// Tables that are kept until their lists are found elsewhere.
+const APART: usize = 8;
 
 /// Where a file keeps the table, before the bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,44 +71,98 @@ pub(super) fn find(image: &Image<'_>, sizes: Sizes, space: &Space<'_>) -> Fact<P
     let bias = image.mapped.bias;
     let is_heap = |area: &Area| area.is_writable && area.is_anonymous;
     let heap: Vec<Area> = space.areas()?.into_iter().filter(is_heap).collect();
+    let mut apart = Vec::new();
+    let mut found = search(image, space, |at, window| {
+        let mut tries = candidates(window, &heap).filter(|found| has_list(window, *found));
+        if let Some(found) = tries.find(|it| is_table(window, *it, sizes, space)) {
+            return Some(place(at, found));
+        }
+        for it in candidates(window, &heap) {
+            if apart.len() == APART {
+                break;
+            }
+            apart.extend(Table::of(window, it, sizes, space).map(|table| (place(at, it), table)));
+        }
+        None
+    })?;
+    // A linker that sorts variables by their names or uses keeps the lists elsewhere.
+    if found.is_none() && !apart.is_empty() {
+        found = search(image, space, |at, window| {
+            let is_listed = |(place, table): &&(Place, Table)| table.is_listed(*place, at, window);
+            apart.iter().find(is_listed).map(|(place, _)| *place)
+        })?;
+    }
+    let Some(Place { table, len }) = found else {
+        return Err(Missing::absent(
+            "no table of arenas: it runs with another PYTHONMALLOC, is of an unknown build, or not set up",
+        ));
+    };
+    Ok(Place { table: table.wrapping_sub(bias), len: len.wrapping_sub(bias) })
+}
+
+/// Asks of each resident window of the image's variables, which overlap, at its address.
+fn search<T>(
+    image: &Image<'_>,
+    space: &Space<'_>,
+    mut ask: impl FnMut(u64, &[u8]) -> Option<T>,
+) -> Fact<Option<T>> {
+    let mut buf = vec![0; WINDOW];
     for segment in image.elf.segments.iter().filter(|s| s.writable) {
-        let start = segment.address.wrapping_add(bias) & !7;
+        let start = segment.address.wrapping_add(image.mapped.bias) & !7;
         let end = start.saturating_add(segment.memory_size);
         for (from, to) in space.resident(start, end)? {
-            let found = find_within((from.max(start), to.min(end)), &heap, sizes, space)?;
-            if let Some(Place { table, len }) = found {
-                return Ok(Place { table: table.wrapping_sub(bias), len: len.wrapping_sub(bias) });
+            let (mut at, to) = (from.max(start), to.min(end));
+            while at < to {
+                let len = usize::try_from(to - at).unwrap_or(WINDOW).min(WINDOW);
+                space.read(at, &mut buf[..len])?;
+                if let Some(found) = ask(at, &buf[..len]) {
+                    return Ok(Some(found));
+                }
+                if len < WINDOW {
+                    break;
+                }
+                // The next window sees what this one cuts.
+                at += (WINDOW - 2 * 8 * AROUND) as u64;
             }
         }
     }
-    Err(Missing::absent(
-        "no table of arenas: it runs with another PYTHONMALLOC, is of an unknown build, or not set up",
-    ))
+    Ok(None)
 }
 
-fn find_within(
-    (start, end): (u64, u64),
-    heap: &[Area],
-    sizes: Sizes,
-    space: &Space<'_>,
-) -> Fact<Option<Place>> {
-    let mut buf = vec![0; WINDOW];
-    let mut at = start;
-    while at < end {
-        let len = usize::try_from(end - at).unwrap_or(WINDOW).min(WINDOW);
-        let window = &mut buf[..len];
-        space.read(at, window)?;
-        let mut found = candidates(window, heap);
-        if let Some((table, len)) = found.find(|found| is_table(window, *found, sizes, space)) {
-            return Ok(Some(Place { table: at + table as u64, len: at + len as u64 }));
-        }
-        if len < WINDOW {
-            break;
-        }
-        // The next window sees what this one cuts.
-        at += (WINDOW - 2 * 8 * AROUND) as u64;
+fn place(at: u64, (table, len): (usize, usize)) -> Place {
+    Place { table: at + table as u64, len: at + len as u64 }
+}
+
+/// A table that keeps the rules.
+struct Table {
+    start: u64,
+    len: u64,
+    arenas: u64,
+}
+
+impl Table {
+    fn of(
+        window: &[u8],
+        (at, len): (usize, usize),
+        sizes: Sizes,
+        space: &Space<'_>,
+    ) -> Option<Self> {
+        let (start, len) = (u64_at(window, at)?, u32_at(window, len)?.into());
+        let arenas = arenas(start, len, sizes, space).ok()?.len() as u64;
+        Some(Self { start, len, arenas })
     }
-    Ok(None)
+
+    /// Whether a variable of the window points to an entry, and another beside it is the
+    /// number of arenas.
+    fn is_listed(&self, place: Place, at: u64, window: &[u8]) -> bool {
+        (0..window.len()).step_by(8).any(|word| {
+            at + word as u64 != place.table
+                && u64_at(window, word).is_some_and(|it| is_entry(it, self.start, self.len))
+                && around(word, AROUND, window)
+                    .step_by(8)
+                    .any(|count| u64_at(window, count) == Some(self.arenas))
+        })
+    }
 }
 
 /// Reads the arenas of a process.
@@ -122,7 +178,7 @@ pub(super) fn read(place: Place, bias: u64, sizes: Sizes, space: &Space<'_>) -> 
 }
 
 /// The places in a window, in bytes, that may be `arenas` and `maxarenas`: a pointer
-/// into the heap by a length, with another into the same table around.
+/// into the heap by a length.
 fn candidates(bytes: &[u8], heap: &[Area]) -> impl Iterator<Item = (usize, usize)> {
     let is_heap = |address: u64| {
         let behind = heap.partition_point(|area| area.end <= address);
@@ -131,30 +187,30 @@ fn candidates(bytes: &[u8], heap: &[Area]) -> impl Iterator<Item = (usize, usize
     (0..bytes.len()).step_by(8).filter(move |at| u64_at(bytes, *at).is_some_and(is_heap)).flat_map(
         move |at| {
             let lens = around(at, BESIDE, bytes).step_by(4);
-            lens.filter(move |len| has_list(bytes, at, *len)).map(move |len| (at, len))
+            lens.filter(move |len| u32_at(bytes, *len).is_some_and(|len| is_len(len.into())))
+                .map(move |len| (at, len))
         },
     )
 }
 
 /// Whether a word around points to an entry of the table, as the lists do.
-fn has_list(bytes: &[u8], at: usize, len: usize) -> bool {
+fn has_list(bytes: &[u8], (at, len): (usize, usize)) -> bool {
     let (Some(table), Some(len)) = (u64_at(bytes, at), u32_at(bytes, len)) else { return false };
-    let is_entry = |word: u64| {
-        let offset = word.wrapping_sub(table);
-        offset < u64::from(len) * ENTRY as u64 && offset.is_multiple_of(ENTRY as u64)
-    };
-    is_len(len.into())
-        && around(at, AROUND, bytes)
-            .step_by(8)
-            .any(|other| other != at && u64_at(bytes, other).is_some_and(is_entry))
+    around(at, AROUND, bytes).step_by(8).any(|other| {
+        other != at && u64_at(bytes, other).is_some_and(|it| is_entry(it, table, len.into()))
+    })
+}
+
+fn is_entry(address: u64, table: u64, len: u64) -> bool {
+    let offset = address.wrapping_sub(table);
+    offset < len * ENTRY as u64 && offset.is_multiple_of(ENTRY as u64)
 }
 
 /// Whether there is a table, and around what points to it the number of its arenas.
 fn is_table(bytes: &[u8], (at, len): (usize, usize), sizes: Sizes, space: &Space<'_>) -> bool {
-    let (Some(table), Some(len)) = (u64_at(bytes, at), u32_at(bytes, len)) else { return false };
-    let Ok(arenas) = arenas(table, len.into(), sizes, space) else { return false };
-    let count = Some(arenas.len() as u64);
-    around(at, AROUND, bytes).step_by(8).any(|word| u64_at(bytes, word) == count)
+    Table::of(bytes, (at, len), sizes, space).is_some_and(|table| {
+        around(at, AROUND, bytes).step_by(8).any(|word| u64_at(bytes, word) == Some(table.arenas))
+    })
 }
 
 /// The bytes within some words of a place.

@@ -112,6 +112,19 @@ fn the_table_is_found_by_what_stands_around_it() {
 }
 
 #[test]
+fn the_lists_of_arenas_may_stand_elsewhere_with_their_number() {
+    for (count, is_found) in [(0xc40, true), (0x80, false)] {
+        let mut captured = Captured::new();
+        captured.put(LIST, 0);
+        captured.put(COUNT, 0);
+        captured.put(0xc00, BASE + ENTRIES + 48);
+        captured.put(count, 2);
+        let found = find(&captured).ok();
+        assert_eq!(found, is_found.then_some(Place { table: TABLE, len: LEN }), "{count:#x}");
+    }
+}
+
+#[test]
 fn every_byte_of_the_arenas_is_in_use_or_lost_or_free() {
     let statistics = read(&Captured::new(), Detail::Pages).expect("sound");
     let in_use = 66 * 10 * BLOCK;
