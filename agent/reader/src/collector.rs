@@ -45,8 +45,10 @@ use tracked::{ProcessId, Round, Tracked};
 /// Handles that are left to the rest of the program.
 pub(crate) const RESERVED_HANDLES: u64 = 256;
 
-/// Of the others, the part that files of cgroups may take.
+/// Of the others, the part that files of cgroups may take, and how many at most: the kernel
+/// keeps a page for each that was read (fs/seq_file.c), which is memory of this program's.
 const CGROUPS_PART: usize = 4;
+const MAX_OF_CGROUPS: usize = 1 << 10;
 
 /// Reads one machine again and again.
 #[derive(Debug)]
@@ -143,7 +145,7 @@ impl Collector {
     pub fn new(mut reader: Reader, policy: WalkPolicy) -> Self {
         let limit = raise_open_files().saturating_sub(RESERVED_HANDLES);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let of_cgroups = limit / CGROUPS_PART;
+        let of_cgroups = (limit / CGROUPS_PART).min(MAX_OF_CGROUPS);
         reader.keep_cgroups_open(of_cgroups);
         let source = Source {
             procfs: reader.procfs().to_owned(),
