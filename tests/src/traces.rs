@@ -44,14 +44,15 @@ pub fn of_a_thousand_looks(pid: u32, runtime: &str) -> Result<(u64, u64)> {
     Ok((more, rss))
 }
 
-/// What the kernel says of a process: RSS, page tables, swap, lazily freed memory,
-/// and what of its own memory was referenced since the kernel was last asked to forget that.
-/// Pages of files are left out: who reads or runs the file references them too.
+/// What the kernel says of a process: RSS, page tables, swap, lazily freed memory, and what
+/// of its own memory is dirty, and was referenced since the kernel was last asked to forget
+/// that. Pages of files are left out: who reads or runs the file references them too, and
+/// those of one that was just written are dirty, and private once nobody else maps it.
 fn traces(pid: u32) -> Result<BTreeMap<String, u64>> {
     let mut traces = BTreeMap::new();
     for (file, keys) in [
         ("status", &["VmRSS", "RssAnon", "VmPTE", "VmSwap"][..]),
-        ("smaps_rollup", &["Rss", "LazyFree", "Private_Dirty"]),
+        ("smaps_rollup", &["Rss", "LazyFree"]),
     ] {
         let text = fs::read_to_string(format!("/proc/{pid}/{file}"))?;
         for line in text.lines() {
@@ -62,16 +63,22 @@ fn traces(pid: u32) -> Result<BTreeMap<String, u64>> {
             }
         }
     }
-    let mut referenced = 0;
-    let mut own = false;
+    let (mut referenced, mut dirty) = (0, 0);
+    let (mut own, mut writable) = (false, false);
     for line in fs::read_to_string(format!("/proc/{pid}/smaps"))?.lines() {
         let words: Vec<_> = line.split_whitespace().collect();
         match words[..] {
-            [range, _, _, _, inode, ..] if range.contains('-') => own = inode == "0",
+            [range, access, _, _, inode, ..] if range.contains('-') => {
+                (own, writable) = (inode == "0", access.contains('w'));
+            }
             ["Referenced:", kilobytes, _] if own => referenced += kilobytes.parse::<u64>()? * 1024,
+            ["Private_Dirty:", kilobytes, _] if own || writable => {
+                dirty += kilobytes.parse::<u64>()? * 1024;
+            }
             _ => {}
         }
     }
     traces.insert("Referenced".to_owned(), referenced);
+    traces.insert("Private_Dirty".to_owned(), dirty);
     Ok(traces)
 }

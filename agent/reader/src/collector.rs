@@ -132,6 +132,14 @@ pub struct Spent {
     pub cpu: Duration,
 }
 
+/// What a collection read beside the processes, and when it ended: ages are of then.
+struct Reading {
+    host: HostSample,
+    cgroups: Fact<Vec<CgroupSample>>,
+    ended: Instant,
+    stats: CollectionStats,
+}
+
 impl CollectionStats {
     fn note(&mut self, source: &'static str, lack: &Missing) {
         *self.errors.entry((source, lack.kind)).or_default() += 1;
@@ -187,14 +195,13 @@ impl Collector {
     /// Reads everything once. A process that ended is not in the sample; a walk of
     /// an earlier collection is, with its age.
     pub fn collect(&mut self) -> Result<(MachineSample, CollectionStats), Missing> {
-        let (host, cgroups, stats) = self.read()?;
-        let now = Instant::now();
-        let processes = self.tracked.values().map(|tracked| tracked.sample(now)).collect();
+        let Reading { host, cgroups, ended, stats } = self.read()?;
+        let processes = self.tracked.values().map(|tracked| tracked.sample(ended)).collect();
         Ok((MachineSample { host, cgroups, processes }, stats))
     }
 
     /// Brings all that is known of the machine up to date.
-    fn read(&mut self) -> Result<(HostSample, Fact<Vec<CgroupSample>>, CollectionStats), Missing> {
+    fn read(&mut self) -> Result<Reading, Missing> {
         let mut stats = CollectionStats::default();
         let now = Instant::now();
         self.round += 1;
@@ -222,14 +229,14 @@ impl Collector {
         self.probes(&mut stats);
         stats.tier2.add(clock.spent());
 
-        let now = Instant::now();
-        let ages = self.tracked.values().filter_map(|tracked| tracked.oldest_statistics(now));
+        let ended = Instant::now();
+        let ages = self.tracked.values().filter_map(|tracked| tracked.oldest_statistics(ended));
         stats.oldest_statistics = ages.max().unwrap_or_default();
         stats.processes = self.tracked.len();
         stats.handles = self.handles();
         stats.workers_stuck = self.pool.stuck();
-        stats.stuck = self.stuck(now);
-        Ok((host, cgroups, stats))
+        stats.stuck = self.stuck(ended);
+        Ok(Reading { host, cgroups, ended, stats })
     }
 
     fn handles(&self) -> usize {

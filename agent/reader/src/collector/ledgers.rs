@@ -1,19 +1,16 @@
 //! Ledgers of a collection. Those of processes of which nothing has changed are kept.
 
-use std::time::Instant;
-
 use memgap_ledger::{Machine, Missing};
 
-use super::{Clock, CollectionStats, Collector};
+use super::{Clock, CollectionStats, Collector, Reading};
 
 impl Collector {
     /// Reads everything once, as [`Self::collect`] does, and makes the ledgers of it: cost
     /// follows what has changed.
     pub fn machine(&mut self) -> Result<(Machine, CollectionStats), Missing> {
-        let (host, cgroups, mut stats) = self.read()?;
+        let Reading { host, cgroups, ended, mut stats } = self.read()?;
         let clock = Clock::start();
-        let now = Instant::now();
-        let processes = self.tracked.values_mut().map(|tracked| tracked.ledger(now)).collect();
+        let processes = self.tracked.values_mut().map(|tracked| tracked.ledger(ended)).collect();
         let machine = Machine::with(&host, &cgroups, processes);
         stats.ledgers = clock.spent();
         Ok((machine, stats))
