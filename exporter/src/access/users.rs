@@ -90,13 +90,13 @@ impl Users {
         let Some(known) = &self.0 else { return Ok(()) };
         let (name, password) = credentials(headers).ok_or(Refused::Unknown)?;
         let hash = known.hashes.get(&name);
-        let tag = known.tag(&name, hash.unwrap_or(&known.nobody), &password);
+        let compared = hash.unwrap_or(&known.nobody);
+        let tag = known.tag(&name, compared, &password);
         if let Some(is_right) = known.remembered(&name, &tag) {
             return if is_right { Ok(()) } else { Err(Refused::Unknown) };
         }
         let passwords = passwords.ok_or(Refused::Busy)?;
-        let hash_or_none = hash.unwrap_or(&known.nobody);
-        let is_it = passwords.is(client, &password, hash_or_none).await;
+        let is_it = passwords.is(client, &password, compared).await;
         let is_right = is_it.map_err(|Busy| Refused::Busy)? && hash.is_some();
         known.remember(name, tag, is_right);
         if is_right { Ok(()) } else { Err(Refused::Unknown) }

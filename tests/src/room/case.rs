@@ -23,7 +23,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// Whether what is said is false on this kernel, which docs/tests.md tells until it is
+    /// Whether room is said too high on this kernel, which docs/tests.md tells until it is
     /// mended: on 7.2 `memory.stat` seems to count half of the page cache as unevictable that
     /// a process of another cgroup locks.
     pub fn is_known_to_fail(&self) -> Result<bool> {

@@ -71,33 +71,48 @@ pub(super) fn find(image: &Image<'_>, sizes: Sizes, space: &Space<'_>) -> Fact<P
     let bias = image.mapped.bias;
     let is_heap = |area: &Area| area.is_writable && area.is_anonymous;
     let heap: Vec<Area> = space.areas()?.into_iter().filter(is_heap).collect();
-    let mut apart = Vec::new();
-    let mut found = search(image, space, |at, window| {
+    let beside = search(image, space, |at, window| {
         let mut tries = candidates(window, &heap).filter(|found| has_list(window, *found));
-        if let Some(found) = tries.find(|it| is_table(window, *it, sizes, space)) {
-            return Some(place(at, found));
-        }
-        for it in candidates(window, &heap) {
-            if apart.len() == APART {
-                break;
-            }
-            apart.extend(Table::of(window, it, sizes, space).map(|table| (place(at, it), table)));
-        }
-        None
+        tries.find(|found| is_table(window, *found, sizes, space)).map(|found| place(at, found))
     })?;
-    // A linker that sorts variables by their names or uses keeps the lists elsewhere.
-    if found.is_none() && !apart.is_empty() {
-        found = search(image, space, |at, window| {
-            let is_listed = |(place, table): &&(Place, Table)| table.is_listed(*place, at, window);
-            apart.iter().find(is_listed).map(|(place, _)| *place)
-        })?;
-    }
+    let found = match beside {
+        None => find_apart(image, &heap, sizes, space)?,
+        found => found,
+    };
     let Some(Place { table, len }) = found else {
         return Err(Missing::absent(
             "no table of arenas: it runs with another PYTHONMALLOC, is of an unknown build, or not set up",
         ));
     };
     Ok(Place { table: table.wrapping_sub(bias), len: len.wrapping_sub(bias) })
+}
+
+/// Finds the table where its lists stand elsewhere, as they do where a linker sorts
+/// variables by their names or uses.
+fn find_apart(
+    image: &Image<'_>,
+    heap: &[Area],
+    sizes: Sizes,
+    space: &Space<'_>,
+) -> Fact<Option<Place>> {
+    let mut tables = Vec::new();
+    search(image, space, |at, window| {
+        for found in candidates(window, heap) {
+            let table = Table::of(window, found, sizes, space);
+            tables.extend(table.map(|table| (place(at, found), table)));
+            if tables.len() == APART {
+                return Some(());
+            }
+        }
+        None
+    })?;
+    if tables.is_empty() {
+        return Ok(None);
+    }
+    search(image, space, |at, window| {
+        let is_listed = |(place, table): &&(Place, Table)| table.is_listed(*place, at, window);
+        tables.iter().find(is_listed).map(|(place, _)| *place)
+    })
 }
 
 /// Asks of each resident window of the image's variables, which overlap, at its address.
