@@ -9,6 +9,8 @@ mod roles {
 }
 
 use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
@@ -17,7 +19,6 @@ use clap::Parser;
 use memgap_exporter::args::{Args, Role};
 use memgap_exporter::config::{self, Faults, Sources};
 use memgap_exporter::log::{Log, LogFormat};
-use memgap_exporter::self_check::Report;
 use memgap_exporter::{access, sandbox};
 
 fn main() -> ExitCode {
@@ -57,12 +58,14 @@ fn configured(arguments: &[OsString], args: &Args) -> ExitCode {
             return ExitCode::FAILURE;
         }
         if args.print_config {
-            print!("{}", configuration.print());
+            return print(&configuration.print(), ExitCode::SUCCESS);
         }
         return ExitCode::SUCCESS;
     }
     if args.self_check {
-        return tell(&roles::self_check::report(&configuration.args));
+        let report = roles::self_check::report(&configuration.args);
+        let code = if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return print(&report, code);
     }
     with_log(&configuration.args.clone(), |log| {
         for doubt in &configuration.doubts {
@@ -72,9 +75,16 @@ fn configured(arguments: &[OsString], args: &Args) -> ExitCode {
     })
 }
 
-fn tell(report: &Report) -> ExitCode {
-    print!("{report}");
-    if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+/// Prints what was asked for, and ends so. Who reads it may have had enough.
+fn print(text: &impl Display, code: ExitCode) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("can not write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+        _ => code,
+    }
 }
 
 fn wrong(faults: &Faults, before: &str) -> ExitCode {
@@ -101,8 +111,8 @@ fn play(role: Role, args: Args, log: &Log) -> anyhow::Result<ExitCode> {
     sandbox::end_with_parent(role.process_name())
         .context("can not tie this process to the one that started it")?;
     // What it gets from there, or sends there, and what it is told by who started it.
-    let channel = std::io::stdin().as_fd().try_clone_to_owned().context("no channel")?;
-    let supervisor = std::io::stdout().as_fd().try_clone_to_owned().context("no supervisor")?;
+    let channel = io::stdin().as_fd().try_clone_to_owned().context("no channel")?;
+    let supervisor = io::stdout().as_fd().try_clone_to_owned().context("no supervisor")?;
     match role {
         Role::Reader => roles::reader::run(args, channel, supervisor, log)?,
         Role::Server => roles::server::run(&args, channel, supervisor, log)?,

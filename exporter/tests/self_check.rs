@@ -45,6 +45,22 @@ fn on_this_machine_it_works() {
 }
 
 #[test]
+fn who_reads_it_may_have_had_enough() {
+    for arguments in [&ARGS[..], &["--print-config"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(EXPORTER);
+        let output = command.args(arguments).stdout(writer).output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{arguments:?}: {said}");
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+        let output = command.stdout(full).output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("standard output"), "{said}");
+    }
+}
+
+#[test]
 fn without_rights_it_says_what_is_not_told_and_what_helps() {
     if left_out(Need::OtherUsers) {
         return;
