@@ -90,6 +90,7 @@ fn container(nth: u32) -> CgroupSample {
         kmem: Err(Missing::absent("cgroup v2 has it in memory.stat")),
         events: Events::missing(&Missing::absent("a test")),
         cpus: 2,
+        unmarked_files: Some(0),
         leaf: true,
         names: None,
     }

@@ -43,6 +43,7 @@ fn memory_stat_is_read_on_every_kernel() {
             inactive_file: of("inactive_file", "total_inactive_file").unwrap(),
             active_file: of("active_file", "total_active_file").unwrap(),
             unevictable: of("unevictable", "total_unevictable").unwrap(),
+            file_mapped: of("file_mapped", "total_mapped_file"),
             kernel: optional("kernel"),
             kernel_stack: optional("kernel_stack"),
             pagetables: optional("pagetables"),

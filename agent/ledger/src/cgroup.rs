@@ -48,7 +48,7 @@ pub struct CgroupLedger {
     pub room: Fact<Room>,
     /// What was lazily freed at some time and is still on the file lists.
     pub lru_lazy: Figure,
-    /// Page cache on no list that reclaim looks at: locked by whomever, or of ramfs.
+    /// Page cache that reclaim can not take: locked by whomever, or of ramfs.
     pub locked_cache: Figure,
     /// `inactive_file`: what the working set leaves out.
     pub inactive_file: Figure,
@@ -81,9 +81,9 @@ pub struct CgroupLedger {
 pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
     let mut ledger = Ledger::empty(Scope::Cgroup);
     let stat = sample.stat.as_ref().ok();
-    let lists = stat.map(|s| lists(s, sample.cpus, members));
+    let lists = stat.map(|s| lists(s, sample, members));
     let lru_lazy = lists.as_ref().map_or(Figure::Absent, lru::lazy);
-    let locked_cache = lists.as_ref().map_or(Figure::Absent, lru::locked_cache);
+    let locked_cache = lists.as_ref().map_or(Figure::Absent, lru::kept_cache);
     let lazy = stat.map_or(Figure::Absent, |s| members::lazy_free(s, lru_lazy, members));
 
     if let Some(stat) = stat {
@@ -156,7 +156,7 @@ fn names<'n>(names: impl Iterator<Item = &'n String>) -> Vec<String> {
     names.into_iter().cloned().collect()
 }
 
-fn lists(stat: &MemoryStat, cpus: u32, members: Members<'_>) -> Lists {
+fn lists(stat: &MemoryStat, sample: &CgroupSample, members: Members<'_>) -> Lists {
     let known = |figure: Figure| u64::try_from(figure.point().unwrap_or(0)).unwrap_or(0);
     Lists {
         file_lists: stat.inactive_file.saturating_add(stat.active_file),
@@ -165,9 +165,13 @@ fn lists(stat: &MemoryStat, cpus: u32, members: Members<'_>) -> Lists {
         unevictable: stat.unevictable,
         locked_file: known(members::locked_file(members)),
         locked_other: known(members::locked_other(members)),
+        unmarked_at_most: [sample.unmarked_files, stat.file_mapped]
+            .into_iter()
+            .flatten()
+            .fold(u64::MAX, u64::min),
         lazy_seen: known(Figure::Exact(members::lazy_seen(members))),
         ever_lazy: stat.ever_lazily_freed,
-        cpus,
+        cpus: sample.cpus,
     }
 }
 

@@ -39,7 +39,7 @@ pub struct CgroupHeadline {
 pub(crate) struct Cuts {
     /// Lazily freed at some time and still on the file lists.
     pub lru_lazy: Figure,
-    /// Page cache on no list that reclaim looks at.
+    /// Page cache that reclaim can not take.
     pub locked_cache: Figure,
     /// Kernel memory that its processes surely need.
     pub kernel_needed: u64,

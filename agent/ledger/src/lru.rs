@@ -22,6 +22,8 @@ pub(crate) struct Lists {
     pub locked_file: u64,
     /// Other memory that walks saw locked: of `unevictable`, what is not page cache.
     pub locked_other: u64,
+    /// Page cache that may be locked without being in `unevictable`.
+    pub unmarked_at_most: u64,
     /// Lazily freed memory that walks saw just now.
     pub lazy_seen: u64,
     /// What was lazily freed since the beginning, where the kernel counts it.
@@ -59,6 +61,21 @@ pub(crate) fn locked_cache(lists: &Lists) -> Figure {
     let high = most.min(lazy_at_most(lists).saturating_add(lacking).saturating_add(noise)).max(low);
     let seen = signed(lists.locked_file.min(unevictable));
     Figure::interval(low, beside_lazy.max(seen).clamp(low, high), high)
+}
+
+/// Page cache that reclaim can not take: what is on none of its lists, and what is on them
+/// and locked all the same. `mlock` leaves a large folio there that it does not cover as a
+/// whole, or that lies on both sides of a page table's end (`mlock_pte_range`, mm/mlock.c);
+/// reclaim meets the lock and puts the folio back.
+pub(crate) fn kept_cache(lists: &Lists) -> Figure {
+    let off_lists = locked_cache(lists);
+    let (low, high) = off_lists.bounds().unwrap_or((0, 0));
+    let most = signed(lists.page_cache).max(high);
+    let marked = lists.unevictable.saturating_sub(lists.locked_other);
+    let seen = signed(lists.locked_file.saturating_sub(marked).min(lists.unmarked_at_most));
+    let point = off_lists.point().unwrap_or(0).saturating_add(seen).min(most);
+    let high = high.saturating_add(signed(lists.unmarked_at_most)).min(most);
+    Figure::interval(low, point, high)
 }
 
 /// What the lists and the counters can be apart by without anything being wrong.

@@ -7,8 +7,8 @@ use crate::ledger::Ledger;
 use crate::lru;
 use crate::sample::{CgroupSample, MemoryStat};
 
-/// The cut through the accounts of a cgroup. `locked_cache` is page cache that is on no
-/// list which reclaim looks at; `kernel_needed` is kernel memory that its processes need.
+/// The cut through the accounts of a cgroup. `locked_cache` is page cache that
+/// reclaim can not take; `kernel_needed` is kernel memory that its processes need.
 pub(crate) fn required(
     usage: u64,
     stat: &MemoryStat,

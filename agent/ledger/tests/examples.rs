@@ -259,6 +259,7 @@ fn cgroup_sample(stat: &MemoryStat) -> CgroupSample {
         kmem: Err(Missing::absent("v2")),
         events: Events::missing(&Missing::absent("a test")),
         cpus: 2,
+        unmarked_files: Some(0),
         leaf: true,
         names: None,
     }

@@ -78,6 +78,7 @@ fn found_in_cgroup(sample: &ProcessSample, limit: Option<u64>) -> Option<Finding
         kmem: Err(Missing::absent("cgroup v2 has no such file")),
         events: Events::missing(&Missing::absent("a test")),
         cpus: 1,
+        unmarked_files: Some(0),
         leaf: true,
         names: None,
     };

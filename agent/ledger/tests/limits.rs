@@ -33,6 +33,7 @@ fn sample(path: &str, limit: Option<u64>, stat: &MemoryStat) -> CgroupSample {
         kmem: Err(absent()),
         events: Events::missing(&absent()),
         cpus: 0,
+        unmarked_files: Some(0),
         leaf: true,
         names: None,
     }
@@ -77,6 +78,31 @@ fn lazily_freed_memory_does_not_hide_locked_cache_where_the_kernel_counts_it() {
     let stat = MemoryStat { unevictable: 250 * MIB, anon: 56 * MIB, ..stat };
     let made = alone(&sample("/app", Some(300), &stat));
     assert_eq!(made.headline.required, Figure::Exact(mib(56 + 229)));
+}
+
+/// Folios that a lock does not cover as a whole stay on the lists of reclaim, which can not
+/// take them.
+#[test]
+fn cache_that_somebody_may_have_locked_on_the_lists_may_be_required() {
+    let stat = MemoryStat {
+        inactive_file: 100 * MIB,
+        active_file: 98 * MIB,
+        unevictable: 32 * MIB,
+        file_mapped: Some(64 * MIB),
+        ..locked_by_a_stranger()
+    };
+    let required = |unmarked_files, file_mapped| {
+        let stat = MemoryStat { file_mapped, ..stat };
+        let sample = CgroupSample { unmarked_files, ..sample("/app", Some(300), &stat) };
+        alone(&sample).headline.required
+    };
+    assert_eq!(required(Some(0), Some(64 * MIB)), Figure::Exact(mib(16 + 32)));
+    for (locked, mapped) in [(Some(20 * MIB), 64), (Some(900 * MIB), 20), (None, 20)] {
+        let expected = Figure::interval(mib(48), mib(48), mib(48 + 20));
+        assert_eq!(required(locked, Some(mapped * MIB)), expected);
+    }
+    // Nobody knows: all of the page cache may be.
+    assert_eq!(required(None, None), Figure::interval(mib(48), mib(48), mib(16 + 230)));
 }
 
 /// 100 MiB of kernel memory on v1, of which a process has 4 MiB of page tables and 64

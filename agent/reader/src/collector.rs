@@ -25,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use memgap_kernel::cgroups::Cgroups;
 use memgap_kernel::cpu::thread_cpu;
 use memgap_kernel::file::Buf;
 use memgap_ledger::sample::{CgroupSample, HostSample, MachineSample};
@@ -33,6 +34,7 @@ use memgap_probes::CacheUse;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::budget::Budget;
+use crate::locked::{self, Locked};
 use crate::reader::Reader;
 use crate::walk::{Rate, WalkPolicy};
 use jobs::{Job, Source};
@@ -217,7 +219,7 @@ impl Collector {
         stats.tier0 = clock.spent();
 
         let clock = Clock::start();
-        let (host, cgroups) = (self.reader.host(), self.reader.cgroups());
+        let (host, cgroups) = self.host_and_cgroups();
         stats.cgroups = clock.spent();
 
         let clock = Clock::start();
@@ -279,6 +281,15 @@ impl Collector {
         let round = self.round;
         self.tracked.retain(|_, tracked| tracked.seen == round);
         Ok(())
+    }
+
+    /// The host, and every cgroup with what the processes that were just counted lock.
+    fn host_and_cgroups(&self) -> (HostSample, Fact<Vec<CgroupSample>>) {
+        let host = self.reader.host();
+        let mut cgroups = self.reader.hierarchy().and_then(Cgroups::all);
+        let locked = Locked::sum(self.tracked.values().map(Tracked::locked));
+        locked::note(cgroups.as_deref_mut().unwrap_or_default(), locked, &host);
+        (host, cgroups)
     }
 
     /// The cgroups whose file lists hold lazily freed memory worth a look.

@@ -15,6 +15,7 @@ mod error;
 mod find;
 mod held;
 pub mod host;
+mod locked;
 mod process;
 mod reader;
 mod sockets;

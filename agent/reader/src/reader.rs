@@ -16,6 +16,7 @@ use memgap_probes::Probes;
 use crate::error::Error;
 use crate::held;
 use crate::host;
+use crate::locked::{self, Locked};
 use crate::process::{self, Depth};
 use crate::sockets;
 
@@ -77,7 +78,12 @@ impl Reader {
         for pid in pids {
             processes.extend(self.present(pid, depth, &mut buf));
         }
-        Ok(MachineSample { host: self.host(), cgroups: self.cgroups(), processes })
+        let host = self.host();
+        let mut cgroups = self.hierarchy().and_then(Cgroups::all);
+        let locked = |sample: &ProcessSample| Locked::of_counters(sample.counters.as_ref().ok()?);
+        let locked = Locked::sum(processes.iter().map(locked));
+        locked::note(cgroups.as_deref_mut().unwrap_or_default(), locked, &host);
+        Ok(MachineSample { host, cgroups, processes })
     }
 
     /// The host's figures.
@@ -92,7 +98,9 @@ impl Reader {
 
     /// Every cgroup that has the memory controller, sorted by path.
     pub fn cgroups(&self) -> Fact<Vec<CgroupSample>> {
-        self.hierarchy()?.all()
+        let mut all = self.hierarchy()?.all()?;
+        locked::note(&mut all, self.locked(), &self.host());
+        Ok(all)
     }
 
     /// The hierarchy that has the memory controller.
@@ -102,7 +110,16 @@ impl Reader {
 
     /// The cgroup at a path below the memory hierarchy's mount.
     pub fn cgroup(&self, path: &str) -> Result<CgroupSample, Missing> {
-        self.hierarchy()?.one(path)
+        let mut one = self.hierarchy()?.one(path)?;
+        locked::note(std::slice::from_mut(&mut one), self.locked(), &self.host());
+        Ok(one)
+    }
+
+    /// What all processes lock; `None` where it is not known.
+    fn locked(&self) -> Option<Locked> {
+        let mut buf = Buf::default();
+        let mut of = |pid| Locked::of(self.open_process(pid).as_ref(), &mut buf);
+        Locked::sum(self.pids().ok()?.into_iter().map(&mut of))
     }
 
     /// The processes in a cgroup and in those below it.

@@ -69,6 +69,7 @@ pub fn cgroup(path: &str) -> CgroupSample {
         kmem: Err(Missing::absent("cgroup v2 has no such file")),
         events: events(),
         cpus: 2,
+        unmarked_files: Some(0),
         leaf: true,
         names: None,
     }

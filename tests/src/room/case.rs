@@ -1,10 +1,6 @@
 //! The situations in which room is held against the kernel's own kill. Amounts are MiB;
 //! `{disk}` is a file on a disk, `{tmpfs}` one on a tmpfs.
 
-use anyhow::Result;
-
-use crate::release::release;
-
 /// A cgroup below a pod's, and what happens in it.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
@@ -20,15 +16,6 @@ pub struct Case {
     pub script: &'static str,
     /// What happens in another cgroup of the pod, after that.
     pub neighbour: Option<Neighbour>,
-}
-
-impl Case {
-    /// Whether room is said too high on this kernel, which docs/tests.md tells until it is
-    /// mended: on 7.2 `memory.stat` seems to count half of the page cache as unevictable that
-    /// a process of another cgroup locks.
-    pub fn is_known_to_fail(&self) -> Result<bool> {
-        Ok(self.name == "foreign-mlock" && release()? >= (7, 0, 0))
-    }
 }
 
 /// Another cgroup of the pod.

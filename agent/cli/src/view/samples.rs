@@ -145,6 +145,7 @@ pub fn container() -> CgroupSample {
         kmem: Err(Missing::absent("cgroup v2")),
         events: events(),
         cpus: 2,
+        unmarked_files: Some(0),
         leaf: true,
         names: Some(ContainerNames {
             namespace: "shop".to_owned(),

@@ -49,6 +49,7 @@ pub fn read(
         kmem,
         events,
         cpus,
+        unmarked_files: None,
         leaf: true,
         names: None,
     })

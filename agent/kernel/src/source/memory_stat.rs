@@ -87,6 +87,7 @@ fn v1(fields: &mut Fields<'_>) -> Result<MemoryStat, String> {
         inactive_file: fields.required("total_inactive_file")?,
         active_file: fields.required("total_active_file")?,
         unevictable: fields.required("total_unevictable")?,
+        file_mapped: fields.optional("total_mapped_file")?,
         ..MemoryStat::default()
     })
 }
@@ -110,6 +111,7 @@ fn v2(fields: &mut Fields<'_>, page_size: u64) -> Result<MemoryStat, String> {
         inactive_file: fields.required("inactive_file")?,
         active_file: fields.required("active_file")?,
         unevictable: fields.required("unevictable")?,
+        file_mapped: fields.optional("file_mapped")?,
         slab_reclaimable: fields.optional("slab_reclaimable")?,
         slab_unreclaimable: fields.optional("slab_unreclaimable")?,
         hugetlb: fields.optional("hugetlb")?,

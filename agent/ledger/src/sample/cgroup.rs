@@ -28,6 +28,9 @@ pub struct CgroupSample {
     pub events: Events,
     /// Processors of the machine: bounds what per-CPU stocks can hide.
     pub cpus: u32,
+    /// Memory of files that processes of the whole machine lock beyond what the kernel counts
+    /// as locked, at the most; `None` where it is not known.
+    pub unmarked_files: Option<u64>,
     /// Whether no cgroup stands below it.
     pub leaf: bool,
     /// Names that the path does not tell: from the node's container log links.
@@ -67,6 +70,8 @@ pub struct MemoryStat {
     pub inactive_file: u64,
     pub active_file: u64,
     pub unevictable: u64,
+    /// Page cache, shared memory among it, that a process maps.
+    pub file_mapped: Option<u64>,
     /// v2 from 5.18; contains slab, stacks, page tables, percpu, zswap.
     pub kernel: Option<u64>,
     /// v2.

@@ -79,8 +79,10 @@ pub fn cgroup(scale: Scale) -> impl Strategy<Value = CgroupSample> {
         fact(bytes(scale)),
         events(scale),
     );
-    (version, any::<[bool; 2]>(), facts, 0u32..512).prop_map(
-        |(version, [root, limit_is_pods], (usage, limit, swap_limit, stat, kmem, events), cpus)| {
+    let locked = prop::option::of(bytes(scale));
+    (version, any::<[bool; 2]>(), facts, 0u32..512, locked).prop_map(
+        |(version, [root, limit_is_pods], facts, cpus, unmarked_files)| {
+            let (usage, limit, swap_limit, stat, kmem, events) = facts;
             CgroupSample {
                 path: "/a".to_owned(),
                 version,
@@ -93,6 +95,7 @@ pub fn cgroup(scale: Scale) -> impl Strategy<Value = CgroupSample> {
                 kmem,
                 events,
                 cpus,
+                unmarked_files,
                 leaf: true,
                 names: None,
             }
@@ -319,7 +322,7 @@ fn claim(scale: Scale) -> impl Strategy<Value = Claim> {
 }
 
 fn memory_stat(scale: Scale) -> impl Strategy<Value = MemoryStat> {
-    let options = prop::collection::vec(prop::option::of(bytes(scale)), 14);
+    let options = prop::collection::vec(prop::option::of(bytes(scale)), 15);
     (prop::array::uniform8(bytes(scale)), options).prop_map(|(m, o)| MemoryStat {
         anon: m[0],
         file: m[1],
@@ -343,6 +346,7 @@ fn memory_stat(scale: Scale) -> impl Strategy<Value = MemoryStat> {
         zswap: o[11],
         swap: o[12],
         ever_lazily_freed: o[13],
+        file_mapped: o[14],
     })
 }
 

@@ -15,6 +15,7 @@ use memgap_ledger::{Fact, Missing, MissingKind, ProcessLedger, process};
 use super::activity::Activity;
 use super::back_off::BackOff;
 use super::probe_state::{Due, ProbeState};
+use crate::locked::Locked;
 use crate::process::no_memory;
 use crate::reader::Reader;
 use crate::walk::Rate;
@@ -43,6 +44,8 @@ pub(super) struct Tracked {
     /// `statm`, kept open: a handle that never comes to mean another process.
     statm: Option<File>,
     pub counters: Counters,
+    /// What it locked when its name was read last.
+    locked: Option<Locked>,
     activity: Activity,
     /// The last collection that read its name.
     named: u64,
@@ -128,6 +131,7 @@ impl Tracked {
         let (process, identity) = open(pid, round.reader.procfs(), round.buf)?;
         let cgroup = round.reader.cgroup_of(&process, round.buf);
         let statm = process.file(statm::NAME)?;
+        let locked = Locked::of(Ok(&process), round.buf);
         let is_empty = identity.kind != ProcessKind::User;
         let mut activity = Activity::new(round.number);
         if room > 1 && !is_empty {
@@ -136,6 +140,7 @@ impl Tracked {
         Ok(Self {
             pid,
             counters: count(&statm, pid, identity.kind, round.reader.procfs(), round.page_size)?,
+            locked,
             identity,
             cgroup,
             statm: (room > 0).then_some(statm),
@@ -290,6 +295,10 @@ impl Tracked {
 
     pub fn id(&self) -> ProcessId {
         ProcessId { pid: self.pid, start: self.identity.start }
+    }
+
+    pub fn locked(&self) -> Option<Locked> {
+        self.locked
     }
 
     pub fn name(&self) -> &str {

@@ -42,12 +42,15 @@ impl Region {
         Ok(region)
     }
 
-    /// The first `mib` of a file, mapped and read.
+    /// The first `mib` of a file, mapped and read. It begins a page behind the start of a
+    /// page table, as libraries may, so that large folios lie on both sides of their ends.
     pub fn file(file: &File, mib: usize) -> Result<Self> {
         let bytes = mib * MIB;
-        let flags = MapFlags::SHARED | MapFlags::POPULATE;
-        // SAFETY: a new mapping at an address that the kernel chooses.
-        let start = unsafe { mm::mmap(ptr::null_mut(), bytes, ProtFlags::READ, flags, file, 0) }
+        let flags = MapFlags::SHARED | MapFlags::POPULATE | MapFlags::FIXED;
+        let reserved = map_anonymous(bytes + HUGE_PAGE + PAGE, MapFlags::PRIVATE)?;
+        let at = reserved.wrapping_byte_add(reserved.align_offset(HUGE_PAGE) + PAGE);
+        // SAFETY: all of it lies in the mapping just made, of which nobody knows.
+        let start = unsafe { mm::mmap(at, bytes, ProtFlags::READ, flags, file, 0) }
             .context("mmap of a file")?;
         Ok(Self { start, bytes })
     }
