@@ -98,8 +98,14 @@ pub struct Args {
 
     /// CPU time that one walk over a process's mappings may be expected to take.
     /// What would cost more is not walked, and counted.
-    #[arg(long = "walk.cap", value_name = "TIME", default_value = "20ms", value_parser = walk_cap)]
+    #[arg(long = "walk.cap", value_name = "TIME", default_value = "50ms", value_parser = walk_cap)]
     pub walk_cap: Duration,
+
+    /// Time for which a walk may be expected to keep its target from mapping memory, as the
+    /// kernel does with each mapping. A process with a mapping that would take longer is
+    /// not walked, and counted.
+    #[arg(long = "walk.max-hold", value_name = "TIME", default_value = "10ms", value_parser = walk_cap)]
+    pub walk_max_hold: Duration,
 
     /// Share of one CPU that all walks together may take; 0 makes none. What a
     /// minute grants can be saved up and spent in one collection.

@@ -93,7 +93,8 @@ they speak. A process or container that ended is gone from the next collection.
 | --- | --- |
 | series | `--max-series`, 20,000; folded members are counted in `memgap_exporter_shed_members_total` |
 | process groups | `--process-groups`, 20 |
-| one walk | `--walk.cap`, 20 ms of CPU expected, and 16,384 mappings; else `memgap_exporter_walks_left_out_total{reason=\"over_cap\"}` |
+| one walk | `--walk.cap`, 50 ms of CPU expected, and 16,384 mappings; else `memgap_exporter_walks_left_out_total{reason=\"over_cap\"}` |
+| one mapping | `--walk.max-hold`, 10 ms expected; else `memgap_exporter_walks_left_out_total{reason=\"over_hold\"}` |
 | all walks | `--walk.budget`, 0.5 % of one CPU; else `memgap_exporter_walks_left_out_total{reason=\"over_budget\"}` |
 | all probes | `--probe.budget`, 0.5 % of one CPU; past it statistics are shown again and counted in `memgap_exporter_probes_skipped_total` |
 | walks kept | 131,072 mappings in all, which take 12 MiB; the oldest are dropped and counted in `memgap_exporter_walks_dropped_total` |
@@ -183,6 +184,7 @@ fn own() -> String {
     Stage::Walk.took(Duration::ZERO, Duration::ZERO);
     telemetry::walks(&[Duration::ZERO]);
     telemetry::walks_left_out("over_cap", 1);
+    telemetry::walks_left_out("over_hold", 1);
     telemetry::walks_dropped(1);
     probes::skipped(1);
     probes::reopened(1);

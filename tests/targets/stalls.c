@@ -1,6 +1,7 @@
 /* Loaded into a target beforehand: a thread of its own maps, writes and unmaps a little
  * memory without rest, and notes in the file STALLS how long the kernel took for it.
- * BALLAST are MiB that the target holds besides, all in one mapping.
+ * BALLAST are MiB that the target holds besides, all in one mapping, or in as many of one
+ * size as PIECES says.
  *
  * Who waits for mmap_lock sleeps, and that is a voluntary switch. Time in which the
  * thread was ready and another one ran is taken off. So what counts as blocked is
@@ -20,6 +21,7 @@
 #define PHASES 8
 #define LONG 1000000 /* ns */
 #define SIZE (64 << 10)
+#define BINS 256
 
 /* As tests/src/stalls.rs reads it; times are in ns. */
 static volatile struct {
@@ -27,6 +29,8 @@ static volatile struct {
     uint64_t phase;
     struct tally {
         uint64_t calls, time, blocked, blocked_time, blocked_long, longest_blocked;
+        /* Calls by how long they took; see bin(). */
+        uint64_t bins[BINS];
     } tallies[PHASES];
 } *notes;
 
@@ -62,6 +66,14 @@ static uint64_t delayed(void)
     return delay;
 }
 
+/* Eight bins for each power of 2, of ns: one is at most an eighth wide. */
+static unsigned bin(uint64_t ns)
+{
+    unsigned power = 63 - __builtin_clzll(ns | 8);
+    unsigned at = 8 * (power - 2) + ((ns >> (power - 3)) & 7);
+    return at < BINS ? at : BINS - 1;
+}
+
 static char *map(size_t size)
 {
     char *mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -88,10 +100,11 @@ static char *turn(char *mapped)
     volatile struct tally *tally = &notes->tallies[phase];
     tally->calls++;
     tally->time += took;
-    if (voluntary_switches() == switches)
-        return mapped;
     delay = delayed() - delay;
     uint64_t blocked = took > delay ? took - delay : 0;
+    tally->bins[bin(blocked)]++;
+    if (voluntary_switches() == switches)
+        return mapped;
     tally->blocked++;
     tally->blocked_time += blocked;
     tally->blocked_long += blocked > LONG;
@@ -118,12 +131,16 @@ __attribute__((constructor)) static void start(void)
     const char *path = getenv("STALLS"), *ballast = getenv("BALLAST");
     if (!path)
         return;
-    size_t size = (ballast ? strtoul(ballast, NULL, 10) : 0) << 20;
-    if (size) {
-        char *memory = map(size);
+    const char *pieces = getenv("PIECES");
+    size_t count = pieces ? strtoul(pieces, NULL, 10) : 1;
+    size_t size = ((ballast ? strtoul(ballast, NULL, 10) : 0) << 20) / count;
+    for (; size && count; count--) {
+        char *memory = map(size + SIZE);
         /* EINVAL: there are no huge pages to refuse. */
         madvise(memory, size, MADV_NOHUGEPAGE);
         memset(memory, 1, size);
+        /* Or the kernel makes one mapping of two. */
+        mprotect(memory + size, SIZE, PROT_NONE);
     }
     int file = open(path, O_RDWR | O_CLOEXEC);
     if (file < 0 || ftruncate(file, sizeof *notes))

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use crate::kept_files::KeptFiles;
 use crate::text;
+use crate::turns::{Part, Turns};
 
 /// A directory of procfs or cgroupfs, held open.
 #[derive(Debug)]
@@ -174,7 +175,8 @@ impl Dir {
         buf: &mut Buf,
         each: impl FnMut(&[u8]) -> Taken,
     ) -> Fact<()> {
-        lines_of_memory(&self.file(name)?, &self.path.join(name), limit, buf, each)
+        let bounds = (Part::Some, limit);
+        lines_of_memory(&self.file(name)?, &self.path.join(name), bounds, buf, each)
     }
 
     /// As [`Self::read`], with one read call: for files that the kernel prints
@@ -205,12 +207,6 @@ pub struct Buf(Vec<u8>);
 const LISTING: usize = 32 << 10;
 /// What one read call asks for at least: most procfs files fit.
 const CHUNK: usize = 4096;
-/// What is asked for at once of a file of many records. The kernel formats them
-/// into a page (fs/seq_file.c) until it has as much as was asked for; one that no
-/// longer fits is thrown away and made again for the next call. For `smaps` that
-/// is a second walk over a mapping, be it of many GiB; a record has some 800
-/// bytes, so that with this little asked for it fits.
-const PART: usize = 3 << 10;
 /// A line of `smaps` holds one path, of at most a page before its escapes.
 const LINE: usize = 64 << 10;
 
@@ -249,14 +245,17 @@ impl Buf {
     pub fn lines(
         &mut self,
         file: &File,
+        part: Part,
         limit: usize,
         mut each: impl FnMut(&[u8]) -> Taken,
     ) -> io::Result<ControlFlow<()>> {
+        let mut turns = Turns::default();
         let invalid = |what: &'static str| io::Error::new(io::ErrorKind::InvalidData, what);
         let (mut kept, mut at) = (0, 0);
         loop {
             self.reserve(kept);
-            let n = match file.read_at(&mut self.0[kept..kept + PART], at as u64) {
+            let into = &mut self.0[kept..kept + part.bytes()];
+            let n = match turns.take(|| file.read_at(into, at as u64)) {
                 Ok(0) if kept == 0 => return Ok(ControlFlow::Continue(())),
                 Ok(0) => return Err(invalid("the last line is cut short")),
                 Ok(n) => n,
@@ -307,7 +306,7 @@ impl Buf {
 pub fn lines_of_memory(
     file: &File,
     path: &Path,
-    limit: usize,
+    (part, limit): (Part, usize),
     buf: &mut Buf,
     each: impl FnMut(&[u8]) -> Taken,
 ) -> Fact<()> {
@@ -319,7 +318,7 @@ pub fn lines_of_memory(
         }
         _ => missing(path, &error),
     };
-    if buf.lines(file, limit, each).map_err(failed)?.is_break() {
+    if buf.lines(file, part, limit, each).map_err(failed)?.is_break() {
         return Ok(());
     }
     match file.read_at(&mut [0], 0) {

@@ -20,6 +20,7 @@ pub mod special;
 pub mod stacks;
 pub mod text;
 pub mod tmpfs;
+pub mod turns;
 
 pub use cgroups::Cgroups;
 pub use file::{Buf, Dir};

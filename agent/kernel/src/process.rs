@@ -11,6 +11,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::file::{self, Buf, Dir, Taken, missing};
+use crate::turns::Part;
 
 /// A process, by a handle that never comes to mean another one.
 #[derive(Debug)]
@@ -86,10 +87,22 @@ impl Process {
         name: &str,
         limit: usize,
         buf: &mut Buf,
+        each: impl FnMut(&[u8]) -> Result<(), &'static str>,
+    ) -> Fact<()> {
+        self.lines_by(Part::Some, name, limit, buf, each)
+    }
+
+    /// As [`Self::lines`], with so much asked for at once.
+    pub fn lines_by(
+        &self,
+        part: Part,
+        name: &str,
+        limit: usize,
+        buf: &mut Buf,
         mut each: impl FnMut(&[u8]) -> Result<(), &'static str>,
     ) -> Fact<()> {
         let each = |line: &[u8]| each(line).map(ControlFlow::Continue);
-        self.lines_until(name, limit, buf, each)
+        self.parts_until(name, (part, limit), buf, each)
     }
 
     /// As [`Self::lines`], until `each` wants no more.
@@ -100,8 +113,18 @@ impl Process {
         buf: &mut Buf,
         each: impl FnMut(&[u8]) -> Taken,
     ) -> Fact<()> {
+        self.parts_until(name, (Part::Some, limit), buf, each)
+    }
+
+    fn parts_until(
+        &self,
+        name: &str,
+        bounds: (Part, usize),
+        buf: &mut Buf,
+        each: impl FnMut(&[u8]) -> Taken,
+    ) -> Fact<()> {
         let file = self.file(name)?;
-        let read = file::lines_of_memory(&file, &self.path.join(name), limit, buf, each);
+        let read = file::lines_of_memory(&file, &self.path.join(name), bounds, buf, each);
         read.map_err(|lack| if lack.kind == MissingKind::Gone { self.gone() } else { lack })
     }
 

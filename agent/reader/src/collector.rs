@@ -99,6 +99,8 @@ pub struct CollectionStats {
     pub walks: Vec<Duration>,
     /// Walks that were due, but whose predicted cost is over the cap.
     pub refused: u64,
+    /// Walks that were due, but of whose mappings one would keep its target waiting too long.
+    pub over_hold: u64,
     /// Walks that were due, but for which the budget did not suffice.
     pub skipped: u64,
     /// Walks that were kept until now, dropped to make room for newer ones.

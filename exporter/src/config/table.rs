@@ -48,7 +48,7 @@ const OF_ONE_RUN: [&str; 6] =
     ["check-config", "config.file", "help", "print-config", "self-check", "version"];
 
 /// Settings that change at run time when the file is read anew.
-const AT_RUN_TIME: [&str; 10] = [
+const AT_RUN_TIME: [&str; 11] = [
     "endpoint",
     "endpoint.pods",
     "interval",
@@ -58,6 +58,7 @@ const AT_RUN_TIME: [&str; 10] = [
     "process-groups",
     "walk.budget",
     "walk.cap",
+    "walk.max-hold",
     "walk.min-bytes",
 ];
 

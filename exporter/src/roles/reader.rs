@@ -109,6 +109,7 @@ impl Collecting {
 fn walk_policy(args: &Args) -> WalkPolicy {
     WalkPolicy {
         cap: args.walk_cap,
+        max_hold: args.walk_max_hold,
         budget_share: args.walk_budget,
         min_bytes: args.walk_min_bytes,
         ..WalkPolicy::default()
@@ -158,6 +159,7 @@ fn record(stats: &CollectionStats) {
     }
     telemetry::walks(&stats.walks);
     telemetry::walks_left_out("over_cap", stats.refused);
+    telemetry::walks_left_out("over_hold", stats.over_hold);
     telemetry::walks_left_out("over_budget", stats.skipped);
     telemetry::walks_dropped(stats.dropped);
     targets::timeouts(stats.timeouts);

@@ -18,6 +18,7 @@ use crate::cpu::thread_cpu;
 use crate::file::Buf;
 use crate::kind;
 use crate::process::Process;
+use crate::turns::Part;
 
 pub use figures::Figures;
 use named::Largest;
@@ -40,13 +41,20 @@ pub struct Bounds {
     pub mounts: usize,
     /// Mappings whose names are kept: those that hold most.
     pub names: usize,
+    /// How much is asked for at once.
+    pub part: Part,
 }
 
 impl Bounds {
     /// Sixteen times as many mappings as `vm.max_map_count` usually allows; the names of
     /// as many as most programs have at all.
-    pub const WIDE: Self =
-        Self { areas: 1 << 20, cpu: Duration::MAX, mounts: mountinfo::LIMIT, names: 1 << 14 };
+    pub const WIDE: Self = Self {
+        areas: 1 << 20,
+        cpu: Duration::MAX,
+        mounts: mountinfo::LIMIT,
+        names: 1 << 14,
+        part: Part::One,
+    };
 }
 
 /// What a walk meets.
@@ -83,7 +91,7 @@ pub fn parse(text: &[u8], tmpfs: &[Device]) -> Parsed<Walked> {
 /// All mappings of a process.
 fn all(process: &Process, bounds: Bounds, buf: &mut Buf) -> Fact<Areas> {
     let mut walk = Areas::new(bounds);
-    let lines = process.lines(NAME, LIMIT, buf, |line| walk.take(line));
+    let lines = process.lines_by(bounds.part, NAME, LIMIT, buf, |line| walk.take(line));
     if let (Err(_), Some(over)) = (&lines, walk.over) {
         let why = format!("a walk over process {} was ended: {over}", process.pid());
         return Err(Missing::new(MissingKind::Refused, why));

@@ -2,6 +2,7 @@
 //! a look for runtimes and a reading of their heap statistics. A job owns what it needs, for
 //! nobody waits for one whose target does not answer.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,8 +10,9 @@ use std::time::{Duration, Instant};
 use memgap_kernel::file::Buf;
 use memgap_kernel::memory::{Bounds, Live, Space};
 use memgap_kernel::process::{Process, gone};
-use memgap_kernel::source::{mountinfo, smaps, statm};
+use memgap_kernel::source::{maps, mountinfo, smaps, statm};
 use memgap_kernel::stacks;
+use memgap_kernel::turns::Part;
 use memgap_ledger::sample::{Area, Counters, ProcessKind, Stacks};
 use memgap_ledger::{Fact, Missing};
 use memgap_probes::{Attached, Detail, Probes, Read, Share};
@@ -61,6 +63,8 @@ pub(super) struct Budgets {
     /// What a walk costs in general, and what one may cost.
     pub rate: Rate,
     pub cap: Duration,
+    /// What one mapping may.
+    pub max_hold: Duration,
     /// Whether a walk could not be paid for: the budget is saved for it.
     pub is_saved: bool,
     /// When looks for runtimes end.
@@ -81,10 +85,21 @@ pub(super) enum Outcome {
 pub(super) enum Walked {
     /// It would take that long.
     OverCap(Duration),
+    /// One mapping alone would take too long.
+    OverHold(Large),
     OverBudget,
     /// Others kept the collection waiting.
     TooLate,
     Done(Fact<Box<Walk>>, Spent),
+}
+
+/// The largest mapping of a process.
+#[derive(Debug)]
+pub(super) struct Large {
+    /// Its address space.
+    pub size: u64,
+    /// How long a walk would hold the target's `mmap_lock` for it, at the most.
+    pub hold: Duration,
 }
 
 /// A walk as it was made.
@@ -95,7 +110,12 @@ pub(super) struct Walk {
     pub areas: Arc<[Area]>,
     pub stacks: Fact<Stacks>,
     pub made: Instant,
+    /// What it cost by resident memory.
     pub rate: Option<Rate>,
+    /// What it cost by what of that lay in small pages.
+    pub small_pages: Option<Rate>,
+    /// What of it lay in huge ones.
+    pub huge: u64,
 }
 
 #[derive(Debug)]
@@ -187,30 +207,66 @@ impl Target<'_> {
             return Walked::TooLate;
         }
         let clock = Clock::start();
-        let walk = self.walk(budgets.cap.saturating_mul(LATE), buf);
+        let small = rss.saturating_sub(cost.huge);
+        let mut part = Part::Some;
+        if budgets.rate.pages(small) > budgets.max_hold {
+            part = Part::One;
+            let size = match self.largest(buf) {
+                Ok(size) => size,
+                Err(lack) => {
+                    let took = clock.spent();
+                    budgets.spend(took);
+                    return Walked::Done(Err(lack), took);
+                }
+            };
+            let hold = budgets.rate.pages(small.min(size));
+            if hold > budgets.max_hold {
+                budgets.spend(clock.spent());
+                return Walked::OverHold(Large { size, hold });
+            }
+        }
+        let walk = self.walk(budgets.cap.saturating_mul(LATE), part, buf);
         let took = clock.spent();
         budgets.spend(took);
-        if let Some(rate) = walk.as_ref().ok().and_then(|walk| walk.rate) {
+        if let Some(rate) = walk.as_ref().ok().and_then(|walk| walk.small_pages) {
             budgets.rate.learn(rate);
         }
         Walked::Done(walk.map(Box::new), took)
     }
 
+    /// The size of its largest mapping that it may use at all. What is resident of one that
+    /// it may not is seldom more than nothing.
+    fn largest(&self, buf: &mut Buf) -> Fact<u64> {
+        let (process, _) = self.open(buf)?;
+        let mut largest = 0;
+        maps::read(&process, maps::SHARE, buf, |mapping| {
+            if mapping.access[..3] != *b"---" {
+                largest = largest.max(mapping.end - mapping.start);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(largest)
+    }
+
     /// Walks its mappings, directly after its counters are read once more. One that
     /// has more than [`MAX_AREAS`] is not walked to its end, nor one that takes more than
     /// that CPU time.
-    fn walk(&self, cpu: Duration, buf: &mut Buf) -> Fact<Walk> {
+    fn walk(&self, cpu: Duration, part: Part, buf: &mut Buf) -> Fact<Walk> {
         let (process, kind) = self.open(buf)?;
         let statm = process.file(statm::NAME)?;
         let Source { procfs, page_size, .. } = self.source;
         let counters = tracked::count(&statm, self.id.pid, kind, procfs, *page_size)?;
         let clock = Clock::start();
         // What is shown of many processes has no room for the names of mappings.
-        let bounds = smaps::Bounds { areas: MAX_AREAS, cpu, mounts: mountinfo::SHARE, names: 0 };
+        let (areas, mounts) = (MAX_AREAS, mountinfo::SHARE);
+        let bounds = smaps::Bounds { areas, cpu, mounts, names: 0, part };
         let areas: Arc<[Area]> = smaps::walk(&process, bounds, buf)?.areas.into();
-        let rate = Rate::of(counters.rss, areas.len(), clock.spent().cpu);
+        let cpu = clock.spent().cpu;
+        let rate = Rate::of(counters.rss, areas.len(), cpu);
+        let huge = areas.iter().fold(0u64, |sum, a| sum.saturating_add(a.huge.unwrap_or(0)));
+        let small_pages = Rate::of(counters.rss.saturating_sub(huge), areas.len(), cpu);
         let stacks = stacks::read(&process, &areas, MAX_THREADS, buf);
-        Ok(Walk { counters, areas, stacks, made: Instant::now(), rate })
+        Ok(Walk { counters, areas, stacks, made: Instant::now(), rate, small_pages, huge })
     }
 
     fn probed(&self, asked: Probing, budgets: &mut Budgets, buf: &mut Buf) -> Probed {

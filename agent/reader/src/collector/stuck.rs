@@ -61,6 +61,7 @@ impl Collector {
             patience: PATIENCE,
             rate: self.rate,
             cap: self.policy.cap,
+            max_hold: self.policy.max_hold,
             is_saved: false,
             end: Instant::now(),
             handles: 0,

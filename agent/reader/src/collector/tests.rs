@@ -168,6 +168,30 @@ fn a_process_that_does_not_answer_stops_no_collection() {
 }
 
 #[test]
+fn one_with_too_large_a_mapping_is_not_walked() {
+    let procfs = Procfs::new("hold");
+    procfs.process(101, "one");
+    procfs.process(102, "two");
+    // As much, in two parts, and one that it may not use at all.
+    let parts = "10000000-12000000 rw-p 00000000 00:00 0 \n12000000-14000000 r--p 00000000 00:00 0 \n\
+                 20000000-90000000 ---p 00000000 00:00 0 \n";
+    fs::write(procfs.0.join("102/maps"), parts).expect("it is ours");
+    let mut collector = procfs.collector();
+    // Of pages whose cost nobody knows, 46 MiB.
+    let max_hold = Duration::from_millis(1);
+    collector.set_policy(WalkPolicy { max_hold, ..collector.policy });
+    let (machine, stats) = collector.collect().expect("it is readable");
+    assert_eq!((stats.over_hold, stats.refused, stats.walks.len()), (1, 0, 1));
+    assert!(of(&machine, 102).walk.is_ok());
+    let lack = of(&machine, 101).walk.as_ref().expect_err("it was not made");
+    assert_eq!(lack.kind, MissingKind::Refused);
+    assert!(lack.why.contains("its largest mapping, of 64.0 MiB,"), "{lack}");
+    // What it maps is not read again at once.
+    let (_, stats) = collector.collect().expect("it is readable");
+    assert_eq!(stats.over_hold, 0);
+}
+
+#[test]
 fn one_that_does_not_tell_what_it_maps_keeps_what_was_read() {
     let procfs = Procfs::new("maps");
     procfs.process(101, "healthy");

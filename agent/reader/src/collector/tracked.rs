@@ -114,6 +114,8 @@ pub(super) struct Cost {
     pub rate: Option<Rate>,
     /// How many mappings it has.
     pub areas: Option<usize>,
+    /// What of it lay in huge pages, which cost next to nothing.
+    pub huge: u64,
 }
 
 /// Where a collection reads, and how.

@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use memgap_ledger::size::iec;
 use memgap_ledger::{Fact, Missing, MissingKind};
 
-use super::jobs::{Walk, Walked, Work};
+use super::jobs::{Large, Walk, Walked, Work};
 use super::tracked::{Cost, Kept, MAX_AREAS, ProcessId, Tracked};
 use super::{CollectionStats, Collector, Spent, of};
 use crate::budget::Budget;
@@ -73,6 +74,12 @@ impl Collector {
                 stats.refused += 1;
                 tracked.no_walk = over_cap(cost, self.policy.cap);
             }
+            Walked::OverHold(large) => {
+                stats.over_hold += 1;
+                // To look for it takes time, too.
+                tracked.retry = self.round + PAUSE;
+                tracked.no_walk = over_hold(&large, self.policy.max_hold);
+            }
             Walked::OverBudget => {
                 stats.skipped += 1;
                 tracked.no_walk = over_budget(self.policy.budget_share);
@@ -99,10 +106,10 @@ impl Collector {
     ) {
         let Some(tracked) = of(&mut self.tracked, id) else { return };
         match walk.map(|walk| *walk) {
-            Ok(Walk { counters, areas, stacks, made, rate }) => {
+            Ok(Walk { counters, areas, stacks, made, rate, huge, .. }) => {
                 stats.walks.push(took.wall);
                 tracked.take_counters(counters, self.round);
-                tracked.cost = Cost { rate, areas: Some(areas.len()) };
+                tracked.cost = Cost { rate, areas: Some(areas.len()), huge };
                 tracked.walk = Some(Kept { areas, stacks, made, anon: counters.anon });
             }
             Err(lack) => {
@@ -162,6 +169,17 @@ fn over_cap(cost: Duration, cap: Duration) -> Missing {
          `memgap explain` walks without a cap",
         cost.as_secs_f64() * 1e3,
         cap.as_secs_f64() * 1e3,
+    );
+    Missing::new(MissingKind::Refused, why)
+}
+
+fn over_hold(large: &Large, most: Duration) -> Missing {
+    let why = format!(
+        "its largest mapping, of {}, would keep it from mapping memory for about {:.0} ms, over \
+         the {:.0} ms that are allowed: `memgap explain` walks without a cap",
+        iec(i64::try_from(large.size).unwrap_or(i64::MAX)),
+        large.hold.as_secs_f64() * 1e3,
+        most.as_secs_f64() * 1e3,
     );
     Missing::new(MissingKind::Refused, why)
 }
