@@ -31,19 +31,29 @@ fn main() -> Result<()> {
     let names: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let counter = compiled_with("stalls", "library", &["-shared", "-fPIC"])?;
     println!(
-        "{:9} {:9} {:>6} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8}",
-        "program", "look", "looks", "calls", "mean us", "blocked", "mean us", "> 1 ms", "most ms"
+        "{:9} {:10} {:>6} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "program",
+        "look",
+        "looks",
+        "calls",
+        "mean us",
+        "p9999 us",
+        "blocked",
+        "mean us",
+        "> 1 ms",
+        "most ms"
     );
     for program in programs()? {
         if names.is_empty() || names.iter().any(|name| name == program.name) {
             for (look, tally) in Look::ALL.iter().zip(measure(&program, &counter)?) {
                 println!(
-                    "{:9} {:9} {:6} {:7} {:8.1} {:8} {:8.1} {:8} {:8.2}",
+                    "{:9} {:10} {:6} {:7} {:8.1} {:8.1} {:8} {:8.1} {:8} {:8.2}",
                     program.name,
                     format!("{look:?}"),
                     tally.looks,
                     tally.calls,
                     tally.time.as_secs_f64() * 1e6 / tally.calls as f64,
+                    tally.p9999.as_secs_f64() * 1e6,
                     tally.blocked,
                     tally.mean_blocked(),
                     tally.blocked_long,
@@ -66,6 +76,8 @@ fn programs() -> Result<Vec<Program>> {
         program("go", go, &[("STEPS", "steady drop"), ("BALLAST", "1024")], ""),
         // 20,000 of them.
         program("mappings", compiled("manyvmas")?, &[], ""),
+        program("large", compiled("ballast")?, &[("BALLAST", "6144")], ""),
+        program("pieces", compiled("ballast")?, &[("BALLAST", "6144"), ("PIECES", "96")], ""),
     ])
 }
 

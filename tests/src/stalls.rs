@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use memgap_reader::{Depth, Reader, Roots};
+use anyhow::{Context, Result, bail, ensure};
+use memgap_reader::{Collector, Depth, Reader, Roots, WalkPolicy};
 
 /// What looks at a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Look {
     Runtimes,
     /// A collection's walk, of `smaps`.
     Walk,
+    /// The exporter's first collection, at its defaults: what is not too large is walked.
+    Collection,
     /// `--deep`.
     Deep,
     /// One that has the kernel walk all mappings at once, `smaps_rollup`.
@@ -27,13 +29,18 @@ pub enum Look {
 
 impl Look {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::None, Self::Runtimes, Self::Walk, Self::Deep, Self::Rollup];
+    pub const ALL: [Self; 6] =
+        [Self::None, Self::Runtimes, Self::Collection, Self::Walk, Self::Deep, Self::Rollup];
 
     fn take(self, reader: &Reader, pid: u32) -> Result<()> {
         match self {
             Self::None => thread::sleep(Duration::from_millis(1)),
             Self::Runtimes => drop(reader.process(pid, Depth::Runtimes)?),
             Self::Walk => drop(reader.process(pid, Depth::Walk)?),
+            Self::Collection => {
+                let reader = Reader::open(Roots::default())?;
+                drop(Collector::new(reader, WalkPolicy::default()).collect()?);
+            }
             Self::Deep => drop(reader.process(pid, Depth::Pages)?),
             Self::Rollup => drop(fs::read(format!("/proc/{pid}/smaps_rollup"))?),
         }
@@ -58,6 +65,8 @@ pub struct Tally {
     pub blocked_long: u64,
     /// The longest of them.
     pub longest_blocked: Duration,
+    /// What one of 10,000 calls exceeds, without the time for which a processor was waited for.
+    pub p9999: Duration,
 }
 
 impl Tally {
@@ -76,6 +85,8 @@ pub struct Stalls {
 
 /// Words of a tally in the notes, which begin with the number of the one that counts.
 const WORDS: usize = 6;
+/// Behind them, calls by how long they took.
+const BINS: usize = 256;
 /// Where there is no tally.
 const NOWHERE: u64 = u64::MAX;
 
@@ -139,10 +150,14 @@ impl Stalls {
     }
 
     fn tally(&self, at: usize) -> Result<Tally> {
-        let mut words = [[0; 8]; WORDS];
-        self.notes.read_exact_at(words.as_flattened_mut(), (1 + at as u64 * WORDS as u64) * 8)?;
-        let [calls, time, blocked, blocked_time, blocked_long, longest] =
-            words.map(u64::from_ne_bytes);
+        let mut words = [[0; 8]; WORDS + BINS];
+        let size = size_of_val(&words) as u64;
+        self.notes.read_exact_at(words.as_flattened_mut(), 8 + at as u64 * size)?;
+        let words = words.map(u64::from_ne_bytes);
+        let (sums, bins) = words.split_at(WORDS);
+        let [calls, time, blocked, blocked_time, blocked_long, longest] = *sums else {
+            bail!("a tally has {WORDS} sums");
+        };
         Ok(Tally {
             looks: 0,
             calls,
@@ -151,8 +166,22 @@ impl Stalls {
             blocked_time: Duration::from_nanos(blocked_time),
             blocked_long,
             longest_blocked: Duration::from_nanos(longest),
+            p9999: Duration::from_nanos(exceeded(bins, calls / 10_000)),
         })
     }
+}
+
+/// What so many calls exceed, in ns, to an eighth: eight bins are for each power of 2.
+fn exceeded(bins: &[u64], most: u64) -> u64 {
+    let mut calls = 0;
+    let holds = |(_, count): &(usize, &u64)| {
+        calls += **count;
+        calls > most
+    };
+    let bin = bins.iter().enumerate().rev().find(holds).map_or(0, |(bin, _)| bin);
+    // Of the first bins those up to 8 ns are never filled.
+    let power = (bin / 8 + 2).max(3);
+    (8 + bin as u64 % 8) << (power - 3)
 }
 
 impl Drop for Stalls {
