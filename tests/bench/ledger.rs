@@ -40,6 +40,7 @@ fn areas(count: u64) -> Vec<Area> {
 fn program(pid: u32, walk: Option<Vec<Area>>) -> ProcessSample {
     let not_due = Missing::new(MissingKind::Refused, "no walk is due");
     ProcessSample {
+        lazily_freed: None,
         pid,
         name: format!("program-{pid}"),
         kind: ProcessKind::User,

@@ -12,6 +12,7 @@ mod fields;
 pub mod file;
 mod kept_files;
 mod kind;
+pub mod lazily_freed;
 pub mod memory;
 pub mod process;
 pub mod published;

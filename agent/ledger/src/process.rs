@@ -124,11 +124,13 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         }
         (ProcessKind::User, None, Some(counters)) => {
             let why = sample.walk.as_ref().err();
-            let lazily_freed = lazily_freed(&sample.runtimes);
+            let lazily_freed = lazily_freed(sample);
             split =
                 split::of_counters(counters, &sample.claims, unclaimed(sample), lazily_freed, why);
             split.widen(below, above);
-            book_split(&mut ledger, &split, statistics_age(sample));
+            let sampled = sample.lazily_freed.iter().flatten().map(|sampled| sampled.age);
+            let age = sampled.chain([statistics_age(sample)]).max().unwrap_or_default();
+            book_split(&mut ledger, &split, age);
             book_swap(&mut ledger, counters);
         }
         (ProcessKind::User, None, None) => {}
@@ -222,10 +224,21 @@ fn in_use_by(claims: &[Claim]) -> BTreeMap<String, u64> {
 /// What is read of a process in one go takes less.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// What the heap statistics of a process say is the kernel's to take.
-fn lazily_freed(runtimes: &[Found]) -> u64 {
-    let reported = runtimes.iter().flatten().filter_map(|runtime| runtime.lazily_freed);
-    reported.fold(0, u64::saturating_add)
+/// What is the kernel's to take without a walk: by heap statistics, and by a sample of pages
+/// that bounds it. What was written again is told by neither.
+fn lazily_freed(sample: &ProcessSample) -> Figure {
+    let runtimes = sample.runtimes.iter().flatten();
+    let reported = runtimes.filter_map(|runtime| runtime.lazily_freed);
+    let reported = signed(reported.fold(0, u64::saturating_add));
+    let sampled = sample.lazily_freed.iter().flatten().next().map(|sampled| sampled.figure);
+    match sampled.and_then(|sampled| Some((sampled.point()?, sampled.bounds()?.1))) {
+        Some((point, high)) => {
+            let point = if reported > 0 { reported.min(high) } else { point };
+            Figure::interval(0, point, high)
+        }
+        None if reported > 0 => Figure::interval(0, reported, reported),
+        None => Figure::Absent,
+    }
 }
 
 /// Age of the oldest heap statistics of a process.
@@ -372,9 +385,11 @@ fn absences(sample: &ProcessSample, ledger: &Ledger) -> Vec<Absence> {
     if sample.claims.is_empty() {
         absent.push(Absence::new("in_use", &unread));
     }
+    let unsampled = sample.lazily_freed.as_ref().and_then(|sampled| sampled.as_ref().err());
     absence::of_accounts(&mut absent, ledger, |account| match account.is_from_statistics() {
         true if sample.claims.is_empty() => Some(&unread),
         true => Some(&unnamed),
+        false if account == Account::LazyFree && unsampled.is_some() => unsampled,
         false => sample.walk.as_ref().err(),
     });
     absent

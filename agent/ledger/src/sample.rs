@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::claim::Claim;
 use crate::fact::{Fact, Missing};
+use crate::figure::Figure;
 use crate::runtime::Found;
 use crate::special::Special;
 
@@ -29,6 +30,9 @@ pub struct ProcessSample {
     pub counters: Fact<Counters>,
     /// The walk over the mappings: `smaps`. Refused when over cost or budget.
     pub walk: Fact<Walk>,
+    /// What of it is lazily freed by a sample of its pages, where it is too large to be
+    /// walked; `None` where nobody asked.
+    pub lazily_freed: Option<Fact<Sampled>>,
     /// What runtimes' and allocators' own statistics claim. Empty without a probe.
     pub claims: Vec<Claim>,
     /// The runtimes and allocators that were found, those too whose heap statistics were not
@@ -36,6 +40,15 @@ pub struct ProcessSample {
     pub runtimes: Vec<Found>,
     /// Path of the cgroup that its memory is charged to.
     pub cgroup: Fact<String>,
+}
+
+/// What a sample of pages tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sampled {
+    /// Bytes, as the interval that the sample leaves.
+    pub figure: Figure,
+    /// How long before the process's sample it was taken.
+    pub age: Duration,
 }
 
 /// What sort of process a pid names.
@@ -318,6 +331,7 @@ impl ProcessSample {
             kind: ProcessKind::User,
             counters: Err(why.clone()),
             walk: Err(why.clone()),
+            lazily_freed: None,
             claims: Vec::new(),
             runtimes: Vec::new(),
             cgroup: Err(why.clone()),

@@ -110,12 +110,12 @@ impl Unclaimed {
 
 /// Splits by the kernel's counters, for want of a walk: anonymous memory is one
 /// lump, in which claims find what they can. What is left is lazily freed as far as
-/// heap statistics say that so much is; to a cgroup, whose lists know better, it stays a lump.
+/// heap statistics or a sample of its pages say that so much is; to a cgroup, whose lists know better, it stays a lump.
 pub(crate) fn of_counters(
     counters: &Counters,
     claims: &[Claim],
     unclaimed: Account,
-    lazily_freed: u64,
+    lazily_freed: Figure,
     no_walk: Option<&Missing>,
 ) -> Split {
     let backed = counters.rss.saturating_sub(counters.anon);
@@ -128,9 +128,9 @@ pub(crate) fn of_counters(
     split.swap_left = counters.swap.unwrap_or(0);
 
     let rest = signed(pools[0].live());
-    let lazy = signed(lazily_freed).min(rest);
-    if lazily_freed > 0 {
-        let high = signed(lazily_freed.min(counters.anon));
+    let lazy = lazily_freed.point().unwrap_or(0).min(rest);
+    if let Some((_, high)) = lazily_freed.bounds() {
+        let high = high.min(signed(counters.anon));
         split.add(Account::LazyFree, Figure::interval(0, lazy, high), 0);
     }
     let (account, low) = match no_walk {

@@ -24,6 +24,7 @@ fn found(kind: AreaKind) -> Option<Finding> {
     };
     let counters = Counters { source: "status", vsz: size, rss, ..Counters::default() };
     let made = process::ledger(&ProcessSample {
+        lazily_freed: None,
         pid: 1,
         name: "postgres".to_owned(),
         kind: ProcessKind::User,

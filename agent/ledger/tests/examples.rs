@@ -46,6 +46,7 @@ fn sample(areas: Vec<Area>, claims: Vec<Claim>) -> ProcessSample {
         ..Counters::default()
     };
     ProcessSample {
+        lazily_freed: None,
         pid: 1,
         name: "example".to_owned(),
         kind: ProcessKind::User,

@@ -55,6 +55,7 @@ fn explain(areas: Vec<Area>, stacks: Fact<Stacks>, threads: u64) -> ProcessLedge
         ..Counters::default()
     };
     process::ledger(&ProcessSample {
+        lazily_freed: None,
         pid: 1,
         name: "a".to_owned(),
         kind: ProcessKind::User,

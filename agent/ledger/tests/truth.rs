@@ -138,6 +138,7 @@ fn explain(mappings: &[Vec<Page>], every_page: bool) -> ProcessLedger {
     let is_resident = |page: &Page| matches!(page.place, Place::Live | Place::Lazy);
     let rss = areas.iter().map(|a| a.rss).sum();
     process::ledger(&ProcessSample {
+        lazily_freed: None,
         pid: 1,
         name: "known".to_owned(),
         kind: ProcessKind::User,

@@ -8,6 +8,7 @@
 mod activity;
 mod back_off;
 mod jobs;
+mod kept;
 mod ledgers;
 #[cfg(test)]
 mod limits;

@@ -78,6 +78,7 @@ pub fn sample(
         _ => Vec::new(),
     };
     let mut sample = ProcessSample {
+        lazily_freed: None,
         pid: process.pid(),
         name,
         kind,

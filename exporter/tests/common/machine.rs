@@ -120,6 +120,7 @@ pub fn process(pid: u32, name: &str, cgroup: &str, rss: u64) -> ProcessSample {
         ..Area::default()
     };
     ProcessSample {
+        lazily_freed: None,
         pid,
         name: name.to_owned(),
         kind: ProcessKind::User,

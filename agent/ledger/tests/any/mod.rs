@@ -8,10 +8,10 @@ use memgap_ledger::events::{Events, Stall, Waited};
 use memgap_ledger::runtime::Found;
 use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, Counters, FileRange, HostSample, HugePages,
-    MachineSample, Meminfo, MemoryStat, Named, ProcessKind, ProcessSample, SocketBuffers, Stacks,
-    Vmstat, Walk,
+    MachineSample, Meminfo, MemoryStat, Named, ProcessKind, ProcessSample, Sampled, SocketBuffers,
+    Stacks, Vmstat, Walk,
 };
-use memgap_ledger::{Account, Fact, Missing, MissingKind, Runtime};
+use memgap_ledger::{Account, Fact, Figure, Missing, MissingKind, Runtime};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -47,8 +47,10 @@ pub fn process(scale: Scale) -> impl Strategy<Value = ProcessSample> {
     ];
     let claims = prop::collection::vec(claim(scale), 0..4);
     let cgroup = fact(select(vec!["/a", "/a/b", "/c"]).prop_map(str::to_owned));
-    (kind, fact(counters(scale)), fact(walk(scale)), claims, cgroup).prop_map(
-        |(kind, counters, walk, claims, cgroup)| ProcessSample {
+    let lazily_freed = prop::option::of(fact(sampled(scale)));
+    (kind, fact(counters(scale)), fact(walk(scale)), claims, cgroup, lazily_freed).prop_map(
+        |(kind, counters, walk, claims, cgroup, lazily_freed)| ProcessSample {
+            lazily_freed,
             pid: 7,
             name: "any".to_owned(),
             kind,
@@ -59,6 +61,14 @@ pub fn process(scale: Scale) -> impl Strategy<Value = ProcessSample> {
             cgroup,
         },
     )
+}
+
+fn sampled(scale: Scale) -> impl Strategy<Value = Sampled> {
+    (bytes(scale), bytes(scale)).prop_map(|(one, other)| {
+        let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let figure = Figure::interval(0, signed(one.min(other)), signed(one.max(other)));
+        Sampled { figure, age: Duration::ZERO }
+    })
 }
 
 /// One for each owner of claims, as probes give them.

@@ -8,19 +8,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use memgap_kernel::file::Buf;
+use memgap_kernel::lazily_freed;
 use memgap_kernel::memory::{Bounds, Live, Space};
 use memgap_kernel::process::{Process, gone};
 use memgap_kernel::source::{maps, mountinfo, smaps, statm};
 use memgap_kernel::stacks;
 use memgap_kernel::turns::Part;
 use memgap_ledger::sample::{Area, Counters, ProcessKind, Stacks};
-use memgap_ledger::{Fact, Missing};
+use memgap_ledger::{Fact, Figure, Missing};
 use memgap_probes::{Attached, Detail, Probes, Read, Share};
 
+use super::kept::Cost;
 use super::patience;
 use super::pool::Task;
 use super::probe_state::{Found, Probing};
-use super::tracked::{self, Cost, MAX_AREAS, ProcessId};
+use super::tracked::{self, MAX_AREAS, ProcessId};
 use super::{Clock, Spent};
 use crate::budget::Budget;
 use crate::walk::Rate;
@@ -83,23 +85,22 @@ pub(super) enum Outcome {
 
 #[derive(Debug)]
 pub(super) enum Walked {
-    /// It would take that long.
-    OverCap(Duration),
-    /// One mapping alone would take too long.
-    OverHold(Large),
+    /// It would take too long; what is lazily freed by a sample of pages, if there was time.
+    TooLarge(TooLarge, Option<Fact<Figure>>),
     OverBudget,
     /// Others kept the collection waiting.
     TooLate,
     Done(Fact<Box<Walk>>, Spent),
 }
 
-/// The largest mapping of a process.
+/// Why a walk would take too long.
 #[derive(Debug)]
-pub(super) struct Large {
-    /// Its address space.
-    pub size: u64,
-    /// How long a walk would hold the target's `mmap_lock` for it, at the most.
-    pub hold: Duration,
+pub(super) enum TooLarge {
+    /// By its CPU time, which would be so much.
+    Cost(Duration),
+    /// By the time for which it would hold the target's `mmap_lock` for the largest mapping, of
+    /// that size.
+    Hold(Duration, u64),
 }
 
 /// A walk as it was made.
@@ -197,7 +198,7 @@ impl Target<'_> {
     fn walked(&self, cost: Cost, rss: u64, budgets: &mut Budgets, buf: &mut Buf) -> Walked {
         let predicted = cost.rate.unwrap_or(budgets.rate).predict(rss, cost.areas);
         if predicted > budgets.cap {
-            return Walked::OverCap(predicted);
+            return self.sampled(TooLarge::Cost(predicted), budgets, buf);
         }
         budgets.is_saved = budgets.is_saved || !budgets.budget.affords(predicted);
         if budgets.is_saved {
@@ -222,7 +223,7 @@ impl Target<'_> {
             let hold = budgets.rate.pages(small.min(size));
             if hold > budgets.max_hold {
                 budgets.spend(clock.spent());
-                return Walked::OverHold(Large { size, hold });
+                return self.sampled(TooLarge::Hold(hold, size), budgets, buf);
             }
         }
         let walk = self.walk(budgets.cap.saturating_mul(LATE), part, buf);
@@ -232,6 +233,20 @@ impl Target<'_> {
             budgets.rate.learn(rate);
         }
         Walked::Done(walk.map(Box::new), took)
+    }
+
+    /// Instead of a walk.
+    fn sampled(&self, why: TooLarge, budgets: &mut Budgets, buf: &mut Buf) -> Walked {
+        if budgets.patience.is_zero() || !budgets.budget.has_any() {
+            return Walked::TooLarge(why, None);
+        }
+        let clock = Clock::start();
+        let procfs = &self.source.procfs;
+        let process = self.open(buf);
+        let sampled =
+            process.and_then(|(process, _)| lazily_freed::estimate(&process, procfs, buf));
+        budgets.spend(clock.spent());
+        Walked::TooLarge(why, Some(sampled))
     }
 
     /// The size of its largest mapping that it may use at all. What is resident of one that

@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use memgap_kernel::file::{Buf, missing};
 use memgap_kernel::process::{Process, gone};
 use memgap_kernel::source::{stat, statm, status};
-use memgap_ledger::sample::{Area, Counters, ProcessKind, ProcessSample, Stacks, Walk};
-use memgap_ledger::{Fact, Missing, MissingKind, ProcessLedger, process};
+use memgap_ledger::sample::{Counters, ProcessKind, ProcessSample, Sampled, Walk};
+use memgap_ledger::{Fact, Figure, Missing, MissingKind, ProcessLedger, process};
 
 use super::activity::Activity;
 use super::back_off::BackOff;
+use super::kept::{Cost, Kept};
 use super::probe_state::{Due, ProbeState};
 use crate::locked::Locked;
 use crate::process::no_memory;
 use crate::reader::Reader;
-use crate::walk::Rate;
 
 /// Collections between two readings of a process's name and cgroup. A new process
 /// is read again the next time, for it may just be starting: moved to its cgroup,
@@ -60,6 +60,8 @@ pub(super) struct Tracked {
     pub cost: Cost,
     /// Why there is no walk, or no newer one.
     pub no_walk: Missing,
+    /// What of a process that is too large to be walked is lazily freed, and when it was asked.
+    pub lazily_freed: Option<(Fact<Figure>, Instant)>,
     /// The first collection that may try to walk it after a failure.
     pub retry: u64,
     /// When it may be asked again, where it did not answer in time.
@@ -76,6 +78,8 @@ struct Inputs {
     /// When the walk was made.
     walk: Option<Instant>,
     no_walk: Missing,
+    /// When its pages were asked.
+    sampled: Option<Instant>,
     /// How often its heap statistics, or why there are none, have changed.
     statistics: u64,
 }
@@ -96,26 +100,6 @@ pub(super) struct Identity {
     pub name: String,
     pub kind: ProcessKind,
     threads: u64,
-}
-
-/// A walk that was made, with what tells whether it is still worth showing.
-#[derive(Debug)]
-pub(super) struct Kept {
-    pub areas: Arc<[Area]>,
-    pub stacks: Fact<Stacks>,
-    pub made: Instant,
-    /// Anonymous memory at that time.
-    pub anon: u64,
-}
-
-/// What is known of the cost of walking a process; it outlives the walk.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Cost {
-    pub rate: Option<Rate>,
-    /// How many mappings it has.
-    pub areas: Option<usize>,
-    /// What of it lay in huge pages, which cost next to nothing.
-    pub huge: u64,
 }
 
 /// Where a collection reads, and how.
@@ -154,6 +138,7 @@ impl Tracked {
             walk: None,
             cost: Cost::default(),
             no_walk: Missing::new(MissingKind::Refused, "no walk is due: too little memory"),
+            lazily_freed: None,
             retry: 0,
             back_off: BackOff::default(),
             made: None,
@@ -251,6 +236,7 @@ impl Tracked {
             walk: self.walk.take(),
             cost: self.cost,
             no_walk: self.no_walk.clone(),
+            lazily_freed: self.lazily_freed.take(),
             retry: self.retry,
             back_off: self.back_off,
             made: self.made.take().filter(|_| is_named && is_placed),
@@ -326,7 +312,12 @@ impl Tracked {
             }
             (None, None) => Err(self.no_walk.clone()),
         };
+        let lazily_freed = self.lazily_freed.as_ref().filter(|_| walk.is_err());
         let mut sample = ProcessSample {
+            lazily_freed: lazily_freed.map(|(figure, made)| {
+                let age = now.saturating_duration_since(*made);
+                figure.clone().map(|figure| Sampled { figure, age })
+            }),
             pid: self.pid,
             name: self.identity.name.clone(),
             kind: self.identity.kind,
@@ -347,6 +338,7 @@ impl Tracked {
             counters: self.counters,
             walk: self.walk.as_ref().map(|kept| kept.made),
             no_walk: self.no_walk.clone(),
+            sampled: self.lazily_freed.as_ref().map(|(_, made)| *made),
             statistics: self.probes.version(),
         };
         match &self.made {

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use memgap_ledger::size::iec;
 use memgap_ledger::{Fact, Missing, MissingKind};
 
-use super::jobs::{Large, Walk, Walked, Work};
-use super::tracked::{Cost, Kept, MAX_AREAS, ProcessId, Tracked};
+use super::jobs::{TooLarge, Walk, Walked, Work};
+use super::kept::{Cost, Kept};
+use super::tracked::{MAX_AREAS, ProcessId, Tracked};
 use super::{CollectionStats, Collector, Spent, of};
 use crate::budget::Budget;
 use crate::walk::WalkPolicy;
@@ -70,15 +71,22 @@ impl Collector {
     pub(super) fn take_walk(&mut self, id: ProcessId, walked: Walked, stats: &mut CollectionStats) {
         let Some(tracked) = of(&mut self.tracked, id) else { return };
         match walked {
-            Walked::OverCap(cost) => {
-                stats.refused += 1;
-                tracked.no_walk = over_cap(cost, self.policy.cap);
-            }
-            Walked::OverHold(large) => {
-                stats.over_hold += 1;
-                // To look for it takes time, too.
-                tracked.retry = self.round + PAUSE;
-                tracked.no_walk = over_hold(&large, self.policy.max_hold);
+            Walked::TooLarge(why, lazily_freed) => {
+                tracked.no_walk = match why {
+                    TooLarge::Cost(cost) => {
+                        stats.refused += 1;
+                        over_cap(cost, self.policy.cap)
+                    }
+                    TooLarge::Hold(hold, size) => {
+                        stats.over_hold += 1;
+                        over_hold(hold, size, self.policy.max_hold)
+                    }
+                };
+                if let Some(figure) = lazily_freed {
+                    // To find that out takes time, too.
+                    tracked.retry = self.round + PAUSE;
+                    tracked.lazily_freed = Some((figure, Instant::now()));
+                }
             }
             Walked::OverBudget => {
                 stats.skipped += 1;
@@ -111,6 +119,7 @@ impl Collector {
                 tracked.take_counters(counters, self.round);
                 tracked.cost = Cost { rate, areas: Some(areas.len()), huge };
                 tracked.walk = Some(Kept { areas, stacks, made, anon: counters.anon });
+                tracked.lazily_freed = None;
             }
             Err(lack) => {
                 if lack.kind == MissingKind::Refused {
@@ -173,12 +182,12 @@ fn over_cap(cost: Duration, cap: Duration) -> Missing {
     Missing::new(MissingKind::Refused, why)
 }
 
-fn over_hold(large: &Large, most: Duration) -> Missing {
+fn over_hold(hold: Duration, size: u64, most: Duration) -> Missing {
     let why = format!(
         "its largest mapping, of {}, would keep it from mapping memory for about {:.0} ms, over \
          the {:.0} ms that are allowed: `memgap explain` walks without a cap",
-        iec(i64::try_from(large.size).unwrap_or(i64::MAX)),
-        large.hold.as_secs_f64() * 1e3,
+        iec(i64::try_from(size).unwrap_or(i64::MAX)),
+        hold.as_secs_f64() * 1e3,
         most.as_secs_f64() * 1e3,
     );
     Missing::new(MissingKind::Refused, why)
