@@ -26,19 +26,32 @@ impl Part {
 }
 
 /// Readings, one after the other, of what a target has to wait for meanwhile.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Turns {
     /// What they took since the target last had its turn.
     held: Duration,
+    /// What they may take until it has its next.
+    most: Duration,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self::within(LONG)
+    }
 }
 
 impl Turns {
+    /// As usual, with so much between two pauses.
+    pub(crate) const fn within(most: Duration) -> Self {
+        Self { held: Duration::ZERO, most }
+    }
+
     /// Reads; before that the target gets its `mmap_lock`, if the readings before were long.
     /// A thread that waits to map memory is woken after each of them, and finds the lock held
     /// again if the next one begins at once: for 4 ms, until the kernel sees to it
     /// (kernel/locking/rwsem.c).
     pub(crate) fn take<T>(&mut self, read: impl FnOnce() -> T) -> T {
-        if self.held > LONG {
+        if self.held > self.most {
             thread::sleep(PAUSE);
             self.held = Duration::ZERO;
         }
