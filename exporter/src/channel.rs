@@ -181,6 +181,17 @@ fn read(file: &File, head: &[u8; HEAD]) -> io::Result<Message> {
     }
 }
 
+/// What a head of as many words as there are parts and a kind, and what follows it, would be
+/// understood as.
+#[cfg(fuzzing)]
+pub fn understand(message: &[u8]) -> io::Result<Message> {
+    let (head, parts) = message.split_first_chunk().ok_or_else(malformed)?;
+    let mut file = File::from(memfd_create("memgap-message", MemfdFlags::ALLOW_SEALING)?);
+    file.write_all(parts)?;
+    fcntl_add_seals(&file, SEALS)?;
+    read(&file, head)
+}
+
 fn malformed() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "a message to the server is malformed")
 }

@@ -4,7 +4,7 @@
 //! ([`table`]). What is effective is told to the exporter's children as flags, so that a
 //! file that changed meanwhile changes nothing by itself.
 
-mod file;
+pub mod file;
 mod print;
 pub mod table;
 

@@ -41,7 +41,7 @@ const GAUGE: usize = 40;
 
 /// The page of a beacon.
 #[derive(Debug)]
-pub(super) struct Beacon;
+pub struct Beacon;
 
 /// The beacon that a mapping is, if it is one.
 pub(super) fn of(mapping: &Mapping<'_>) -> Option<Mapped> {

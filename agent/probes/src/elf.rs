@@ -207,6 +207,15 @@ impl Elf {
         None
     }
 
+    /// Where in the file an address is, before the bias.
+    pub fn offset_of(&self, address: u64) -> Option<u64> {
+        self.segments.iter().find_map(|segment| {
+            // What is before a segment wraps, and is then beyond its end.
+            let at = address.wrapping_sub(segment.address);
+            (at < segment.file_size).then(|| segment.offset.checked_add(at))
+        })?
+    }
+
     /// What is added to the file's addresses where the part of it at `offset` is
     /// mapped at `start`.
     pub fn bias(&self, start: u64, offset: u64) -> Option<u64> {
@@ -333,6 +342,17 @@ mod tests {
         for content in [&b""[..], b"\x7fELF", &[0; 64], b"#!/bin/sh\n"] {
             assert!(Elf::read(&file(content)).is_err());
         }
+    }
+
+    /// Found by fuzzing.
+    #[test]
+    fn a_segment_may_reach_over_the_end_of_the_address_space() {
+        let (address, size) = (u64::MAX - 7, 64);
+        let end =
+            Segment { offset: 16, address, file_size: size, memory_size: size, writable: true };
+        let elf = Elf { machine: 62, segments: vec![end], sections: Vec::new(), is_static: true };
+        assert_eq!([u64::MAX - 7, 0, 55].map(|at| elf.offset_of(at)), [16, 24, 79].map(Some));
+        assert_eq!([56, u64::MAX - 8].map(|at| elf.offset_of(at)), [None, None]);
     }
 
     #[test]

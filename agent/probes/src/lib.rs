@@ -28,6 +28,8 @@ pub use cache::{Attached, CacheUse, Look, Probes, Refused, Share};
 pub use image::{Image, Mapped};
 pub use probe::{Detail, HeapStatistics, Layout, Probe, Read, add};
 pub use registry::{RULES, Rule};
+#[cfg(fuzzing)]
+pub use {beacon::Beacon, registry::named};
 
 /// Every probe. Flags, help, docs and tests derive from this list.
 pub const PROBES: &[&dyn Probe] = &[

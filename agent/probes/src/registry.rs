@@ -115,7 +115,7 @@ impl Rule {
 }
 
 /// What a file holds by its headers, its symbols, its constants and its name.
-pub(crate) fn named(elf: &Elf, name: &[u8], file: &File) -> Vec<&'static Rule> {
+pub fn named(elf: &Elf, name: &[u8], file: &File) -> Vec<&'static Rule> {
     let found = FOUND.in_file(elf, file);
     let is_there = |sign: &Sign| match sign {
         Sign::File(start) => file_name(name).starts_with(start.as_bytes()),

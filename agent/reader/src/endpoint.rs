@@ -59,7 +59,8 @@ pub fn read(endpoint: &Endpoint, limits: &Limits) -> Fact<Answer> {
     http::get(endpoint, limits, understand)
 }
 
-fn understand<S: BufRead>(response: Response<S>) -> io::Result<Answer> {
+/// What an answer tells.
+pub fn understand<S: BufRead>(response: Response<S>) -> io::Result<Answer> {
     let Response { content_type, body } = response;
     let mut text = BufReader::new(body);
     let begin = text.fill_buf()?;

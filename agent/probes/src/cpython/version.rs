@@ -52,12 +52,8 @@ pub(super) fn of_name(path: &[u8]) -> Option<Version> {
 fn of_symbol(image: &Image<'_>) -> Option<(u32, u32)> {
     let [symbol] = image.elf.symbols(&image.file, ".dynsym", ["Py_Version"]).ok()?;
     let address = symbol?.address;
-    let inside = |at: u64, len: u64| at < len;
-    let mut segments = image.elf.segments.iter();
-    let segment = segments.find(|s| inside(address.wrapping_sub(s.address), s.file_size))?;
     let mut hex = [0; 4];
-    let offset = segment.offset.checked_add(address - segment.address)?;
-    image.file.read_exact_at(&mut hex, offset).ok()?;
+    image.file.read_exact_at(&mut hex, image.elf.offset_of(address)?).ok()?;
     let [_, patch, minor, 3] = hex else { return None };
     Some((minor.into(), patch.into()))
 }

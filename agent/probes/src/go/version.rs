@@ -40,10 +40,13 @@ pub(super) fn read(image: &Image<'_>) -> Option<String> {
 /// The string that a variable has in the file: its place, then its length.
 fn string(image: &Image<'_>, address: u64) -> Option<String> {
     let mut variable = [0; 16];
-    image.file.read_exact_at(&mut variable, offset(image, address)?).ok()?;
+    image.file.read_exact_at(&mut variable, image.elf.offset_of(address)?).ok()?;
     let len = usize::try_from(u64_at(&variable, 8)?).ok().filter(|len| *len <= LONGEST)?;
     let mut bytes = [0; LONGEST];
-    image.file.read_exact_at(&mut bytes[..len], offset(image, u64_at(&variable, 0)?)?).ok()?;
+    image
+        .file
+        .read_exact_at(&mut bytes[..len], image.elf.offset_of(u64_at(&variable, 0)?)?)
+        .ok()?;
     shown(&bytes[..len])
 }
 
@@ -64,14 +67,6 @@ pub(super) fn place(elf: &Elf, file: &File) -> Option<u64> {
         let index = start[..read].chunks(ALIGNED).position(|place| place.starts_with(MAGIC))?;
         segment.offset.checked_add((index * ALIGNED) as u64)
     })
-}
-
-/// Where in the file an address is, before the bias.
-fn offset(image: &Image<'_>, address: u64) -> Option<u64> {
-    let segments = &image.elf.segments;
-    let inside = |at: u64, len: u64| at < len;
-    let segment = segments.iter().find(|s| inside(address.wrapping_sub(s.address), s.file_size))?;
-    segment.offset.checked_add(address - segment.address)
 }
 
 fn shown(version: &[u8]) -> Option<String> {
