@@ -63,6 +63,8 @@ fn dependencies_point_towards_the_ledger() {
         assert_eq!(own_dependencies(next), set(&below), "{next}");
         below.push(next);
     }
+    assert_eq!(own_dependencies("memgap-json"), set(&["memgap-ledger"]));
+    below.push("memgap-json");
     for program in ["memgap", "memgap-exporter"] {
         assert_eq!(own_dependencies(program), set(&below), "{program}");
         let manifest = manifest_of(program);
@@ -94,7 +96,7 @@ fn the_ledger_does_no_io_and_reads_no_clock() {
 
 #[test]
 fn no_two_files_of_a_crate_import_each_other() {
-    for package in ["ledger", "kernel", "probes", "reader", "beacon", "cli"] {
+    for package in ["ledger", "json", "kernel", "probes", "reader", "beacon", "cli"] {
         assert_no_circle(&format!("agent/{package}/src"));
     }
     assert_no_circle("exporter/src");
@@ -114,7 +116,8 @@ fn assert_no_circle(folder: &str) {
 
 #[test]
 fn views_know_the_ledger_only() {
-    let views = sources("agent/cli/src/view");
+    let mut views = sources("agent/cli/src/view");
+    views.extend(sources("agent/json/src"));
     // One role of the exporter reads, and one tells what it may; all others know samples.
     let reads = ["reader", "self_check"].map(|role| root().join("exporter/src/roles").join(role));
     let pages = sources("exporter/src")

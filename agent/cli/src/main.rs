@@ -11,13 +11,14 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
+use memgap_json as json;
 use memgap_ledger::{Missing, MissingKind};
 use memgap_reader::{Error, Reader, Roots};
 
 use args::{Args, Command, Global};
 use output::{Answer, IN_PART, Output, print};
+use view::table;
 use view::terminal::Style;
-use view::{json, table};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

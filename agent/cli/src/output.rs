@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::time::SystemTime;
 
+use memgap_json as json;
 use serde::Serialize;
 
-use crate::view::json;
 use crate::view::terminal::Style;
 
 /// The exit code of an answer that is one in part, where rights were wanting.

@@ -93,3 +93,23 @@ pub fn by_program(processes: &[ProcessLedger]) -> Vec<(String, Coverage)> {
     programs.sort_by_key(|(_, coverage)| std::cmp::Reverse(coverage.unexplained()));
     programs
 }
+
+/// What explains it, by bytes: heap statistics by their owner, then what the kernel tells.
+pub fn explained(of: &Coverage) -> Vec<(&str, i64)> {
+    let mut rows: Vec<_> = of.owners.iter().map(|(owner, bytes)| (&**owner, *bytes)).collect();
+    rows.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    rows.extend([("mappings", of.mappings()), ("lazy_free", of.lazy_free)]);
+    rows
+}
+
+/// What nothing explains, by account, and what was cut.
+pub fn residual(of: &Coverage) -> Vec<(&'static str, i64)> {
+    let bytes = |account| of.residual.get(&account).copied().unwrap_or(0);
+    let rows = RESIDUAL.iter().map(|account| (account.name(), bytes(*account)));
+    rows.chain([("cut", of.cut)]).collect()
+}
+
+/// A part of a whole; none of a whole that is nothing.
+pub fn share(part: i64, whole: i64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}

@@ -1,11 +1,11 @@
 //! `memgap capture`: what the reader reads, as files.
 
+use memgap_json::{self as json, Counts};
 use memgap_ledger::MissingKind;
 use memgap_reader::{Reader, Target};
 
 use crate::args::Capture;
 use crate::output::{Answer, Output};
-use crate::view::json::{self, Counts};
 use crate::view::table;
 
 /// Captures what a user names.

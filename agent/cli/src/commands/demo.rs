@@ -1,12 +1,12 @@
 //! `memgap demo`: reads what its scenarios ask for.
 
+use memgap_json as json;
 use memgap_ledger::{Missing, process};
 use memgap_reader::{Depth, Reader};
 
 use super::explain::read_cgroup;
 use crate::demo::{self, DemoArgs, End, Explain};
 use crate::output::{Answer, Output};
-use crate::view::json;
 
 /// The exit code where a scenario disagrees with the truth.
 const DISAGREED: u8 = 1;

@@ -1,8 +1,10 @@
 //! `memgap TARGET`: the ledger of one process, cgroup or the host.
 
 use anyhow::anyhow;
+use memgap_json as json;
 use memgap_ledger::finding::Subject;
 use memgap_ledger::host_detail::HostDetail;
+use memgap_ledger::reason;
 use memgap_ledger::{
     CgroupLedger, Missing, MissingKind, ProcessLedger, cgroup, host, limits, machine, process,
 };
@@ -11,7 +13,7 @@ use memgap_reader::{Depth, Endpoint, Error, Found, Limits, Reader, Target, find,
 use crate::args::Look;
 use crate::output::{Answer, Output};
 use crate::own;
-use crate::view::{json, page, reason};
+use crate::view::page;
 
 /// Explains what a user names.
 pub fn run(reader: &Reader, target: &str, look: &Look, output: &Output) -> anyhow::Result<Answer> {

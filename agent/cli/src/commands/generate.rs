@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::Context;
 use clap::CommandFactory;
+use memgap_json as json;
 
 use crate::args::Args;
 use crate::output::{Answer, Output};
-use crate::view::json;
 
 /// The completion script of a shell.
 pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<String> {

@@ -1,10 +1,11 @@
 //! `memgap probes`: what is read, and what of it in the processes of a target.
 
+use memgap_json::{self as json, Known};
 use memgap_ledger::{Coverage, ProcessLedger, process};
 use memgap_reader::{Depth, Found, PROBES, RULES, Reader, find};
 
 use crate::output::{Answer, Output};
-use crate::view::{Known, json, table};
+use crate::view::table;
 
 /// Every probe and what it reads, and what else is named.
 pub fn list(output: &Output) -> anyhow::Result<Answer> {

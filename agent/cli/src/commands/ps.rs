@@ -1,6 +1,8 @@
 //! `memgap ps`: which processes and cgroups are listed, and in which order.
 
+use memgap_json as json;
 use memgap_ledger::finding::Subject;
+use memgap_ledger::reason;
 use memgap_ledger::sample::{CgroupSample, ProcessKind};
 use memgap_ledger::{
     CgroupLedger, Coverage, Figure, Identity, Missing, MissingKind, ProcessLedger, cgroup,
@@ -11,7 +13,7 @@ use memgap_reader::{Depth, Reader};
 use super::explain::read_cgroup;
 use crate::args::Ps;
 use crate::output::{Answer, Output};
-use crate::view::{self, json, reason, table};
+use crate::view::{self, table};
 
 /// Lists what was asked for.
 pub fn run(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> {

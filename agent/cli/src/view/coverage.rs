@@ -1,29 +1,10 @@
 //! `memgap ps --coverage`: how much of anonymous memory is explained, and by which allocators.
 
+use memgap_ledger::Coverage;
+use memgap_ledger::coverage::{explained, residual, share};
 use memgap_ledger::size::iec;
-use memgap_ledger::{Coverage, coverage};
 
 use super::terminal::{Ink, Style, pad};
-
-/// What explains it, by bytes: heap statistics by their owner, then what the kernel tells.
-pub fn explained(of: &Coverage) -> Vec<(&str, i64)> {
-    let mut rows: Vec<_> = of.owners.iter().map(|(owner, bytes)| (&**owner, *bytes)).collect();
-    rows.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-    rows.extend([("mappings", of.mappings()), ("lazy_free", of.lazy_free)]);
-    rows
-}
-
-/// What nothing explains, by account, and what was cut.
-pub fn residual(of: &Coverage) -> Vec<(&'static str, i64)> {
-    let bytes = |account| of.residual.get(&account).copied().unwrap_or(0);
-    let rows = coverage::RESIDUAL.iter().map(|account| (account.name(), bytes(*account)));
-    rows.chain([("cut", of.cut)]).collect()
-}
-
-/// A part of a whole; none of a whole that is nothing.
-pub fn share(part: i64, whole: i64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
-}
 
 /// The whole, then each program in the order given.
 pub fn table(all: &Coverage, programs: &[(String, Coverage)], style: &Style) -> String {

@@ -2,15 +2,15 @@
 
 use memgap_ledger::account::{RSS, VSZ};
 use memgap_ledger::finding::{self, Finding, Severity, Subject};
+use memgap_ledger::headlines::{self, Headline, label};
 use memgap_ledger::sample::{CgroupVersion, ProcessKind};
 use memgap_ledger::size::iec;
-use memgap_ledger::{Account, CgroupLedger, Figure, HostLedger, ProcessLedger, gap, note};
+use memgap_ledger::{Account, CgroupLedger, Figure, HostLedger, ProcessLedger, gap, note, reason};
 
-use super::headline::{self, label};
 use super::table::{runtime_line, unread_line};
 use super::terminal::{Ink, Style, pad};
 use super::waterfall::{self, Chart, between};
-use super::{mappings, reason, second};
+use super::{mappings, second};
 
 /// The whole page. `others` are processes of the same name; `maps` asks for all mappings
 /// that hold much, not the largest alone.
@@ -52,7 +52,7 @@ pub fn deeper(subject: Subject<'_>, style: &Style) -> String {
 fn title(subject: Subject<'_>, others: &[u32], style: &Style) -> String {
     let (name, notes) = match subject {
         Subject::Process(p) => (p.name.clone(), of_process(p, others)),
-        Subject::Cgroup(c) => (headline::cgroup_name(&c.path, &c.identity), of_cgroup(c)),
+        Subject::Cgroup(c) => (headlines::cgroup_name(&c.path, &c.identity), of_cgroup(c)),
         Subject::Host(_) => ("host".to_owned(), Vec::new()),
     };
     let name = if name.is_empty() { "process" } else { &name };
@@ -93,7 +93,7 @@ fn of_cgroup(cgroup: &CgroupLedger) -> Vec<String> {
         None => String::new(),
     };
     let mut notes = vec![format!("{version}{count}")];
-    if headline::cgroup_name(&cgroup.path, &cgroup.identity) != cgroup.path {
+    if headlines::cgroup_name(&cgroup.path, &cgroup.identity) != cgroup.path {
         notes.push(cgroup.path.clone());
     }
     notes
@@ -105,7 +105,7 @@ fn figures(subject: Subject<'_>, style: &Style) -> String {
         _ => None,
     };
     let mut text = String::new();
-    for line in headline::figures(subject).into_iter().filter(|line| !line.is_idle()) {
+    for line in headlines::figures(subject).into_iter().filter(|line| !line.is_idle()) {
         let (mark, size) = match line.figure {
             Figure::Absent if line.name == "limit" => ("", "none".to_owned()),
             Figure::Absent => ("", "unknown".to_owned()),
@@ -116,7 +116,7 @@ fn figures(subject: Subject<'_>, style: &Style) -> String {
         if let (Some(limit), Some(point), true) = (limit, line.figure.point(), line.meets_limit()) {
             means += &format!(", {:.0}% of limit", point as f64 / limit as f64 * 100.0);
         }
-        let share = headline::partly_read(subject).filter(|_| line.name == "in_use");
+        let share = headlines::partly_read(subject).filter(|_| line.name == "in_use");
         if let (Some(share), Some((low, _))) = (share, line.figure.bounds()) {
             head = format!("  {}{:>10}", pad(line.label, 14), format!(">={}", iec(low)));
             means = at_least(&line, low, share);
@@ -140,7 +140,7 @@ fn runtimes(subject: Subject<'_>, style: &Style) -> String {
 }
 
 /// What is in use of memory that is read in part: only the low bound is a least.
-fn at_least(line: &headline::Headline, low: i64, share: f64) -> String {
+fn at_least(line: &Headline, low: i64, share: f64) -> String {
     let estimate = line.figure.point().filter(|point| *point != low);
     let estimate = estimate.map_or(String::new(), |point| format!(", {} by estimate", iec(point)));
     let share = (share * 100.0).floor();

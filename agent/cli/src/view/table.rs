@@ -1,14 +1,13 @@
 //! Tables: processes, cgroups, accounts.
 
+use memgap_json::{Counts, Known, axis};
+use memgap_ledger::headlines::cgroup_name;
 use memgap_ledger::size::iec;
 use memgap_ledger::{
     CgroupLedger, Coverage, Figure, Identity, Missing, ProcessLedger, Program, Runtime, Scope,
     Unread,
 };
 
-use super::Known;
-use super::headline::cgroup_name;
-use super::json::{Counts, axis};
 use super::terminal::{Ink, Style, pad};
 
 /// Lacks of a capture that are worth a line.

@@ -3,9 +3,11 @@
 use std::time::UNIX_EPOCH;
 
 use jsonschema::Validator;
+use memgap_json as json;
 use memgap_ledger::coverage::by_program;
 use memgap_ledger::finding::Subject;
 use memgap_ledger::program::programs;
+use memgap_ledger::reason;
 use memgap_ledger::sample::{CgroupSample, CgroupVersion, ProcessKind, ProcessSample};
 use memgap_ledger::{
     CgroupLedger, Coverage, Missing, MissingKind, ProcessLedger, Scope, Unread, cgroup, host,
@@ -17,7 +19,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::samples;
 use super::terminal::Style;
-use super::{coverage, json, page, reason, table};
+use super::{coverage, page, table};
 
 const PAGE: Style = Style { width: 80, color: false, unicode: true };
 const ASCII: Style = Style { unicode: false, ..PAGE };

@@ -1,8 +1,8 @@
 //! The headline figures of each scope: one list for people and for programs.
 
-use memgap_ledger::finding::Subject;
-use memgap_ledger::program::WHOLE;
-use memgap_ledger::{Figure, Identity};
+use crate::finding::Subject;
+use crate::program::WHOLE;
+use crate::{Figure, Identity};
 
 /// One figure that operators know, or ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,15 +10,14 @@ mod mapping;
 mod program;
 mod runtime;
 mod scope;
+mod time;
 
 use std::time::SystemTime;
 
 use memgap_ledger::finding::Subject;
-use memgap_ledger::{CgroupLedger, Coverage, Missing, ProcessLedger, Program, Scope};
+use memgap_ledger::{CgroupLedger, Coverage, Missing, ProcessLedger, Program, Scope, reason};
 use serde::Serialize;
 
-use super::time::rfc3339;
-use super::{Known, reason};
 use absent::{AbsentJson, absent, lacking};
 use coverage::CoverageJson;
 pub use coverage::coverage;
@@ -27,6 +26,7 @@ pub use explanation::{axis, explanation};
 use headline::{Headline, headline_of};
 use runtime::{RuntimeJson, UnreadJson, runtimes, unread};
 use scope::{ScopeJson, scope};
+pub use time::rfc3339;
 
 /// The version of every document. Members are added under it, none changes.
 const SCHEMA: &str = "memgap/1";
@@ -50,6 +50,15 @@ impl<T: Serialize> Document<T> {
     pub fn text(&self) -> serde_json::Result<String> {
         serde_json::to_string_pretty(self).map(|text| text + "\n")
     }
+}
+
+/// What can be read, and what is only named: names, and what stands behind them.
+#[derive(Debug)]
+pub struct Known<'k> {
+    /// What probes read.
+    pub read: Vec<(&'k str, &'k str)>,
+    /// What is named where it is, and not read, or not in each form.
+    pub named: Vec<(&'k str, &'k str)>,
 }
 
 /// `memgap ps`.

@@ -1,9 +1,8 @@
 //! Why a figure is not there: an absent figure is never shown without it.
 
-use memgap_ledger::finding::Subject;
-use memgap_ledger::{Absence, Figure, Ledger, MissingKind};
-
-use super::headline;
+use crate::finding::Subject;
+use crate::headlines;
+use crate::{Absence, Figure, Ledger, MissingKind};
 
 /// Something that is not known, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +18,8 @@ pub struct Reason {
 /// What was not read, which accounts have no figure, and what of the headline.
 pub fn reasons(subject: Subject<'_>) -> Vec<Reason> {
     let mut reasons: Vec<Reason> = absences(subject).iter().map(Reason::of).collect();
-    let figures = headline::figures(subject).into_iter().map(|h| (h.name, h.figure));
-    for (name, figure) in figures.chain(headline::details(subject)) {
+    let figures = headlines::figures(subject).into_iter().map(|h| (h.name, h.figure));
+    for (name, figure) in figures.chain(headlines::details(subject)) {
         if figure == Figure::Absent && !reasons.iter().any(|r| r.what == name) {
             reasons.push(of_headline(subject, name));
         }

@@ -5,7 +5,7 @@ use memgap_ledger::finding::Subject;
 use memgap_ledger::{Events, Fact, Missing, Room};
 use serde::Serialize;
 
-use super::absent::{AbsentJson, because};
+use crate::absent::{AbsentJson, because};
 
 /// The limit that is met first.
 #[derive(Debug, Serialize)]

@@ -1,9 +1,8 @@
 //! `memgap ps --coverage`: how much of anonymous memory is explained, and by which allocators.
 
 use memgap_ledger::Coverage;
+use memgap_ledger::coverage::{explained, residual, share};
 use serde::Serialize;
-
-use crate::view::coverage::{explained, residual, share};
 
 /// The document.
 #[derive(Debug, Serialize)]

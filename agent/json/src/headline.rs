@@ -1,11 +1,9 @@
 //! Headline figures as an object.
 
-use memgap_ledger::Figure;
 use memgap_ledger::finding::Subject;
+use memgap_ledger::{Figure, headlines};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-
-use crate::view::headline;
 
 /// Figures by name, and the bounds of those that are intervals.
 #[derive(Debug)]
@@ -25,13 +23,13 @@ struct Bounds {
 struct Map<'a, V>(&'a [(&'static str, V)]);
 
 pub fn headline_of(subject: Subject<'_>) -> Headline {
-    let figures = headline::figures(subject).into_iter().map(|h| (h.name, h.figure));
+    let figures = headlines::figures(subject).into_iter().map(|h| (h.name, h.figure));
     let ratios = match subject {
         Subject::Process(p) => vec![("in_use_coverage", p.coverage())],
         Subject::Cgroup(c) => vec![("in_use_coverage", c.headline.in_use_coverage)],
         Subject::Host(_) => Vec::new(),
     };
-    Headline { figures: figures.chain(headline::details(subject)).collect(), ratios }
+    Headline { figures: figures.chain(headlines::details(subject)).collect(), ratios }
 }
 
 impl Serialize for Headline {

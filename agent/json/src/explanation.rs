@@ -3,16 +3,15 @@
 use memgap_ledger::account::RSS;
 use memgap_ledger::finding::{self, Finding, Subject};
 use memgap_ledger::ledger::Entry;
-use memgap_ledger::{Account, Figure, Gap, Scope, gap, note};
+use memgap_ledger::{Account, Figure, Gap, Scope, gap, note, reason};
 use serde::Serialize;
 
-use super::absent::{AbsentJson, absent};
-use super::headline::{Headline, headline_of};
-use super::limits::{EventsJson, RoomJson, events, room};
-use super::mapping::{MappingJson, mappings};
-use super::runtime::{RuntimeJson, UnreadJson, runtimes, unread};
-use super::scope::{ScopeJson, scope};
-use crate::view::reason;
+use crate::absent::{AbsentJson, absent};
+use crate::headline::{Headline, headline_of};
+use crate::limits::{EventsJson, RoomJson, events, room};
+use crate::mapping::{MappingJson, mappings};
+use crate::runtime::{RuntimeJson, UnreadJson, runtimes, unread};
+use crate::scope::{ScopeJson, scope};
 
 /// What explains one process, cgroup or host.
 #[derive(Debug, Serialize)]

@@ -3,7 +3,7 @@
 use memgap_ledger::Missing;
 use serde::Serialize;
 
-use crate::view::reason::Reason;
+use memgap_ledger::reason::Reason;
 
 /// Something that is not known.
 #[derive(Debug, Serialize)]
