@@ -57,6 +57,17 @@ pub struct Args {
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,
 
+    /// Serve ledgers and findings as JSON at /api/v1 too. It shows more than metrics do: the
+    /// names of all processes, and paths of files that they map.
+    #[arg(long = "web.api", value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1,
+        require_equals = true, default_missing_value = "true", default_value_t = false)]
+    pub api: bool,
+
+    /// Most bytes of JSON to keep for --web.api; twice as much is in memory while the next
+    /// collection is written. The smallest processes are left out, and counted.
+    #[arg(long = "web.api-max-bytes", value_name = "BYTES", default_value_t = 8 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=128 << 20))]
+    pub api_max_bytes: u64,
+
     /// Connections to serve at a time. One address holds a quarter of them at most, and
     /// an eighth is kept for this machine's own clients.
     #[arg(long = "web.max-connections", value_name = "N", default_value_t = MAX_CONNECTIONS as u32, value_parser = clap::value_parser!(u32).range(8..=4096))]
@@ -260,7 +271,8 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') || !text.bytes().all(plain) {
         return Err("it must start with / and hold letters, digits and -_./ only".to_owned());
     }
-    if ["/healthz", "/readyz"].contains(&text) {
+    let is_api = text == "/api" || text.starts_with("/api/");
+    if is_api || ["/healthz", "/readyz"].contains(&text) {
         return Err("the exporter answers other questions there".to_owned());
     }
     Ok(text.to_owned())
@@ -302,7 +314,7 @@ mod tests {
     #[test]
     fn the_telemetry_path_is_one_that_a_router_takes() {
         assert!(telemetry_path("/metrics").is_ok());
-        for bad in ["", "metrics", "/{x}", "/*", "/healthz", "/a b"] {
+        for bad in ["", "metrics", "/{x}", "/*", "/healthz", "/api", "/api/v1/x", "/a b"] {
             assert!(telemetry_path(bad).is_err(), "{bad}");
         }
     }

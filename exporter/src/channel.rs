@@ -32,11 +32,23 @@ pub struct Families {
     pub open_metrics: Vec<u8>,
 }
 
+/// The documents of a collection, and what tells where each lies.
+#[derive(Debug)]
+pub struct Documents {
+    /// The file, which begins with them and changes no more.
+    pub file: File,
+    /// Their length.
+    pub length: u64,
+    /// What tells where each lies.
+    pub index: Vec<u8>,
+}
+
 /// What the server gets.
-#[derive(Clone, PartialEq, Eq)]
 pub enum Message {
     /// A collection.
     Collection(Families),
+    /// The documents of one.
+    Documents(Documents),
     /// Who may ask from now on.
     Access(Contents),
 }
@@ -61,6 +73,13 @@ const HEAD: usize = 8 * (1 + PARTS);
 
 const COLLECTION: u64 = 0;
 const ACCESS: u64 = 1;
+const DOCUMENTS: u64 = 2;
+
+/// A file in memory for what is to be sent.
+pub fn draft() -> io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    Ok(memfd_create("memgap-message", flags)?.into())
+}
 
 /// Both ends, for processes yet to be started: the reader's and the server's.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -88,15 +107,23 @@ impl Sender {
         self.send_parts(ACCESS, [config, cert, key, client_ca])
     }
 
+    /// Sends documents, of which the file holds nothing else yet. `WouldBlock` likewise.
+    pub fn send_documents(&self, documents: &Documents) -> io::Result<()> {
+        let Documents { file, length, index } = documents;
+        file.write_all_at(index, *length)?;
+        self.send_file(DOCUMENTS, file, [*length, index.len() as u64, 0, 0])
+    }
+
     fn send_parts(&self, kind: u64, parts: [&[u8]; PARTS]) -> io::Result<()> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let mut file = File::from(memfd_create("memgap-message", flags)?);
+        let mut file = draft()?;
         for part in parts {
             file.write_all(part)?;
         }
-        fcntl_add_seals(&file, SEALS | SealFlags::SEAL)?;
+        self.send_file(kind, &file, parts.map(|part| part.len() as u64))
+    }
 
-        let lengths = parts.map(|part| part.len() as u64);
+    fn send_file(&self, kind: u64, file: &File, lengths: [u64; PARTS]) -> io::Result<()> {
+        fcntl_add_seals(file, SEALS | SealFlags::SEAL)?;
         let head = [[kind].as_slice(), &lengths].concat();
         let head: Vec<u8> = head.into_iter().flat_map(u64::to_le_bytes).collect();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -146,20 +173,25 @@ fn receive(socket: impl AsFd) -> io::Result<Option<Message>> {
     });
     let is_cut = message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
     let file = file.filter(|_| message.bytes == HEAD && !is_cut).ok_or_else(malformed)?;
-    read(&File::from(file), &head).map(Some)
+    read(file.into(), &head).map(Some)
 }
 
 /// Reads a message from a file that can not change meanwhile.
-fn read(file: &File, head: &[u8; HEAD]) -> io::Result<Message> {
+fn read(file: File, head: &[u8; HEAD]) -> io::Result<Message> {
     let (words, _) = head.as_chunks();
     let mut words = words.iter().map(|word| u64::from_le_bytes(*word));
     let kind = words.next();
     let lengths: Vec<u64> = words.collect();
     let total = lengths.iter().try_fold(0_u64, |total, length| total.checked_add(*length));
     let total = total.filter(|total| *total <= MAX_BYTES).ok_or_else(malformed)?;
-    let size = u64::try_from(fstat(file)?.st_size).map_err(|_| malformed())?;
-    if size != total || !fcntl_get_seals(file)?.contains(SEALS) {
+    let size = u64::try_from(fstat(&file)?.st_size).map_err(|_| malformed())?;
+    if size != total || !fcntl_get_seals(&file)?.contains(SEALS) {
         return Err(malformed());
+    }
+    if let (Some(DOCUMENTS), &[length, index, 0, 0]) = (kind, lengths.as_slice()) {
+        let mut bytes = vec![0; usize::try_from(index).map_err(|_| malformed())?];
+        file.read_exact_at(&mut bytes, length)?;
+        return Ok(Message::Documents(Documents { file, length, index: bytes }));
     }
     let mut parts = Vec::with_capacity(PARTS);
     let mut at = 0;
@@ -214,6 +246,34 @@ mod tests {
         head
     }
 
+    fn is_same(got: Option<Message>, expected: &Message) -> bool {
+        match (got, expected) {
+            (Some(Message::Collection(got)), Message::Collection(expected)) => got == *expected,
+            (Some(Message::Access(got)), Message::Access(expected)) => got == *expected,
+            _ => false,
+        }
+    }
+
+    #[tokio::test]
+    async fn documents_arrive_as_a_file_that_both_ends_read() {
+        let (reader, server) = pair().expect("sockets");
+        let sender = Sender::new(reader);
+        let mut receiver = Receiver::new(server).expect("an event loop");
+        let mut file = draft().expect("memory");
+        file.write_all(b"documents").expect("memory");
+        let sent = Documents { file, length: 9, index: b"index".to_vec() };
+        sender.send_documents(&sent).expect("there is room");
+        let got = receiver.receive().await.expect("it is whole");
+        let Some(Message::Documents(got)) = got else { panic!("another message") };
+        assert_eq!((got.length, &*got.index), (9, &b"index"[..]));
+        for file in [&sent.file, &got.file] {
+            let mut bytes = [0; 9];
+            file.read_exact_at(&mut bytes, 0).expect("it is there");
+            assert_eq!(&bytes, b"documents");
+            assert!(file.write_all_at(b"x", 0).is_err(), "it can be changed");
+        }
+    }
+
     #[tokio::test]
     async fn who_may_ask_arrives_among_collections() {
         let (reader, server) = pair().expect("sockets");
@@ -235,7 +295,7 @@ mod tests {
             Message::Access(contents),
             Message::Collection(families(4)),
         ] {
-            assert!(receiver.receive().await.expect("it is whole") == Some(expected));
+            assert!(is_same(receiver.receive().await.expect("it is whole"), &expected));
         }
     }
 
@@ -247,7 +307,7 @@ mod tests {
         for size in [0, 1, 3 << 20] {
             sender.send(&families(size)).expect("there is room");
             let got = receiver.receive().await.expect("it is whole");
-            assert!(got == Some(Message::Collection(families(size))));
+            assert!(is_same(got, &Message::Collection(families(size))));
         }
         drop(sender);
         assert!(receiver.receive().await.expect("the end").is_none());
@@ -289,12 +349,13 @@ mod tests {
             (SEALS, [COLLECTION, 1, 1, 0, 0]),
             (SEALS, [COLLECTION, u64::MAX, 4, 0, 0]),
             (SEALS, [COLLECTION, MAX_BYTES, 0, 0, 0]),
-            (SEALS, [2, 1, 2, 0, 0]),
+            (SEALS, [DOCUMENTS, 1, 1, 1, 0]),
+            (SEALS, [3, 1, 2, 0, 0]),
             (SealFlags::GROW, [COLLECTION, 1, 2, 0, 0]),
         ] {
-            let refused = read(&sealed(b"abc", seals), &head(words)).err().expect("malformed");
+            let refused = read(sealed(b"abc", seals), &head(words)).err().expect("malformed");
             assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
         }
-        assert!(read(&sealed(b"abc", SEALS), &head([COLLECTION, 1, 2, 0, 0])).is_ok());
+        assert!(read(sealed(b"abc", SEALS), &head([COLLECTION, 1, 2, 0, 0])).is_ok());
     }
 }

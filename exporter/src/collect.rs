@@ -1,10 +1,11 @@
 //! Collections: read and made into ledgers, encoded once, sent to the server.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use memgap_ledger::Machine;
 
-use crate::channel::{Families, Sender};
+use crate::api::documents::{Made, Maker};
+use crate::channel::{Documents, Families, Sender};
 use crate::count_totals;
 use crate::gc;
 use crate::gc_totals::Totals;
@@ -126,6 +127,26 @@ pub fn send(families: &Families, server: &Sender) {
         telemetry::unsent();
         tracing::warn!(%error, "the server did not take a collection");
     }
+}
+
+/// Makes documents of a machine, and hands them to the server.
+pub fn send_documents(maker: &mut Maker, machine: &Machine, server: &Sender) {
+    let clock = Clock::start();
+    let sent = maker.make(machine, SystemTime::now()).and_then(|Made { file, length, index }| {
+        let lists = [
+            ("cgroups", index.cgroups.left_out),
+            ("processes", index.processes.left_out),
+            ("findings", index.findings.left_out),
+        ];
+        telemetry::api::made(length, lists);
+        let index = serde_json::to_vec(&index)?;
+        server.send_documents(&Documents { file, length, index })
+    });
+    if let Err(error) = sent {
+        telemetry::unsent();
+        tracing::warn!(%error, "the server did not take documents");
+    }
+    clock.stop(Stage::Api);
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod activation;
+pub mod api;
 pub mod args;
 pub mod channel;
 pub mod collect;

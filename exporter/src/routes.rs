@@ -15,6 +15,9 @@ use axum::routing::get;
 use tokio::sync::watch;
 
 use crate::access::{Refused, Visitor};
+use crate::api::problem::refusal;
+use crate::api::routes::Api;
+use crate::api::{self};
 use crate::encode::Format;
 use crate::negotiate;
 use crate::server::Routers;
@@ -29,6 +32,8 @@ pub type Published = Option<Arc<Snapshot>>;
 pub struct Answers {
     /// The last collection.
     pub published: watch::Receiver<Published>,
+    /// The last documents, where the API is on.
+    pub documents: Option<watch::Receiver<api::routes::Published>>,
     /// When the exporter started to collect.
     pub started: Instant,
     /// Time between collections.
@@ -41,11 +46,11 @@ const OVERDUE: u32 = 3;
 /// A silence that is no sign of being stuck, however short the interval.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const BUSY: &str = "all connections are in use: try again, or raise --web.max-connections\n";
+const BUSY: &str = "all connections are in use: try again, or raise --web.max-connections";
 
-const UNKNOWN: &str = "who asks? give a name and a password\n";
+const UNKNOWN: &str = "who asks? give a name and a password";
 
-const TOO_MANY_PASSWORDS: &str = "too many passwords are being compared: try again\n";
+const TOO_MANY_PASSWORDS: &str = "too many passwords are being compared: try again";
 
 const NOT_READY: &str = "the first collection is not done yet\n";
 
@@ -76,7 +81,12 @@ pub fn router(answers: Answers, telemetry_path: &str) -> Router {
     } else {
         router.route("/", get(move || async move { Html(index.to_string()) }))
     };
-    router.with_state(answers)
+    let api = answers.documents.clone().map(|published| Api {
+        published,
+        overdue: is_overdue,
+        interval: answers.interval.clone(),
+    });
+    router.with_state(answers).merge(api::routes::router(api))
 }
 
 /// What is answered to everybody, so that probes need no password.
@@ -97,15 +107,17 @@ async fn guard(request: Request, next: Next) -> Response {
         Some(visitor) => visitor.admit(request.headers()).await,
         None => Err(Refused::Unknown),
     };
+    let path = request.uri().path().to_owned();
     let refused = match admitted {
         Ok(()) => return decorate(request, next).await,
         Err(Refused::Unknown) => {
             let headers = [(WWW_AUTHENTICATE, "Basic realm=\"memgap-exporter\"")];
-            (StatusCode::UNAUTHORIZED, headers, UNKNOWN).into_response()
+            (headers, refusal(&path, StatusCode::UNAUTHORIZED, UNKNOWN)).into_response()
         }
         Err(Refused::Busy) => {
             let headers = [(RETRY_AFTER, "1")];
-            (StatusCode::SERVICE_UNAVAILABLE, headers, TOO_MANY_PASSWORDS).into_response()
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            (headers, refusal(&path, status, TOO_MANY_PASSWORDS)).into_response()
         }
     };
     http::scrape(refused.status().as_u16());
@@ -131,8 +143,12 @@ impl Answers {
     fn overdue(&self) -> Option<Duration> {
         let last = self.published.borrow().as_ref().map_or(self.started, |s| s.received);
         let silence = last.elapsed();
-        (silence > self.interval.borrow().saturating_mul(OVERDUE).max(PATIENCE)).then_some(silence)
+        is_overdue(silence, *self.interval.borrow()).then_some(silence)
     }
+}
+
+fn is_overdue(silence: Duration, interval: Duration) -> bool {
+    silence > interval.saturating_mul(OVERDUE).max(PATIENCE)
 }
 
 /// The last collection. Figures of one that is overdue would pass for those of
@@ -149,10 +165,11 @@ async fn metrics(State(answers): State<Answers>, headers: HeaderMap) -> Response
 }
 
 /// The rest, where all places are taken.
-async fn busy() -> Response {
+async fn busy(request: Request) -> Response {
     http::scrape(StatusCode::SERVICE_UNAVAILABLE.as_u16());
     let headers = [(RETRY_AFTER, "1"), (CONNECTION, "close")];
-    (StatusCode::SERVICE_UNAVAILABLE, headers, BUSY).into_response()
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    (headers, refusal(request.uri().path(), status, BUSY)).into_response()
 }
 
 fn stuck(silence: Duration) -> Response {
@@ -200,7 +217,7 @@ mod tests {
     async fn statuses(started: Instant) -> [u16; 3] {
         let (_publish, published) = watch::channel(None);
         let (_set, interval) = watch::channel(Duration::from_secs(1));
-        let answers = Answers { published, started, interval };
+        let answers = Answers { published, documents: None, started, interval };
         let router = router(answers, "/metrics");
         let mut found = [0; 3];
         for (status, path) in found.iter_mut().zip(["/healthz", "/readyz", "/metrics"]) {

@@ -101,13 +101,9 @@ impl Scopes {
 
     /// Returns where each exported cgroup stands, by its path.
     fn add_cgroups<'m>(&mut self, cgroups: &'m [CgroupLedger]) -> BTreeMap<&'m str, Home> {
-        let paths: BTreeSet<&str> =
-            cgroups.iter().filter(|c| container(c).is_some()).map(|c| c.path.as_str()).collect();
         let pods = pod_names(cgroups);
         let mut homes = BTreeMap::new();
-        // Of a cgroup that vanished in mid-read nothing is known.
-        let known = cgroups.iter().filter(|c| c.headline.usage != Figure::Absent);
-        for cgroup in known.filter(|c| !ancestors(&c.path).any(|a| paths.contains(a))) {
+        for cgroup in outermost(cgroups) {
             let home = match &cgroup.identity {
                 Identity::Container(identity) => self.add_container(cgroup, identity, &pods),
                 Identity::Pod { uid } => {
@@ -179,8 +175,27 @@ impl Home {
     }
 }
 
-/// A process whose RSS is not known ended, or is kept from us.
-fn is_known(process: &ProcessLedger) -> bool {
+/// The cgroups of which each byte counts once: the outermost containers, and the leaves outside
+/// of them.
+pub fn with_ledgers(cgroups: &[CgroupLedger]) -> impl Iterator<Item = &CgroupLedger> {
+    outermost(cgroups).filter(|cgroup| match &cgroup.identity {
+        Identity::Container(_) => true,
+        Identity::Pod { .. } => false,
+        Identity::Unit { .. } | Identity::Other => cgroup.leaf,
+    })
+}
+
+/// Those that are in no container.
+fn outermost(cgroups: &[CgroupLedger]) -> impl Iterator<Item = &CgroupLedger> {
+    let paths: BTreeSet<&str> =
+        cgroups.iter().filter(|c| container(c).is_some()).map(|c| c.path.as_str()).collect();
+    // Of a cgroup that vanished in mid-read nothing is known.
+    let known = cgroups.iter().filter(|c| c.headline.usage != Figure::Absent);
+    known.filter(move |c| !ancestors(&c.path).any(|a| paths.contains(a)))
+}
+
+/// Whether its RSS is known: else it ended, or is kept from us.
+pub fn is_known(process: &ProcessLedger) -> bool {
     process.kind == ProcessKind::User && process.headline.rss != Figure::Absent
 }
 
@@ -192,7 +207,7 @@ fn container(cgroup: &CgroupLedger) -> Option<&ContainerIdentity> {
 }
 
 /// The paths above a path, the nearest first, without the root.
-fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+pub fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     path.rmatch_indices('/').map(|(at, _)| &path[..at]).filter(|path| !path.is_empty())
 }
 

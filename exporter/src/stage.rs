@@ -23,6 +23,8 @@ pub enum Stage {
     Ledger,
     /// Writing them as text.
     Encode,
+    /// Making documents for the API, where it is on.
+    Api,
 }
 
 /// Measures what a stage takes of its thread.
@@ -44,8 +46,15 @@ static CPU: [AtomicU64; Stage::ALL.len()] = [const { AtomicU64::new(0) }; Stage:
 
 impl Stage {
     /// Every stage, in the order in which a collection goes through them.
-    pub const ALL: [Self; 6] =
-        [Self::Tier0, Self::Cgroups, Self::Walk, Self::HeapStatistics, Self::Ledger, Self::Encode];
+    pub const ALL: [Self; 7] = [
+        Self::Tier0,
+        Self::Cgroups,
+        Self::Walk,
+        Self::HeapStatistics,
+        Self::Ledger,
+        Self::Encode,
+        Self::Api,
+    ];
 
     /// The stable word for labels.
     pub const fn name(self) -> &'static str {
@@ -56,6 +65,7 @@ impl Stage {
             Self::HeapStatistics => "heap_statistics",
             Self::Ledger => "ledger",
             Self::Encode => "encode",
+            Self::Api => "api",
         }
     }
 

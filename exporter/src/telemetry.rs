@@ -4,6 +4,7 @@
 //! life of a process: one of the reader's, one of the server's. Its text is the format 0.0.4 with families in no order;
 //! [`Own::write`] sorts them and turns them into OpenMetrics where that is asked.
 
+pub mod api;
 pub mod http;
 pub mod probes;
 pub mod reload;
@@ -159,6 +160,7 @@ pub fn encoded(bytes: usize) {
 fn describe() {
     Stage::describe();
     probes::describe();
+    api::describe();
     http::describe();
     targets::describe();
     reload::describe();

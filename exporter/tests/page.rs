@@ -4,6 +4,7 @@
 mod common;
 mod pages {
     mod configuration;
+    mod openapi;
 }
 
 use std::time::Duration;
@@ -20,7 +21,7 @@ use memgap_exporter::stage::Stage;
 use memgap_exporter::tables::{CONTAINER, MACHINE, PLAIN, POD, PROCESS_GROUP, UNIT};
 use memgap_exporter::telemetry::http::{self, Closed};
 use memgap_exporter::telemetry::reload::Reload;
-use memgap_exporter::telemetry::{self, Telemetry, probes, targets};
+use memgap_exporter::telemetry::{self, Telemetry, api, probes, targets};
 use memgap_ledger::sample::MachineSample;
 use memgap_ledger::{Machine, MissingKind, SecondSource};
 use metrics::gauge;
@@ -85,7 +86,8 @@ they speak. A process or container that ended is gone from the next collection.
   what runs the container.
 - `class`, `account`: see [accounts.md](accounts.md). `finding`: see [findings](findings/); `severity` is `info`, `warning` or `critical`.
 - `stage` is a part of a collection: `tier0` reads every process's counters, `cgroups` every cgroup and the host, `walk` makes walks over
-  mappings, `heap_statistics` reads the statistics of runtimes and allocators, `ledger` sorts bytes onto accounts, `encode` writes them.
+  mappings, `heap_statistics` reads the statistics of runtimes and allocators, `ledger` sorts bytes onto accounts, `encode` writes them,
+  `api` makes documents for the [API](api.md), where that is on.
 
 ## Limits
 
@@ -100,6 +102,7 @@ they speak. A process or container that ended is gone from the next collection.
 | walks kept | 131,072 mappings in all, which take 12 MiB; the oldest are dropped and counted in `memgap_exporter_walks_dropped_total` |
 | one process | 200 ms for it to answer, 1 s where we are at work on it; then it is left alone, from 10 s up to 10 min, and counted in `memgap_exporter_target_timeouts_total` |
 | processes that do not answer | 4 at a time, named by `memgap_exporter_stuck_targets`; with 4 nothing but counters is read of any |
+| documents of the [API](api.md) | `--web.api-max-bytes`, 8 MiB; what is left out is counted in `memgap_exporter_api_left_out` |
 | HTTP | `--web.max-connections`, 64 at a time, of at most 5 minutes, a quarter for one address; 32 more are answered about health and refused else; 30 s and 16 KiB for the head of a request, 16 KiB/s at least for an answer after 10 s |
 
 In OpenMetrics a counter's family goes by its name without `_total`, an info's without `_info`.
@@ -141,6 +144,7 @@ fn assert_whole(page: &str) {
         format!("`--walk.budget`, {} %", args.walk_budget * 100.0),
         format!("`--probe.budget`, {} %", args.probe_budget * 100.0),
         format!("`--web.max-connections`, {} at", args.max_connections),
+        format!("`--web.api-max-bytes`, {} MiB", args.api_max_bytes >> 20),
     ] {
         assert!(page.contains(&bound), "the page does not say {bound:?}");
     }
@@ -200,6 +204,8 @@ fn own() -> String {
     gauge!("memgap_exporter_server_start_time_seconds").set(0.5);
     targets::timeouts(1);
     targets::stuck([("java".to_owned(), 1)].into_iter(), 1, false);
+    api::made(1, [("cgroups", 0), ("processes", 1), ("findings", 0)]);
+    api::answered(200);
     http::scrape(200);
     http::connections(1, 0, 0);
     http::closed(Closed::MadeRoom);

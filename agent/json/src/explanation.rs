@@ -61,6 +61,13 @@ struct FindingJson {
     remedy: &'static str,
 }
 
+/// A finding, and what it is about.
+#[derive(Debug, Serialize)]
+pub struct Found {
+    scope: ScopeJson,
+    finding: FindingJson,
+}
+
 #[derive(Debug, Serialize)]
 struct GapJson {
     from: &'static str,
@@ -91,6 +98,11 @@ pub fn explanation(subject: Subject<'_>, others: &[u32]) -> Explanation {
         events: events(subject),
         absent: absent(reason::reasons(subject)),
     }
+}
+
+/// A finding by itself.
+pub fn of_finding(subject: Subject<'_>, finding: Finding) -> Found {
+    Found { scope: scope(subject, &[]), finding: finding_of(finding) }
 }
 
 /// Which headline figure an account is part of.

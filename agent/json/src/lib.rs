@@ -12,6 +12,7 @@ mod runtime;
 mod scope;
 mod time;
 
+use std::io::Write;
 use std::time::SystemTime;
 
 use memgap_ledger::finding::Subject;
@@ -22,14 +23,14 @@ use absent::{AbsentJson, absent, lacking};
 use coverage::CoverageJson;
 pub use coverage::coverage;
 
-pub use explanation::{axis, explanation};
+pub use explanation::{Found, axis, explanation, of_finding};
 use headline::{Headline, headline_of};
 use runtime::{RuntimeJson, UnreadJson, runtimes, unread};
 use scope::{ScopeJson, scope};
 pub use time::rfc3339;
 
 /// The version of every document. Members are added under it, none changes.
-const SCHEMA: &str = "memgap/1";
+pub const SCHEMA: &str = "memgap/1";
 
 /// A document: the version, the time of the reading, and what it says.
 #[derive(Debug, Serialize)]
@@ -44,6 +45,11 @@ impl<T: Serialize> Document<T> {
     /// A document that was read at `time`.
     pub fn new(time: SystemTime, body: T) -> Self {
         Self { schema: SCHEMA, time: rfc3339(time), body }
+    }
+
+    /// Writes the document as one line, without its end.
+    pub fn write(&self, out: impl Write) -> serde_json::Result<()> {
+        serde_json::to_writer(out, self)
     }
 
     /// The document as one indented text with a newline at its end.

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 
 use clap::Parser;
 use memgap_exporter::activation;
+use memgap_exporter::api::documents::Maker;
 use memgap_exporter::args::Args;
 use memgap_exporter::channel::Sender;
 use memgap_exporter::collect::{self, Ledgers, Pipeline, Schedule};
@@ -33,6 +34,9 @@ pub fn run(args: Args, server: OwnedFd, supervisor: OwnedFd, log: &Log) -> anyho
     let mut orders = Receiver::new(supervisor);
     loop {
         if let Some(ledgers) = read(&mut collecting.collector, &mut collecting.sources) {
+            if let Some(documents) = &mut collecting.documents {
+                collect::send_documents(documents, &ledgers.machine, &server);
+            }
             collect::send(&collecting.pipeline.families(ledgers), &server);
         }
         collecting.schedule.finished();
@@ -49,6 +53,7 @@ struct Collecting {
     args: Args,
     collector: Collector,
     sources: Sources,
+    documents: Option<Maker>,
     pipeline: Pipeline,
     schedule: Schedule,
 }
@@ -68,6 +73,7 @@ impl Collecting {
             collector: Collector::new(reader, walk_policy(&args))
                 .with_probe_share(args.probe_budget),
             sources: Sources::start(&args)?,
+            documents: args.api.then(|| Maker::new(args.api_max_bytes)),
             pipeline: Pipeline::new(args.limits(), args.grouping(), telemetry),
             schedule: Schedule::start(args.interval),
             args,

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use memgap_exporter::access::Access;
 use memgap_exporter::access::passwords::Passwords;
+use memgap_exporter::api::store::Store;
 use memgap_exporter::args::Args;
 use memgap_exporter::channel::{Message, Receiver};
 use memgap_exporter::log::Log;
@@ -17,7 +18,7 @@ use memgap_exporter::server::Gate;
 use memgap_exporter::server::listeners::Listener;
 use memgap_exporter::snapshot::Snapshot;
 use memgap_exporter::telemetry::Telemetry;
-use memgap_exporter::{activation, sandbox, server};
+use memgap_exporter::{activation, api, sandbox, server};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -45,7 +46,10 @@ async fn serve(args: &Args, reader: OwnedFd, supervisor: OwnedFd, log: &Log) -> 
 
     let (publish, published) = watch::channel(None);
     let (set_interval, interval) = watch::channel(args.interval);
-    let answers = Answers { published, started: Instant::now(), interval };
+    let (publish_documents, documents) = watch::channel(None);
+    let publish = Publish { collections: publish, documents: publish_documents };
+    let documents = args.api.then_some(documents);
+    let answers = Answers { published, documents, started: Instant::now(), interval };
     let routers = routes::routers(answers, &args.telemetry_path);
     // Without a file everybody may ask; else it comes by the channel.
     let everybody = args.web_config.is_none().then(|| Arc::new(Access::default()));
@@ -87,11 +91,17 @@ fn passwords() -> anyhow::Result<Passwords> {
     Passwords::start(confine).context("can not start the thread that compares passwords")
 }
 
+/// What came last, for those who ask.
+struct Publish {
+    collections: watch::Sender<Published>,
+    documents: watch::Sender<api::routes::Published>,
+}
+
 /// Publishes what is sent, until nobody can come any more who sends.
 async fn receive(
     mut channel: Receiver,
     telemetry: Telemetry,
-    publish: watch::Sender<Published>,
+    publish: Publish,
     admit: watch::Sender<Option<Arc<Access>>>,
 ) {
     loop {
@@ -107,10 +117,14 @@ async fn receive(
             },
             Ok(Some(Message::Collection(families))) => {
                 let snapshot = Snapshot::of(families, &telemetry.render());
-                if publish.send_replace(Some(Arc::new(snapshot))).is_none() {
+                if publish.collections.send_replace(Some(Arc::new(snapshot))).is_none() {
                     tracing::info!("ready");
                 }
             }
+            Ok(Some(Message::Documents(documents))) => match Store::of(documents) {
+                Ok(store) => drop(publish.documents.send_replace(Some(Arc::new(store)))),
+                Err(error) => tracing::error!(%error, "can not take documents"),
+            },
             Ok(None) => return,
             Err(error) => tracing::error!(%error, "can not take a collection"),
         }

@@ -1,0 +1,16 @@
+//! The HTTP API: the ledgers of a collection as the documents of `memgap --json`.
+//!
+//! The reader makes the documents, where `--web.api` asks for them, into a sealed file in
+//! memory ([`documents`]); the server keeps that file and an [`index`] of it, and copies what a
+//! page asks for ([`pages`], [`routes`]). Nothing of the machine is read for a request.
+
+pub mod documents;
+pub mod index;
+mod pages;
+pub mod problem;
+mod query;
+pub mod routes;
+pub mod store;
+
+/// How every path of the API begins.
+pub const PREFIX: &str = "/api/v1";

@@ -1,0 +1,331 @@
+//! The documents of a collection, as the reader makes them: one after the other, into a file
+//! in memory that is sent as it is. What has not changed is copied from the last one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use memgap_json::{Document, explanation, of_finding, rfc3339};
+use memgap_ledger::finding::{Finding, Severity, Subject, findings};
+use memgap_ledger::identity::ContainerIdentity;
+use memgap_ledger::{CgroupLedger, Identity, Machine, ProcessLedger};
+
+use super::index::{Entry, Index, Lack, List, Span, pid_key};
+use crate::channel;
+use crate::select::{ancestors, is_known, with_ledgers};
+
+/// The documents of one collection.
+#[derive(Debug)]
+pub struct Made {
+    /// The file that holds them, and nothing else.
+    pub file: File,
+    /// Their length.
+    pub length: u64,
+    /// Where each lies.
+    pub index: Index,
+}
+
+/// Makes documents, and knows the last that it made.
+#[derive(Debug)]
+pub struct Maker {
+    max_bytes: u64,
+    last: Option<Last>,
+}
+
+/// The most that one document may take, so that a page holds any.
+pub const MAX_DOCUMENT: usize = 256 << 10;
+
+#[derive(Debug)]
+struct Last {
+    file: File,
+    processes: HashMap<u32, Kept>,
+}
+
+/// What a process's documents were made of.
+#[derive(Debug)]
+struct Kept {
+    ledger: Arc<ProcessLedger>,
+    document: Span,
+    findings: Vec<Found>,
+}
+
+/// A finding that was written.
+#[derive(Debug, Clone)]
+struct Found {
+    severity: Severity,
+    bytes: i64,
+    id: &'static str,
+    span: Span,
+}
+
+impl Maker {
+    /// A maker that has made nothing yet, of so many bytes at a time.
+    pub fn new(max_bytes: u64) -> Self {
+        Self { max_bytes, last: None }
+    }
+
+    /// Makes the documents of a machine that was read at `now`.
+    pub fn make(&mut self, machine: &Machine, now: SystemTime) -> io::Result<Made> {
+        let last = self.last.take();
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut making = Making {
+            out: BufWriter::new(channel::draft()?),
+            at: 0,
+            max: self.max_bytes,
+            is_full: false,
+            now,
+            scratch: Vec::new(),
+            found: Vec::new(),
+            index: Index {
+                collection: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
+                time: rfc3339(now),
+                ..Index::default()
+            },
+        };
+        making.host(machine)?;
+        let cgroups = match &machine.cgroups {
+            Ok(cgroups) => cgroups.as_slice(),
+            Err(missing) => {
+                making.index.absent.push(Lack {
+                    what: "cgroups".to_owned(),
+                    why: missing.why.to_string(),
+                    kind: missing.kind.name().to_owned(),
+                });
+                &[]
+            }
+        };
+        let cgroups: Vec<&CgroupLedger> = with_ledgers(cgroups).collect();
+        making.cgroups(&cgroups)?;
+        let processes = making.processes(&machine.processes, &containers(&cgroups), last)?;
+        let (made, file) = making.finish()?;
+        self.last = Some(Last { file, processes });
+        Ok(made)
+    }
+}
+
+/// Documents that are being made.
+struct Making {
+    out: BufWriter<File>,
+    at: u64,
+    max: u64,
+    is_full: bool,
+    now: SystemTime,
+    scratch: Vec<u8>,
+    found: Vec<Found>,
+    index: Index,
+}
+
+impl Making {
+    fn host(&mut self, machine: &Machine) -> io::Result<()> {
+        let subject = Subject::Host(&machine.host);
+        self.index.host = self.explain(subject)?;
+        self.findings_of(subject).map(|found| self.found.extend(found))
+    }
+
+    /// The largest first, for as long as there is room.
+    fn cgroups(&mut self, cgroups: &[&CgroupLedger]) -> io::Result<()> {
+        let mut cgroups = cgroups.to_vec();
+        cgroups.sort_by_key(|cgroup| std::cmp::Reverse(cgroup.headline.usage.point()));
+        let mut list = BTreeMap::new();
+        let mut left_out = 0;
+        for cgroup in cgroups {
+            if self.is_full {
+                left_out += 1;
+                continue;
+            }
+            let subject = Subject::Cgroup(cgroup);
+            match self.explain(subject)? {
+                // Two paths that are not UTF-8 can look the same.
+                Some(span) if !list.contains_key(&cgroup.path) => {
+                    list.insert(cgroup.path.clone(), (cgroup_labels(cgroup), span));
+                    let found = self.findings_of(subject)?;
+                    self.found.extend(found);
+                }
+                _ => left_out += 1,
+            }
+        }
+        self.index.cgroups = list_of(list, left_out);
+        Ok(())
+    }
+
+    /// The same of processes, which are kept for the next time.
+    fn processes(
+        &mut self,
+        processes: &[Arc<ProcessLedger>],
+        containers: &BTreeMap<&str, &ContainerIdentity>,
+        last: Option<Last>,
+    ) -> io::Result<HashMap<u32, Kept>> {
+        let mut processes: Vec<_> = processes.iter().filter(|process| is_known(process)).collect();
+        processes.sort_by_key(|process| std::cmp::Reverse(process.headline.rss.point()));
+        let (file, mut before) = match last {
+            Some(Last { file, processes }) => (Some(file), processes),
+            None => (None, HashMap::new()),
+        };
+        let mut list = BTreeMap::new();
+        let mut left_out = 0;
+        let mut kept = HashMap::new();
+        for process in processes {
+            // What would be made is of no use.
+            if self.is_full {
+                left_out += 1;
+                continue;
+            }
+            let same = before.remove(&process.pid);
+            let same = same.filter(|same| Arc::ptr_eq(&same.ledger, process));
+            let made = match (same, &file) {
+                (Some(same), Some(file)) => self.copy(file, same)?,
+                _ => self.process(process)?,
+            };
+            if let Some(made) = made {
+                let labels = process_labels(process, containers);
+                list.insert(pid_key(process.pid), (labels, made.document));
+                self.found.extend(made.findings.iter().cloned());
+                kept.insert(process.pid, made);
+            } else {
+                left_out += 1;
+            }
+        }
+        self.index.processes = list_of(list, left_out);
+        Ok(kept)
+    }
+
+    fn process(&mut self, ledger: &Arc<ProcessLedger>) -> io::Result<Option<Kept>> {
+        let subject = Subject::Process(ledger);
+        let Some(document) = self.explain(subject)? else { return Ok(None) };
+        let findings = self.findings_of(subject)?;
+        Ok(Some(Kept { ledger: Arc::clone(ledger), document, findings }))
+    }
+
+    /// What was made of a ledger says when that was, and still holds.
+    fn copy(&mut self, from: &File, kept: Kept) -> io::Result<Option<Kept>> {
+        let Kept { ledger, document, findings } = kept;
+        let Some(document) = self.copied(from, document)? else { return Ok(None) };
+        let mut copies = Vec::with_capacity(findings.len());
+        for found in findings {
+            if let Some(span) = self.copied(from, found.span)? {
+                copies.push(Found { span, ..found });
+            } else {
+                self.index.findings.left_out += 1;
+            }
+        }
+        Ok(Some(Kept { ledger, document, findings: copies }))
+    }
+
+    fn copied(&mut self, from: &File, span: Span) -> io::Result<Option<Span>> {
+        self.scratch.resize(span.length as usize, 0);
+        from.read_exact_at(&mut self.scratch, span.at)?;
+        self.put()
+    }
+
+    fn explain(&mut self, subject: Subject<'_>) -> io::Result<Option<Span>> {
+        self.scratch.clear();
+        let document = Document::new(self.now, explanation(subject, &[]));
+        document.write(&mut self.scratch)?;
+        self.put()
+    }
+
+    fn findings_of(&mut self, subject: Subject<'_>) -> io::Result<Vec<Found>> {
+        let mut written = Vec::new();
+        for finding in findings(subject) {
+            let (severity, bytes) = (finding.severity, finding.bytes.point().unwrap_or(0));
+            match self.finding(subject, finding)? {
+                (id, Some(span)) => written.push(Found { severity, bytes, id, span }),
+                (_, None) => self.index.findings.left_out += 1,
+            }
+        }
+        Ok(written)
+    }
+
+    fn finding(
+        &mut self,
+        subject: Subject<'_>,
+        finding: Finding,
+    ) -> io::Result<(&'static str, Option<Span>)> {
+        let id = finding.id;
+        self.scratch.clear();
+        serde_json::to_writer(&mut self.scratch, &of_finding(subject, finding))?;
+        Ok((id, self.put()?))
+    }
+
+    /// Writes what was made, if there is room for it.
+    fn put(&mut self) -> io::Result<Option<Span>> {
+        let Ok(length) = u32::try_from(self.scratch.len()) else { return Ok(None) };
+        let span = Span { at: self.at, length };
+        if self.scratch.len() > MAX_DOCUMENT {
+            return Ok(None);
+        }
+        self.is_full |= span.end().is_none_or(|end| end > self.max);
+        if self.is_full {
+            return Ok(None);
+        }
+        self.out.write_all(&self.scratch)?;
+        self.at += u64::from(length);
+        Ok(Some(span))
+    }
+
+    fn finish(mut self) -> io::Result<(Made, File)> {
+        // The gravest first; of those alike, as they were found.
+        self.found.sort_by_key(|found| std::cmp::Reverse((found.severity, found.bytes)));
+        let entry = |(rank, found): (usize, &Found)| Entry {
+            key: format!("{rank:010}"),
+            labels: vec![found.id.to_owned(), found.severity.name().to_owned()],
+            span: found.span,
+        };
+        self.index.findings.entries = self.found.iter().enumerate().map(entry).collect();
+        let file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let kept = file.try_clone()?;
+        Ok((Made { file, length: self.at, index: self.index }, kept))
+    }
+}
+
+fn list_of(entries: BTreeMap<String, (Vec<String>, Span)>, left_out: u64) -> List {
+    let entry = |(key, (labels, span))| Entry { key, labels, span };
+    List { entries: entries.into_iter().map(entry).collect(), left_out }
+}
+
+/// The containers among some cgroups, by path.
+fn containers<'c>(cgroups: &[&'c CgroupLedger]) -> BTreeMap<&'c str, &'c ContainerIdentity> {
+    let container = |cgroup: &&'c CgroupLedger| match &cgroup.identity {
+        Identity::Container(identity) => Some((cgroup.path.as_str(), identity)),
+        _ => None,
+    };
+    cgroups.iter().filter_map(container).collect()
+}
+
+/// In the order of [`super::index::cgroup`].
+fn cgroup_labels(cgroup: &CgroupLedger) -> Vec<String> {
+    match &cgroup.identity {
+        Identity::Container(identity) => {
+            let names = identity.names.as_ref();
+            let name = |of: fn(&_) -> &String| names.map(of).cloned().unwrap_or_default();
+            vec![
+                "container".to_owned(),
+                name(|names| &names.namespace),
+                name(|names| &names.pod),
+                name(|names| &names.container),
+                identity.id.clone(),
+            ]
+        }
+        Identity::Unit { .. } => vec!["unit".to_owned()],
+        Identity::Pod { .. } | Identity::Other => vec!["other".to_owned()],
+    }
+}
+
+/// In the order of [`super::index::process`].
+fn process_labels(
+    process: &ProcessLedger,
+    containers: &BTreeMap<&str, &ContainerIdentity>,
+) -> Vec<String> {
+    let path = process.cgroup.as_deref().unwrap_or("");
+    let home = std::iter::once(path).chain(ancestors(path)).find_map(|path| containers.get(path));
+    let mut labels = vec![process.name.clone()];
+    if let Some(home) = home {
+        let names = home.names.as_ref();
+        labels.push(names.map_or_else(String::new, |names| names.container.clone()));
+        labels.push(home.id.clone());
+    }
+    labels
+}
