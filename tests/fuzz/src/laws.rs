@@ -77,6 +77,7 @@ pub fn cgroup_sample(version: CgroupVersion) -> CgroupSample {
         kmem: Err(why),
         events,
         cpus: 2,
+        unmarked_files: None,
         leaf: true,
         names: None,
     }
