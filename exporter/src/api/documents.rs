@@ -164,7 +164,7 @@ impl Making {
             Some(Last { file, processes }) => (Some(file), processes),
             None => (None, HashMap::new()),
         };
-        let mut list = BTreeMap::new();
+        let mut entries = BTreeMap::new();
         let mut left_out = 0;
         let mut kept = HashMap::new();
         for process in processes {
@@ -181,14 +181,14 @@ impl Making {
             };
             if let Some(made) = made {
                 let labels = process_labels(process, containers);
-                list.insert(pid_key(process.pid), (labels, made.document));
+                entries.insert(pid_key(process.pid), (labels, made.document));
                 self.found.extend(made.findings.iter().cloned());
                 kept.insert(process.pid, made);
             } else {
                 left_out += 1;
             }
         }
-        self.index.processes = list_of(list, left_out);
+        self.index.processes = list_of(entries, left_out);
         Ok(kept)
     }
 

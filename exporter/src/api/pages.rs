@@ -36,10 +36,10 @@ pub fn page(
     token: Token,
 ) -> io::Result<Vec<u8>> {
     let mut items = Vec::new();
-    let mut last = None;
+    let mut shown = None;
     let mut is_cut = false;
-    let mut count = 0;
-    for entry in list.behind(behind).iter().filter(|entry| query.takes(entry)) {
+    let entries = list.behind(behind).iter().filter(|entry| query.takes(entry));
+    for (count, entry) in entries.enumerate() {
         let has_room = items.len() + entry.span.length as usize <= MAX_BYTES;
         if count == query.limit || !(has_room || count == 0) {
             is_cut = true;
@@ -49,8 +49,7 @@ pub fn page(
             items.push(b',');
         }
         store.read(entry.span, &mut items)?;
-        last = Some(entry);
-        count += 1;
+        shown = Some(entry);
     }
     let head = Head {
         schema: SCHEMA,
@@ -58,7 +57,7 @@ pub fn page(
         count: list.entries.iter().filter(|entry| query.takes(entry)).count(),
         left_out: list.left_out,
         absent: &store.index.absent,
-        next: last.filter(|_| is_cut).map(|entry| token(entry, store)),
+        next: shown.filter(|_| is_cut).map(|entry| token(entry, store)),
     };
     let mut body = serde_json::to_vec(&head)?;
     // The brace that ends the head.

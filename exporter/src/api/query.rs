@@ -1,6 +1,8 @@
 //! What a request asks for: the parameters of its query. What is wrong gets one line that
 //! names it.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 use super::index::{Entry, Label};
@@ -21,8 +23,33 @@ pub struct Query {
     filters: Vec<(Label, String)>,
 }
 
-/// What a list can be asked for by: parameters, and the labels that they are about.
-pub type Filters = &'static [(&'static str, Label)];
+/// What a list can be asked for by.
+pub type Filters = &'static [Filter];
+
+/// A parameter, and the label that it is about.
+#[derive(Debug)]
+pub struct Filter {
+    pub name: &'static str,
+    pub label: Label,
+    /// The only words that it takes, where it does not take any.
+    pub words: Option<&'static [&'static str]>,
+}
+
+impl Filter {
+    /// One that takes any word.
+    pub const fn new(name: &'static str, label: Label) -> Self {
+        Self { name, label, words: None }
+    }
+
+    fn check(&self, value: &str) -> Result<(), String> {
+        match self.words {
+            Some(words) if !words.contains(&value) => {
+                Err(format!("{}: {} is none of {}", self.name, shown(value), words.join(", ")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 impl Query {
     /// Understands the query of a request for a list.
@@ -32,7 +59,7 @@ impl Query {
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decoded(name).ok_or("the name of a parameter is not UTF-8")?;
-            let filter = filters.iter().find(|(known, _)| *known == name);
+            let filter = filters.iter().find(|filter| filter.name == name);
             if filter.is_none() && !["limit", "after"].contains(&name.as_str()) {
                 return Err(unknown(&name, filters));
             }
@@ -44,7 +71,10 @@ impl Query {
                 return Err(format!("{name}: it is given twice"));
             }
             match filter {
-                Some((_, label)) => query.filters.push((*label, value)),
+                Some(filter) => {
+                    filter.check(&value)?;
+                    query.filters.push((filter.label, value));
+                }
                 None if name == "limit" => query.limit = limit(&value)?,
                 None => query.after = Some(value),
             }
@@ -83,7 +113,7 @@ fn limit(value: &str) -> Result<usize, String> {
 
 fn unknown(name: &str, filters: Filters) -> String {
     let known: Vec<&str> =
-        ["limit", "after"].into_iter().chain(filters.iter().map(|(name, _)| *name)).collect();
+        ["limit", "after"].into_iter().chain(filters.iter().map(|filter| filter.name)).collect();
     format!("{}: there is no such parameter here: there are {}", shown(name), known.join(", "))
 }
 
@@ -96,14 +126,17 @@ pub fn shown(text: &str) -> String {
 
 fn decoded(text: &str) -> Option<String> {
     let text = text.replace('+', " ");
-    percent_decode_str(&text).decode_utf8().ok().map(|text| text.into_owned())
+    percent_decode_str(&text).decode_utf8().ok().map(Cow::into_owned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const FILTERS: Filters = &[("name", Label::Is(0))];
+    const FILTERS: Filters = &[
+        Filter::new("name", Label::Is(0)),
+        Filter { name: "size", label: Label::Is(1), words: Some(&["small", "large"]) },
+    ];
 
     #[test]
     fn a_query_is_understood() {
@@ -125,11 +158,12 @@ mod tests {
             ("limit=", "limit: it has no value"),
             ("name", "name: it has no value"),
             ("limit=1&limit=2", "limit: it is given twice"),
+            ("size=Large", "size: \"Large\" is none of small, large"),
             ("name=%ff", "name: it is not UTF-8"),
             ("%ff=1", "the name of a parameter is not UTF-8"),
             (
                 "colour=1",
-                "\"colour\": there is no such parameter here: there are limit, after, name",
+                "\"colour\": there is no such parameter here: there are limit, after, name, size",
             ),
             ("=1", "\"\": there is no such parameter"),
         ] {

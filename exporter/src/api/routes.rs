@@ -12,13 +12,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get};
+use memgap_ledger::finding::Severity;
 use tokio::sync::watch;
 
 use super::PREFIX;
 use super::index::{Label, List, cgroup, finding, pid_key, process};
 use super::pages::{Token, page};
 use super::problem::problem;
-use super::query::{self, Filters, Query};
+use super::query::{self, Filter, Filters, Query};
 use super::store::Store;
 use crate::telemetry::api;
 
@@ -46,6 +47,9 @@ const NOT_FOUND: &str = "there is no such path: see /api/v1/openapi.json";
 
 const NOT_READY: &str = "the first collection is not done yet";
 
+/// Which key a word of a client's stands for, or what is wrong with it.
+type Key = fn(&str, &Store) -> Result<String, (StatusCode, String)>;
+
 /// A list that is served: which it is, and by what.
 struct Served {
     list: fn(&Store) -> &List,
@@ -54,15 +58,15 @@ struct Served {
     only: Option<(Label, &'static str)>,
     /// What a client names an entry by, and which key that stands for.
     token: Token,
-    key: fn(&str, &Store) -> Result<String, (StatusCode, String)>,
+    key: Key,
 }
 
 static CONTAINERS: Served = Served {
     list: |store| &store.index.cgroups,
     filters: &[
-        ("namespace", Label::Is(cgroup::NAMESPACE)),
-        ("pod", Label::Is(cgroup::POD)),
-        ("container", Label::Container(cgroup::CONTAINER, cgroup::ID)),
+        Filter::new("namespace", Label::Is(cgroup::NAMESPACE)),
+        Filter::new("pod", Label::Is(cgroup::POD)),
+        Filter::new("container", Label::Container(cgroup::CONTAINER, cgroup::ID)),
     ],
     only: Some((Label::Is(cgroup::KIND), "container")),
     ..CGROUPS
@@ -81,8 +85,8 @@ static ALL_CGROUPS: Served = CGROUPS;
 static PROCESSES: Served = Served {
     list: |store| &store.index.processes,
     filters: &[
-        ("name", Label::Is(process::NAME)),
-        ("container", Label::Container(process::CONTAINER, process::ID)),
+        Filter::new("name", Label::Is(process::NAME)),
+        Filter::new("container", Label::Container(process::CONTAINER, process::ID)),
     ],
     only: None,
     token: |entry, _| entry.key.trim_start_matches('0').to_owned(),
@@ -95,7 +99,18 @@ static PROCESSES: Served = Served {
 
 static FINDINGS: Served = Served {
     list: |store| &store.index.findings,
-    filters: &[("finding", Label::Is(finding::ID)), ("severity", Label::Is(finding::SEVERITY))],
+    filters: &[
+        Filter::new("finding", Label::Is(finding::ID)),
+        Filter {
+            name: "severity",
+            label: Label::Is(finding::SEVERITY),
+            words: Some(&[
+                Severity::Info.name(),
+                Severity::Warning.name(),
+                Severity::Critical.name(),
+            ]),
+        },
+    ],
     only: None,
     token: |entry, store| format!("{}-{}", store.index.collection, entry.key),
     key: rank,
