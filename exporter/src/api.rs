@@ -2,7 +2,7 @@
 //!
 //! The reader makes the documents, where `--web.api` asks for them, into a sealed file in
 //! memory ([`documents`]); the server keeps that file and an [`index`] of it, and copies what a
-//! page asks for ([`pages`], [`routes`]). Nothing of the machine is read for a request.
+//! page asks for (`pages`, `routes`). Nothing of the machine is read for a request.
 
 pub mod documents;
 pub mod index;
