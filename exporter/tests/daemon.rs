@@ -107,7 +107,7 @@ fn walks_that_are_made_refused_and_skipped_are_reported() {
         let of = |reason| left_out.iter().find(|s| s.label("reason") == reason).map(|s| s.value);
         let made = samples(&found, "memgap_exporter_walk_seconds_count").first().map(|s| s.value);
         let cpu = samples(&found, "memgap_exporter_cpu_seconds_total");
-        assert_eq!(cpu.len(), 6);
+        assert_eq!(cpu.len(), 7);
         let walking = cpu.iter().find(|s| s.label("stage") == "walk").expect("a stage").value;
         assert!(walking > 0.0 && cpu.iter().all(|s| s.value >= 0.0));
         (made, of("over_cap"), of("over_budget"))

@@ -142,7 +142,7 @@ fn what_can_change_changes_and_the_rest_is_named() {
     assert_eq!(changes.made, ["interval", "max-series", "walk.cap"]);
     assert_eq!(changes.left, ["path.procfs"]);
     assert_eq!((next.args.interval.as_secs(), next.args.max_series), (2, 1000));
-    assert_eq!((next.args.procfs.to_str(), next.args.walk_cap.as_millis()), (Some("/p"), 20));
+    assert_eq!((next.args.procfs.to_str(), next.args.walk_cap.as_millis()), (Some("/p"), 50));
     // What waits for a start is named again each time.
     let (_, changes) = next.changed(new).expect("both are right");
     assert_eq!((changes.made.len(), changes.left), (0, vec!["path.procfs".to_owned()]));
