@@ -221,7 +221,7 @@ pub fn understand(message: &[u8]) -> io::Result<Message> {
     let mut file = File::from(memfd_create("memgap-message", MemfdFlags::ALLOW_SEALING)?);
     file.write_all(parts)?;
     fcntl_add_seals(&file, SEALS)?;
-    read(&file, head)
+    read(file, head)
 }
 
 fn malformed() -> io::Error {
