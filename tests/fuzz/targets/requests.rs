@@ -49,7 +49,9 @@ fuzz_target!(|input: &[u8]| {
 async fn converse(bytes: &[u8], access: Arc<Access>) -> Vec<u8> {
     let (_publish, published) = watch::channel(None);
     let (_set, interval) = watch::channel(Duration::from_secs(15));
-    let answers = Answers { published, started: Instant::now(), interval };
+    let (_publish, documents) = watch::channel(None);
+    let documents = Some(documents);
+    let answers = Answers { published, documents, started: Instant::now(), interval };
     let routers = routes::routers(answers, "/metrics");
     let tower = TowerToHyperService::new(routers.full);
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
