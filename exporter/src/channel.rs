@@ -23,13 +23,11 @@ use tokio::net::UnixStream;
 
 use crate::access::files::Contents;
 
-/// The families of a collection, without an end, for each format.
+/// The families of a collection.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Families {
     /// Prometheus' text format.
     pub text: Vec<u8>,
-    /// OpenMetrics.
-    pub open_metrics: Vec<u8>,
 }
 
 /// The documents of a collection, and what tells where each lies.
@@ -98,7 +96,7 @@ impl Sender {
 
     /// Sends a collection. `WouldBlock` where the server does not keep up.
     pub fn send(&self, families: &Families) -> io::Result<()> {
-        self.send_parts(COLLECTION, [&families.text, &families.open_metrics, &[], &[]])
+        self.send_parts(COLLECTION, [&families.text, &[], &[], &[]])
     }
 
     /// Sends who may ask. `WouldBlock` likewise.
@@ -203,9 +201,7 @@ fn read(file: File, head: &[u8; HEAD]) -> io::Result<Message> {
     }
     let parts: [Vec<u8>; PARTS] = parts.try_into().map_err(|_| malformed())?;
     match (kind, parts) {
-        (Some(COLLECTION), [text, open_metrics, ..]) => {
-            Ok(Message::Collection(Families { text, open_metrics }))
-        }
+        (Some(COLLECTION), [text, ..]) => Ok(Message::Collection(Families { text })),
         (Some(ACCESS), [config, cert, key, client_ca]) => {
             Ok(Message::Access(Contents { config, cert, key, client_ca }))
         }
@@ -235,7 +231,7 @@ mod tests {
     use super::*;
 
     fn families(size: usize) -> Families {
-        Families { text: vec![b'a'; size], open_metrics: vec![b'b'; 2 * size] }
+        Families { text: vec![b'a'; size] }
     }
 
     fn head(words: [u64; 1 + PARTS]) -> [u8; HEAD] {

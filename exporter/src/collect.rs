@@ -74,7 +74,7 @@ impl Pipeline {
         let clock = Clock::start();
         let families = snapshot::encode(&scopes, &self.telemetry);
         clock.stop(Stage::Encode);
-        telemetry::encoded(families.text.len() + families.open_metrics.len());
+        telemetry::encoded(families.text.len());
         families
     }
 

@@ -2,8 +2,11 @@
 //! 1.0.0.
 //!
 //! Both are line formats that differ in the names of counters and infos, in
-//! units and in the last line. A family is written at one go, so that its
-//! samples are contiguous, and a sample allocates nothing.
+//! units and in the last line: the former is written, the latter made of it where somebody
+//! asks. A family is written at one go, so that its samples are contiguous, and a sample
+//! allocates nothing.
+
+pub mod open_metrics;
 
 use std::fmt::Write;
 
@@ -68,7 +71,7 @@ impl Encoder {
         Family { encoder: self, kind, name, help, begun: false }
     }
 
-    /// Adds families that were written elsewhere in this encoder's format.
+    /// Adds families that were written elsewhere in the text format.
     pub fn append(&mut self, families: &str) {
         self.out.push_str(families);
     }
@@ -78,12 +81,12 @@ impl Encoder {
         self.out
     }
 
-    /// Ends the exposition.
-    pub fn finish(mut self) -> String {
-        if self.format == Format::OpenMetrics {
-            self.out.push_str("# EOF\n");
+    /// The exposition, in the format that was asked for.
+    pub fn finish(self) -> String {
+        match self.format {
+            Format::Text => self.out,
+            Format::OpenMetrics => open_metrics::of(&self.out),
         }
-        self.out
     }
 }
 
@@ -110,25 +113,17 @@ impl Family<'_> {
     }
 
     fn header(&mut self) {
-        let Encoder { out, format } = &mut *self.encoder;
-        let open = *format == Format::OpenMetrics;
-        let (name, kind) = match self.kind {
-            Kind::Counter if open => (bare(self.name, "_total"), "counter"),
-            Kind::Counter => (self.name, "counter"),
-            Kind::Info if open => (bare(self.name, "_info"), "info"),
-            Kind::Gauge | Kind::Info => (self.name, "gauge"),
+        let out = &mut self.encoder.out;
+        let kind = match self.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge | Kind::Info => "gauge",
         };
-        for part in ["# HELP ", name, " "] {
+        for part in ["# HELP ", self.name, " "] {
             out.push_str(part);
         }
-        push_escaped(out, self.help, open);
-        for part in ["\n# TYPE ", name, " ", kind, "\n"] {
+        push_escaped(out, self.help, false);
+        for part in ["\n# TYPE ", self.name, " ", kind, "\n"] {
             out.push_str(part);
-        }
-        if let Some(unit) = unit(name).filter(|_| open) {
-            for part in ["# UNIT ", name, " ", unit, "\n"] {
-                out.push_str(part);
-            }
         }
     }
 }

@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::channel::Families;
-use crate::encode::{Encoder, Format, Kind, Value};
+use crate::encode::{Encoder, Format, Kind, Value, open_metrics};
 use crate::select::Scopes;
 use crate::telemetry::{Own, Telemetry};
 
@@ -19,7 +19,8 @@ pub struct Snapshot {
     /// When the server had it.
     pub received: Instant,
     text: Encoded,
-    open_metrics: Encoded,
+    /// Made of the other when it is first asked for.
+    open_metrics: OnceLock<Encoded>,
 }
 
 /// One format. Cloning its bytes copies a pointer.
@@ -39,28 +40,27 @@ const LINE: usize = 192;
 impl Snapshot {
     /// What the reader sent, and the server's own figures.
     pub fn of(families: Families, own: &Own) -> Self {
-        let Families { text, open_metrics } = families;
-        Self {
-            received: Instant::now(),
-            text: Encoded::of(text, own, Format::Text),
-            open_metrics: Encoded::of(open_metrics, own, Format::OpenMetrics),
-        }
+        let Families { mut text } = families;
+        let mut end = Encoder::new(Format::Text, 0);
+        own.write(&mut end);
+        text.extend_from_slice(end.families().as_bytes());
+        Self { received: Instant::now(), text: Encoded::of(text), open_metrics: OnceLock::new() }
     }
 
     /// The bytes in a format.
     pub fn format(&self, format: Format) -> &Encoded {
         match format {
             Format::Text => &self.text,
-            Format::OpenMetrics => &self.open_metrics,
+            Format::OpenMetrics => self.open_metrics.get_or_init(|| {
+                let text = String::from_utf8_lossy(&self.text.plain);
+                Encoded::of(open_metrics::of(&text).into_bytes())
+            }),
         }
     }
 }
 
 impl Encoded {
-    fn of(mut bytes: Vec<u8>, own: &Own, format: Format) -> Self {
-        let mut end = Encoder::new(format, 0);
-        own.write(format, &mut end);
-        bytes.extend_from_slice(end.finish().as_bytes());
+    fn of(bytes: Vec<u8>) -> Self {
         Self { plain: exact(bytes), gzip: OnceLock::new() }
     }
 
@@ -89,14 +89,10 @@ fn exact(bytes: Vec<u8>) -> Bytes {
 
 /// Encodes scopes and the reader's own figures.
 pub fn encode(scopes: &Scopes, telemetry: &Telemetry) -> Families {
-    let own = telemetry.render();
-    let encode = |format| {
-        let mut out = Encoder::new(format, scopes.series().saturating_mul(LINE));
-        write(scopes, &mut out);
-        own.write(format, &mut out);
-        out.families().into_bytes()
-    };
-    Families { text: encode(Format::Text), open_metrics: encode(Format::OpenMetrics) }
+    let mut out = Encoder::new(Format::Text, scopes.series().saturating_mul(LINE));
+    write(scopes, &mut out);
+    telemetry.render().write(&mut out);
+    Families { text: out.families().into_bytes() }
 }
 
 /// Writes the families of every scope, then the findings of all.

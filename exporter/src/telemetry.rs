@@ -2,7 +2,7 @@
 //!
 //! Counters and histograms live in one recorder of the `metrics` crates for the
 //! life of a process: one of the reader's, one of the server's. Its text is the format 0.0.4 with families in no order;
-//! [`Own::write`] sorts them and turns them into OpenMetrics where that is asked.
+//! [`Telemetry::render`] sorts them.
 
 pub mod api;
 pub mod http;
@@ -18,7 +18,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use rustix::process::Pid;
 
-use crate::encode::{Encoder, Format, bare};
+use crate::encode::Encoder;
 use crate::limit::Shed;
 use crate::own;
 use crate::select::Scopes;
@@ -96,18 +96,15 @@ impl Telemetry {
 }
 
 impl Own {
-    /// Writes them in the encoder's format.
-    pub fn write(&self, format: Format, out: &mut Encoder) {
+    /// Writes them.
+    pub fn write(&self, out: &mut Encoder) {
         if let Some((processes, cpu)) = &self.reader {
             processes.write(out);
             cpu.write(out);
             targets::write(out);
         }
-        for line in self.families.iter().flat_map(|f| f.lines()) {
-            match (format, line.strip_prefix("# ")) {
-                (Format::OpenMetrics, Some(header)) => out.append(&open_metrics_header(header)),
-                _ => out.append(line),
-            }
+        for family in &self.families {
+            out.append(family);
             out.append("\n");
         }
     }
@@ -188,7 +185,7 @@ fn describe() {
     );
     describe_gauge!(
         "memgap_exporter_encoded_bytes",
-        "Bytes of the last collection but one, in both formats."
+        "Bytes of the last collection but one, as text."
     );
     describe_gauge!(
         "memgap_exporter_reader_start_time_seconds",
@@ -243,13 +240,4 @@ fn label_set(sample: &str) -> &str {
         Some((before, _)) if name.ends_with("_bucket") => before.trim_end_matches(','),
         _ => labels,
     }
-}
-
-/// `HELP name text` or `TYPE name kind`: OpenMetrics names a counter's family
-/// without the suffix of its samples.
-fn open_metrics_header(header: &str) -> String {
-    let mut words = header.splitn(3, ' ');
-    let mut word = || words.next().unwrap_or("");
-    let (keyword, name, rest) = (word(), word(), word());
-    format!("# {keyword} {} {rest}", bare(name, "_total"))
 }

@@ -212,7 +212,7 @@ fn own() -> String {
     http::overflowed();
     http::accept_failed();
     let mut out = Encoder::new(Format::Text, 0);
-    recorder.render().write(Format::Text, &mut out);
+    recorder.render().write(&mut out);
     out.finish()
 }
 
