@@ -15,8 +15,8 @@ pub struct Collections {
     pub paused: Option<Duration>,
 }
 
-/// What the runtimes of each process did since the collection before, by pid, in the
-/// order of its ledger.
+/// What the runtimes of each process that has a collector did since the collection before, by
+/// pid, in the order of its ledger.
 pub type Increments = BTreeMap<u32, Vec<Collections>>;
 
 /// By name and file of a runtime.
@@ -39,8 +39,11 @@ impl Last {
             let is_new = before.is_none() && !is_first;
             // What is missing this time is remembered.
             let mut said = before.unwrap_or_default();
-            let did = process.runtimes.iter().map(|runtime| advance(&mut said, runtime, is_new));
-            increments.insert(process.pid, did.collect());
+            if process.runtimes.iter().any(|runtime| runtime.gc.is_some()) {
+                let did = process.runtimes.iter();
+                let did = did.map(|runtime| advance(&mut said, runtime, is_new));
+                increments.insert(process.pid, did.collect());
+            }
             now.insert(process.pid, said);
         }
         self.0 = Some(now);

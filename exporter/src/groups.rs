@@ -39,23 +39,37 @@ pub struct Process<'m> {
 /// The groups of the last collection.
 #[derive(Debug, Default)]
 pub struct Groups {
+    /// Counts collections.
+    round: u64,
+    /// By pid.
     labelled: BTreeMap<u32, Labelled>,
-    groups: BTreeMap<Arc<str>, Group>,
+    /// Numbers of groups, by their labels.
+    numbers: BTreeMap<Arc<str>, u64>,
+    groups: BTreeMap<u64, Group>,
+    /// The number that the next new group gets.
+    next: u64,
+    members: Members,
 }
 
-/// A process, and the labels of its group.
+/// What a process was that belongs to a group.
 #[derive(Debug)]
 struct Labelled {
-    ledger: Arc<ProcessLedger>,
+    name: String,
     home: [String; 3],
-    labels: Arc<str>,
+    group: u64,
+    /// The last collection that met it.
+    seen: u64,
 }
 
 /// What a group's figures were made of.
 #[derive(Debug)]
 struct Group {
+    labels: Arc<str>,
     ledgers: Vec<Arc<ProcessLedger>>,
-    member: Arc<Member>,
+    /// How many of its processes this collection has met.
+    met: usize,
+    /// Whether its figures are no longer those of its processes.
+    is_changed: bool,
 }
 
 impl Grouping {
@@ -75,26 +89,70 @@ impl Groups {
         processes: impl Iterator<Item = Process<'m>>,
         grouping: Grouping,
     ) -> Members {
-        let mut labelled = BTreeMap::new();
-        let mut grouped: BTreeMap<Arc<str>, Vec<Process<'m>>> = BTreeMap::new();
-        for process in processes {
-            let pid = process.ledger.pid;
-            let kept = self.labelled.remove(&pid).filter(|kept| kept.is_of(&process));
-            let kept = kept.unwrap_or_else(|| Labelled::new(&process, grouping));
-            grouped.entry(Arc::clone(&kept.labels)).or_default().push(process);
-            labelled.insert(pid, kept);
+        self.round += 1;
+        let grouped: Vec<_> =
+            processes.map(|process| (self.meet(&process, grouping), process)).collect();
+        self.labelled.retain(|_, labelled| labelled.seen == self.round);
+        let mut changed: BTreeMap<u64, Vec<&Process<'m>>> = BTreeMap::new();
+        self.groups.retain(|number, group| {
+            if group.has_changed() {
+                changed.insert(*number, Vec::new());
+            }
+            let is_empty = group.ledgers.is_empty();
+            if is_empty {
+                self.numbers.remove(&group.labels);
+                self.members.remove(&group.labels);
+            }
+            !is_empty
+        });
+        for (number, process) in &grouped {
+            if let Some(processes) = changed.get_mut(number) {
+                processes.push(process);
+            }
         }
-        let mut before = std::mem::take(&mut self.groups);
-        let table = grouping.table();
-        let mut members = Members::new();
-        for (labels, processes) in grouped {
-            let kept = before.remove(&labels).filter(|group| group.is_of(&processes));
-            let group = kept.unwrap_or_else(|| Group::new(&processes, table));
-            members.insert(Arc::clone(&labels), Arc::clone(&group.member));
-            self.groups.insert(labels, group);
+        for (number, processes) in changed {
+            if let Some(group) = self.groups.get(&number) {
+                let sum = Arc::new(sum(&processes, grouping.table()));
+                self.members.insert(Arc::clone(&group.labels), sum);
+            }
         }
-        self.labelled = labelled;
-        members
+        self.members.clone()
+    }
+
+    /// Notes a process in its group, whose number it returns.
+    fn meet(&mut self, process: &Process<'_>, grouping: Grouping) -> u64 {
+        let pid = process.ledger.pid;
+        let kept = self.labelled.get_mut(&pid).filter(|kept| kept.is_of(process));
+        let number = match kept {
+            Some(kept) => {
+                kept.seen = self.round;
+                kept.group
+            }
+            None => self.label(process, grouping),
+        };
+        if let Some(group) = self.groups.get_mut(&number) {
+            group.meet(process);
+        }
+        number
+    }
+
+    fn label(&mut self, process: &Process<'_>, grouping: Grouping) -> u64 {
+        let labels = labels_of(process, grouping);
+        let number = match self.numbers.get(labels.as_str()) {
+            Some(number) => *number,
+            None => {
+                let labels: Arc<str> = labels.into();
+                self.next += 1;
+                self.numbers.insert(Arc::clone(&labels), self.next);
+                self.groups.insert(self.next, Group::new(labels));
+                self.next
+            }
+        };
+        let Process { ledger, home, .. } = process;
+        let (name, home) = (ledger.name.clone(), home.map(str::to_owned));
+        let labelled = Labelled { name, home, group: number, seen: self.round };
+        self.labelled.insert(ledger.pid, labelled);
+        number
     }
 }
 
@@ -114,48 +172,67 @@ pub fn runtimes_of(
 }
 
 impl Labelled {
-    fn new(process: &Process<'_>, grouping: Grouping) -> Self {
-        let Process { ledger, home, .. } = process;
-        // A group that is really called "other" is part of what is folded: it could
-        // not be distinguished from it.
-        let is_other = is_other(ledger);
-        let [namespace, pod, name] = if is_other { [""; 3] } else { *home };
-        let mut labels = labels(&[
-            ("namespace", namespace),
-            ("pod", pod),
-            ("container", name),
-            ("group", &ledger.name),
-        ]);
-        if grouping == Grouping::Pid && !is_other {
-            labels += &format!(",pid=\"{}\"", ledger.pid);
-        }
-        let home = home.map(str::to_owned);
-        Self { ledger: Arc::clone(ledger), home, labels: labels.into() }
-    }
-
     fn is_of(&self, process: &Process<'_>) -> bool {
-        Arc::ptr_eq(&self.ledger, process.ledger) && self.home == process.home
+        self.name == process.ledger.name && self.home == process.home
     }
 }
 
+fn labels_of(Process { ledger, home, .. }: &Process<'_>, grouping: Grouping) -> String {
+    // A group that is really called "other" is part of what is folded: it could
+    // not be distinguished from it.
+    let is_other = is_other(ledger);
+    let [namespace, pod, name] = if is_other { [""; 3] } else { *home };
+    let mut labels = labels(&[
+        ("namespace", namespace),
+        ("pod", pod),
+        ("container", name),
+        ("group", &ledger.name),
+    ]);
+    if grouping == Grouping::Pid && !is_other {
+        labels += &format!(",pid=\"{}\"", ledger.pid);
+    }
+    labels
+}
+
 impl Group {
-    fn new(processes: &[Process<'_>], table: &'static Table) -> Self {
-        let mut members = processes.iter().map(|process| member(process, table));
-        let mut sum = members.next().unwrap_or_default();
-        members.for_each(|member| sum.add(table, &member));
-        let ledgers = processes.iter().map(|process| Arc::clone(process.ledger)).collect();
-        Self { ledgers, member: Arc::new(sum) }
+    fn new(labels: Arc<str>) -> Self {
+        Self { labels, ledgers: Vec::new(), met: 0, is_changed: false }
     }
 
-    /// Whether its figures are those of these processes. What collectors did since the last
-    /// time is no figure of a ledger.
-    fn is_of(&self, processes: &[Process<'_>]) -> bool {
-        let is_same = |(ledger, process): (&Arc<ProcessLedger>, &Process<'_>)| {
-            Arc::ptr_eq(ledger, process.ledger)
-                && process.did.iter().all(|did| *did == Collections::default())
-        };
-        self.ledgers.len() == processes.len() && self.ledgers.iter().zip(processes).all(is_same)
+    /// Notes the next of its processes. What collectors did since the last time is no figure
+    /// of a ledger.
+    fn meet(&mut self, Process { ledger, did, .. }: &Process<'_>) {
+        match self.ledgers.get_mut(self.met) {
+            Some(kept) if Arc::ptr_eq(kept, ledger) => {
+                self.is_changed |= did.iter().any(|did| *did != Collections::default());
+            }
+            Some(kept) => {
+                *kept = Arc::clone(ledger);
+                self.is_changed = true;
+            }
+            None => {
+                self.ledgers.push(Arc::clone(ledger));
+                self.is_changed = true;
+            }
+        }
+        self.met += 1;
     }
+
+    /// Forgets those of its processes that a collection has not met; tells whether its
+    /// figures have to be made anew.
+    fn has_changed(&mut self) -> bool {
+        let is_changed = std::mem::take(&mut self.is_changed) || self.met < self.ledgers.len();
+        self.ledgers.truncate(self.met);
+        self.met = 0;
+        is_changed
+    }
+}
+
+fn sum(processes: &[&Process<'_>], table: &'static Table) -> Member {
+    let mut members = processes.iter().map(|process| member(process, table));
+    let mut sum = members.next().unwrap_or_default();
+    members.for_each(|member| sum.add(table, &member));
+    sum
 }
 
 fn is_other(process: &ProcessLedger) -> bool {
@@ -178,5 +255,67 @@ fn member(process: &Process<'_>, table: &Table) -> Member {
         runtimes,
         findings: Member::findings_of(&findings(Subject::Process(ledger))),
         ..Member::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use memgap_ledger::sample::{Counters, ProcessSample};
+    use memgap_ledger::{Missing, process};
+
+    use super::*;
+
+    const NOWHERE: [&str; 3] = [""; 3];
+
+    fn ledger(pid: u32, name: &str, rss: u64) -> Arc<ProcessLedger> {
+        let none = ProcessSample::missing(pid, &Missing::absent("not asked for"));
+        let counters = Ok(Counters { vsz: rss, rss, anon: rss, ..Counters::default() });
+        Arc::new(process::ledger(&ProcessSample { name: name.to_owned(), counters, ..none }))
+    }
+
+    fn of(groups: &mut Groups, processes: &[(&Arc<ProcessLedger>, [&str; 3])]) -> Members {
+        let processes = processes.iter().map(|&(ledger, home)| Process { ledger, home, did: &[] });
+        groups.of(processes, Grouping::Name)
+    }
+
+    /// Resident memory and the count of processes, by name and container.
+    fn sums(members: &Members) -> BTreeMap<String, (i64, i64)> {
+        let value = |labels: &str, name: &str| {
+            let (_, rest) = labels.split_once(name).expect("it is labelled");
+            rest.split('"').nth(1).expect("a value").to_owned()
+        };
+        let known = |member: &Member, at: usize| member.gauges[at].expect("it is known");
+        let sum = |(labels, member): (&Arc<str>, &Arc<Member>)| {
+            let name = value(labels, "group=") + &value(labels, "container=");
+            (name, (known(member, 0), known(member, 3)))
+        };
+        members.iter().map(sum).collect()
+    }
+
+    #[test]
+    fn a_group_is_kept_until_one_of_its_processes_changes_comes_or_goes() {
+        let mut groups = Groups::default();
+        let [a1, a2, b3] = [ledger(1, "a", 10), ledger(2, "a", 20), ledger(3, "b", 30)];
+        let all = [(&a1, NOWHERE), (&a2, NOWHERE), (&b3, NOWHERE)];
+        let first = of(&mut groups, &all);
+        assert_eq!(sums(&first), [("a".to_owned(), (30, 2)), ("b".to_owned(), (30, 1))].into());
+        let same = of(&mut groups, &all);
+        assert!(same.values().zip(first.values()).all(|(same, first)| Arc::ptr_eq(same, first)));
+
+        let grown = ledger(1, "a", 15);
+        let changed = of(&mut groups, &[(&grown, NOWHERE), (&a2, NOWHERE), (&b3, NOWHERE)]);
+        assert_eq!(sums(&changed), [("a".to_owned(), (35, 2)), ("b".to_owned(), (30, 1))].into());
+        let [kept, was] = [&changed, &first].map(|members| members.values().last().expect("b"));
+        assert!(Arc::ptr_eq(kept, was));
+
+        let gone = of(&mut groups, &[(&grown, NOWHERE), (&b3, NOWHERE)]);
+        assert_eq!(sums(&gone), [("a".to_owned(), (15, 1)), ("b".to_owned(), (30, 1))].into());
+        let renamed = ledger(3, "a", 30);
+        let joined = of(&mut groups, &[(&grown, NOWHERE), (&renamed, NOWHERE)]);
+        assert_eq!(sums(&joined), [("a".to_owned(), (45, 2))].into());
+        let moved = of(&mut groups, &[(&grown, NOWHERE), (&renamed, ["n", "p", "c"])]);
+        assert_eq!(sums(&moved), [("a".to_owned(), (15, 1)), ("ac".to_owned(), (30, 1))].into());
+        assert_eq!(of(&mut groups, &[]).len(), 0);
+        assert!(groups.labelled.is_empty() && groups.numbers.is_empty());
     }
 }
