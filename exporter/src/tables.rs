@@ -94,6 +94,7 @@ const CHARGED: &[Account] = &[
     Account::HeapUnprobed,
     Account::Unexplained,
     Account::Unreadable,
+    Account::Skew,
     Account::MovedCharges,
     Account::LazyFree,
     Account::PageCache,

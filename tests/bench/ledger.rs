@@ -92,6 +92,7 @@ fn container(nth: u32) -> CgroupSample {
         events: Events::missing(&Missing::absent("a test")),
         cpus: 2,
         unmarked_files: Some(0),
+        churned: 0,
         leaf: true,
         names: None,
     }

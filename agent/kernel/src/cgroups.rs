@@ -141,6 +141,17 @@ impl Cgroups {
         Ok(found)
     }
 
+    /// Reads again what a cgroup holds, which was read before.
+    pub fn read_again(&self, sample: &mut CgroupSample) -> Fact<()> {
+        let mut buf = Buf::default();
+        let (dir, _) = self.locate(&sample.path)?;
+        self.flush(&dir, &mut buf);
+        let CgroupSample { usage, stat, kmem, events, .. } =
+            self.read(&dir, &sample.path, &mut buf)?;
+        *sample = CgroupSample { usage, stat, kmem, events, ..sample.clone() };
+        Ok(())
+    }
+
     /// The processes of the cgroup at a path, not of those below it, in the
     /// numbers of our own pid namespace.
     pub fn pids(&self, path: &str) -> Fact<Vec<u32>> {

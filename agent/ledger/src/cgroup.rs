@@ -96,7 +96,7 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
     let kernel_needed =
         kernel_of_processes.map_or(0, |of| of.page_tables.saturating_add(of.stacks()));
     let behind = book_residual(&mut ledger, sample);
-    members::bound_moved(&mut ledger, behind);
+    members::bound_moved(&mut ledger, behind, sample.churned);
     let cuts = Cuts { lru_lazy, locked_cache, kernel_needed, behind };
     let in_use = members::in_use(members, stat.map(|stat| stat.anon));
     let headline = headline::of_cgroup(sample, &ledger, &cuts, in_use.as_ref());
@@ -298,7 +298,9 @@ fn absences(sample: &CgroupSample, ledger: &Ledger, members: Members<'_>) -> Vec
         }
         Account::ChargeResidual => sample.usage.as_ref().err(),
         _ if account.is_from_statistics() => Some(&unread),
-        _ if ANONYMOUS.contains(&account) || account == Account::MovedCharges => {
+        _ if ANONYMOUS.contains(&account)
+            || matches!(account, Account::Skew | Account::MovedCharges) =>
+        {
             members.map_or_else(Some, |m| members::unreported(m, account))
         }
         _ => Some(&silent),

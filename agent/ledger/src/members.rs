@@ -61,15 +61,35 @@ pub(crate) fn book(ledger: &mut Ledger, stat: &MemoryStat, lazy: Figure, members
         held = held.saturating_add(figure.point().unwrap_or(0));
         ledger.book(*account, figure, "smaps", seen.oldest);
     }
-    let moved = Figure::Exact(bracket.saturating_sub(held));
+    let moved = bracket.saturating_sub(held);
+    // What counters that disagree can explain has not moved.
+    let skews = users(members).map(|member| member.charged_skew);
+    let (low, high) = skews.fold(Figure::Exact(0), Figure::plus).bounds().unwrap_or_default();
+    let skew = moved.clamp(low, high);
+    ledger.book(Account::Skew, Figure::interval(low, skew, high), "smaps", seen.oldest);
+    let moved = Figure::Exact(moved.saturating_sub(skew));
     ledger.book(Account::MovedCharges, moved, "memory.stat", seen.oldest);
 }
 
-/// What no process holds is known as well as the anonymous memory that is charged.
-pub(crate) fn bound_moved(ledger: &mut Ledger, behind: Behind) {
+/// What no process holds is known as well as the anonymous memory that is charged, and as
+/// what processes held at the time of it.
+pub(crate) fn bound_moved(ledger: &mut Ledger, behind: Behind, churned: u64) {
     let booked = ledger.entries().iter().find(|entry| entry.account == Account::MovedCharges);
     let Some((point, age)) = booked.and_then(|e| Some((e.figure.point()?, e.age))) else { return };
-    ledger.book(Account::MovedCharges, behind.around(point), "memory.stat", age);
+    let churned = signed(churned);
+    let skew = ledger.figure(Account::Skew);
+    // Where skew is more, what has moved is less.
+    let (more, less) = match (skew.point(), skew.bounds()) {
+        (Some(point), Some((low, high))) => (point.saturating_sub(low), high.saturating_sub(point)),
+        _ => (0, 0),
+    };
+    let apart = Figure::interval(
+        churned.saturating_add(less).saturating_neg(),
+        0,
+        churned.saturating_add(more),
+    );
+    let moved = behind.around(point).plus(apart);
+    ledger.book(Account::MovedCharges, moved, "memory.stat", age);
 }
 
 /// Page cache that the members keep locked, as far as they were walked.

@@ -31,6 +31,8 @@ pub(crate) struct Split {
     pub charged_high: u64,
     /// What is swapped out of memory that no claim holds.
     pub swap_left: u64,
+    /// Anonymous memory by which the counters exceed all that is booked.
+    pub skew: i64,
     /// The kernel file behind the split.
     pub source: &'static str,
 }

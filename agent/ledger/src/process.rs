@@ -54,6 +54,8 @@ pub struct ProcessLedger {
     /// The anonymous accounts and lazily freed memory as a cgroup is charged for
     /// them: shared pages divided among their mappers.
     pub charged: Vec<(Account, i64)>,
+    /// What its counters may tell of anonymous memory beyond that, in the same measure.
+    pub charged_skew: Figure,
     /// What of it the heap statistics of each runtime or allocator explain, by their owner.
     pub owners: Vec<(String, i64)>,
     /// How old the walk behind it is; `None` without one.
@@ -140,6 +142,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
     close(&mut ledger, &headline, counters.map_or("smaps", |c| c.source));
 
     let absent = absences(sample, &ledger);
+    let charged_skew = split.charged_skew();
     let mut runtimes: Vec<Runtime> = sample.runtimes.iter().flatten().cloned().collect();
     runtimes.sort_unstable();
     let unread = sample.runtimes.iter().filter_map(|found| found.as_ref().err());
@@ -163,6 +166,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
             .chain(&[Account::LazyFree])
             .filter_map(|a| split.charged.get(a).map(|bytes| (*a, *bytes)))
             .collect(),
+        charged_skew,
         owners: split.owners.into_iter().collect(),
         walk_age: walk.map(|w| w.age),
         locked_file: walk.map_or(Figure::Absent, |w| Figure::exact(mapped::locked_file(&w.areas))),

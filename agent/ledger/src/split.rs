@@ -78,9 +78,12 @@ pub(crate) fn of_walk<'c>(
         split.add(largest::backing(area.kind), Figure::exact(pool.backed()), 0);
     }
     split.add(rest, unclaimed.figure(split.loose), 0);
-    if let Some(counters) = counters.filter(|_| !walk.age.is_zero()) {
+    if let Some(counters) = counters {
         let then = walk.areas.iter().fold(0u64, |sum, a| sum.saturating_add(a.anonymous));
-        split.bring_forward(rest, difference(counters.anon, then));
+        split.skew = difference(counters.anon, then);
+        if !walk.age.is_zero() {
+            split.bring_forward(rest);
+        }
     }
     split
 }
@@ -167,13 +170,20 @@ fn without_addresses(claim: &Claim) -> Option<Claim> {
 impl Split {
     /// Books what the counters say came or went since the walk: heap, most likely.
     /// What can not be taken off the heap stays skew.
-    fn bring_forward(&mut self, heap: Account, change: i64) {
+    fn bring_forward(&mut self, heap: Account) {
         let held = self.rss.get(&heap).and_then(|f| f.point()).unwrap_or(0);
-        let change = change.max(-held);
+        let change = self.skew.max(-held);
+        self.skew = self.skew.saturating_sub(change);
         let (low, high) = (change.min(0), change.max(0));
         let charged = self.charged.get(&heap).copied().unwrap_or(0);
         self.add(heap, Figure::interval(low, change, high), change.max(-charged));
         self.charged_high = self.charged_high.saturating_add(high.unsigned_abs());
+    }
+
+    /// The skew as far as a cgroup may be charged for it: pages that several processes map count
+    /// for each of them in the counters.
+    pub(crate) fn charged_skew(&self) -> Figure {
+        Figure::interval(self.skew.min(0), 0, self.skew.max(0))
     }
 
     /// Widens what is in use, and with it what is free, by what heap statistics leave open:

@@ -261,6 +261,7 @@ fn cgroup_sample(stat: &MemoryStat) -> CgroupSample {
         events: Events::missing(&Missing::absent("a test")),
         cpus: 2,
         unmarked_files: Some(0),
+        churned: 0,
         leaf: true,
         names: None,
     }

@@ -80,6 +80,7 @@ fn found_in_cgroup(sample: &ProcessSample, limit: Option<u64>) -> Option<Finding
         events: Events::missing(&Missing::absent("a test")),
         cpus: 1,
         unmarked_files: Some(0),
+        churned: 0,
         leaf: true,
         names: None,
     };

@@ -153,9 +153,25 @@ proptest! {
         let made = if listed { cgroup_of(&sample, &members) } else { cgroup::ledger(&sample, Err(&lack)) };
         if let Ok(stat) = &sample.stat {
             let split = made.ledger.sum(account::ANONYMOUS)
+                + made.ledger.booked(Account::Skew)
                 + made.ledger.booked(Account::MovedCharges)
                 + made.ledger.booked(Account::LazyFree);
             prop_assert_eq!(split, i64::try_from(stat.anon).expect("real"));
+        }
+    }
+
+    /// What came or went between two readings is not called moved.
+    #[test]
+    fn what_has_moved_leaves_open_what_changed_while_it_was_read(
+        sample in any::cgroup(Scale::Real),
+        members in prop::collection::vec(any::process(Scale::Real), 0..4),
+    ) {
+        let members: Vec<_> = members.iter().map(process::ledger).collect();
+        let made = cgroup_of(&sample, &members);
+        let moved = made.ledger.figure(Account::MovedCharges);
+        if let (Some(point), Some((low, high))) = (moved.point(), moved.bounds()) {
+            let churned = i64::try_from(sample.churned).expect("real");
+            prop_assert!(low <= point - churned && high >= point + churned);
         }
     }
 

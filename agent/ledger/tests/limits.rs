@@ -34,6 +34,7 @@ fn sample(path: &str, limit: Option<u64>, stat: &MemoryStat) -> CgroupSample {
         events: Events::missing(&absent()),
         cpus: 0,
         unmarked_files: Some(0),
+        churned: 0,
         leaf: true,
         names: None,
     }

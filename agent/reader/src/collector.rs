@@ -7,6 +7,7 @@
 
 mod activity;
 mod back_off;
+mod churn;
 mod jobs;
 mod kept;
 mod ledgers;
@@ -38,6 +39,7 @@ use crate::budget::Budget;
 use crate::locked::{self, Locked};
 use crate::reader::Reader;
 use crate::walk::{Rate, WalkPolicy};
+use churn::Unheld;
 use jobs::{Job, Source};
 use pool::Pool;
 pub use probing::PROBE_SHARE;
@@ -71,6 +73,9 @@ pub struct Collector {
     waiting: BTreeMap<ProcessId, Waiting>,
     /// How long the first pause is after a target that did not answer.
     first_pause: Duration,
+    /// What cgroups were charged for beyond what their processes held, when nothing changed
+    /// while both were read.
+    settled: Unheld,
     /// Counts collections, from 1.
     round: u64,
     last: Option<Instant>,
@@ -178,6 +183,7 @@ impl Collector {
             pool: Pool::default(),
             waiting: BTreeMap::new(),
             first_pause: back_off::FIRST,
+            settled: Unheld::new(),
             round: 0,
             last: None,
             buf: Buf::default(),
@@ -222,7 +228,7 @@ impl Collector {
         stats.tier0 = clock.spent();
 
         let clock = Clock::start();
-        let (host, cgroups) = self.host_and_cgroups();
+        let (host, mut cgroups) = self.host_and_cgroups();
         stats.cgroups = clock.spent();
 
         let clock = Clock::start();
@@ -233,6 +239,10 @@ impl Collector {
         let clock = Clock::start();
         self.probes(&mut stats);
         stats.tier2.add(clock.spent());
+
+        let clock = Clock::start();
+        self.reread_churning(cgroups.as_deref_mut().unwrap_or_default(), &mut stats);
+        stats.cgroups.add(clock.spent());
 
         let ended = Instant::now();
         let ages = self.tracked.values().filter_map(|tracked| tracked.oldest_statistics(ended));

@@ -70,6 +70,7 @@ pub fn cgroup(path: &str) -> CgroupSample {
         events: events(),
         cpus: 2,
         unmarked_files: Some(0),
+        churned: 0,
         leaf: true,
         names: None,
     }

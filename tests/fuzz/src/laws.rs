@@ -78,6 +78,7 @@ pub fn cgroup_sample(version: CgroupVersion) -> CgroupSample {
         events,
         cpus: 2,
         unmarked_files: None,
+        churned: 0,
         leaf: true,
         names: None,
     }

@@ -147,6 +147,7 @@ pub fn container() -> CgroupSample {
         events: events(),
         cpus: 2,
         unmarked_files: Some(0),
+        churned: 0,
         leaf: true,
         names: Some(ContainerNames {
             namespace: "shop".to_owned(),

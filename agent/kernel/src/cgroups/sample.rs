@@ -50,6 +50,7 @@ pub fn read(
         events,
         cpus,
         unmarked_files: None,
+        churned: 0,
         leaf: true,
         names: None,
     })

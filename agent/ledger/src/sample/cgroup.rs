@@ -31,6 +31,9 @@ pub struct CgroupSample {
     /// Memory of files that processes of the whole machine lock beyond what the kernel counts
     /// as locked, at the most; `None` where it is not known.
     pub unmarked_files: Option<u64>,
+    /// How much the memory of its processes changed while it was read: what they hold and what
+    /// it is charged for are of two times, and differ by as much at the most.
+    pub churned: u64,
     /// Whether no cgroup stands below it.
     pub leaf: bool,
     /// Names that the path does not tell: from the node's container log links.

@@ -90,8 +90,8 @@ pub fn cgroup(scale: Scale) -> impl Strategy<Value = CgroupSample> {
         events(scale),
     );
     let locked = prop::option::of(bytes(scale));
-    (version, any::<[bool; 2]>(), facts, 0u32..512, locked).prop_map(
-        |(version, [root, limit_is_pods], facts, cpus, unmarked_files)| {
+    (version, any::<[bool; 2]>(), facts, 0u32..512, locked, bytes(scale)).prop_map(
+        |(version, [root, limit_is_pods], facts, cpus, unmarked_files, churned)| {
             let (usage, limit, swap_limit, stat, kmem, events) = facts;
             CgroupSample {
                 path: "/a".to_owned(),
@@ -106,6 +106,7 @@ pub fn cgroup(scale: Scale) -> impl Strategy<Value = CgroupSample> {
                 events,
                 cpus,
                 unmarked_files,
+                churned,
                 leaf: true,
                 names: None,
             }

@@ -1,5 +1,7 @@
 //! A process that collections know from the last time.
 
+mod count_again;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
@@ -175,14 +177,6 @@ impl Tracked {
         }
     }
 
-    /// Takes counters that were read in a collection after it looked.
-    pub fn take_counters(&mut self, counters: Counters, round: u64) {
-        if counters != self.counters {
-            self.counters = counters;
-            self.activity.note_change(round);
-        }
-    }
-
     /// Reads its cgroup again: others move it there without its doing.
     fn move_cgroup(&mut self, round: &mut Round<'_>) -> Fact<()> {
         let process = Process::open(round.reader.procfs(), self.pid)?;
@@ -298,7 +292,12 @@ impl Tracked {
     }
 
     pub fn is_in(&self, cgroups: &BTreeSet<&str>) -> bool {
-        self.cgroup.as_ref().is_ok_and(|path| cgroups.contains(path.as_str()))
+        self.cgroup().is_some_and(|path| cgroups.contains(path))
+    }
+
+    /// Where it is, as far as that is known.
+    pub fn cgroup(&self) -> Option<&str> {
+        self.cgroup.as_deref().ok()
     }
 
     /// The sample, with the age of its walk at `now`.
