@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use memgap_ledger::Machine;
+use memgap_ledger::{Machine, Missing};
 
 use crate::api::documents::{Made, Maker};
 use crate::channel::{Documents, Families, Sender};
@@ -28,6 +28,8 @@ pub struct Ledgers {
 /// Turns ledgers into families.
 #[derive(Debug)]
 pub struct Pipeline {
+    limits: Limits,
+    is_poor: bool,
     grouping: Grouping,
     groups: Groups,
     gc: gc::Last,
@@ -42,6 +44,8 @@ impl Pipeline {
     /// A pipeline that has seen nothing yet.
     pub fn new(limits: Limits, grouping: Grouping, telemetry: Telemetry) -> Self {
         Self {
+            limits,
+            is_poor: false,
             grouping,
             groups: Groups::default(),
             gc: gc::Last::default(),
@@ -55,7 +59,18 @@ impl Pipeline {
 
     /// Applies other bounds from the next collection on.
     pub fn set_limits(&mut self, limits: Limits) {
-        self.limiter.set_limits(limits);
+        self.limits = limits;
+        self.limiter.set_limits(if self.is_poor { limits.of_the_poor() } else { limits });
+    }
+
+    /// Does with little memory from the next collection on, or as it was told again: without
+    /// process groups, and with a part of the series.
+    pub fn set_poor(&mut self, is_poor: bool) {
+        if self.is_poor != is_poor {
+            self.is_poor = is_poor;
+            self.groups.leave_out(is_poor);
+            self.set_limits(self.limits);
+        }
     }
 
     /// Sorts ledgers into scopes and encodes those. Each form of the figures is given up as
@@ -129,10 +144,20 @@ pub fn send(families: &Families, server: &Sender) {
     }
 }
 
-/// Makes documents of a machine, and hands them to the server.
-pub fn send_documents(maker: &mut Maker, machine: &Machine, server: &Sender) {
+/// Makes documents of a machine, unless something stands against it, and hands them or what
+/// that is to the server.
+pub fn send_documents(
+    maker: &mut Maker,
+    machine: &Machine,
+    against: Option<Missing>,
+    server: &Sender,
+) {
     let clock = Clock::start();
-    let sent = maker.make(machine, SystemTime::now()).and_then(|Made { file, length, index }| {
+    let made = match against {
+        Some(missing) => maker.make_none(missing.why.to_string()),
+        None => maker.make(machine, SystemTime::now()),
+    };
+    let sent = made.and_then(|Made { file, length, index }| {
         let lists = [
             ("cgroups", index.cgroups.left_out),
             ("processes", index.processes.left_out),

@@ -49,6 +49,7 @@ pub struct Groups {
     /// The number that the next new group gets.
     next: u64,
     members: Members,
+    are_left_out: bool,
 }
 
 /// What a process was that belongs to a group.
@@ -83,12 +84,23 @@ impl Grouping {
 }
 
 impl Groups {
+    /// Makes none from now on, and keeps none, or makes them again.
+    pub fn leave_out(&mut self, are_left_out: bool) {
+        if are_left_out {
+            *self = Self { are_left_out, ..Self::default() };
+        }
+        self.are_left_out = are_left_out;
+    }
+
     /// Puts the processes of a collection together.
     pub fn of<'m>(
         &mut self,
         processes: impl Iterator<Item = Process<'m>>,
         grouping: Grouping,
     ) -> Members {
+        if self.are_left_out {
+            return Members::new();
+        }
         self.round += 1;
         let grouped: Vec<_> =
             processes.map(|process| (self.meet(&process, grouping), process)).collect();

@@ -33,6 +33,17 @@ pub struct Shed {
     pub members: usize,
 }
 
+/// The part of the series that are shown where there is little memory.
+const POOR_PART: usize = 4;
+
+impl Limits {
+    /// The bounds where there is little memory.
+    #[must_use]
+    pub fn of_the_poor(self) -> Self {
+        Self { process_groups: 0, max_series: self.max_series / POOR_PART }
+    }
+}
+
 impl Limiter {
     /// A limiter that has shown nothing yet.
     pub fn new(limits: Limits) -> Self {

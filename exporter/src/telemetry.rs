@@ -5,6 +5,7 @@
 //! [`Telemetry::render`] sorts them.
 
 pub mod api;
+pub mod degraded;
 pub mod http;
 pub mod probes;
 pub mod reload;
@@ -158,6 +159,7 @@ fn describe() {
     Stage::describe();
     probes::describe();
     api::describe();
+    degraded::describe();
     http::describe();
     targets::describe();
     reload::describe();

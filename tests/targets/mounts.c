@@ -30,9 +30,10 @@ static void program(int number)
     close(to);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
-    enum { MOUNTS = 6000, PROGRAMS = 1000 };
+    enum { PROGRAMS = 1000 };
+    int mounts = count > 1 ? atoi(arguments[1]) : 6000;
     unsigned user = getuid(), group = getgid();
     char name[256];
 
@@ -44,13 +45,13 @@ int main(void)
     if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
         mount("none", "/tmp", "tmpfs", 0, NULL) || chdir("/tmp"))
         fail("mount");
-    for (int i = 0; i < MOUNTS; i++) {
+    for (int i = 0; i < mounts; i++) {
         snprintf(name, sizeof name, "mount-%0200d", i);
         if (mkdir(name, 0700) || mount(name, name, NULL, MS_BIND, NULL))
             fail("bind mount");
     }
     for (int i = 0; i < PROGRAMS; i++)
         program(i);
-    ready("mounts=%d programs=%d", MOUNTS, PROGRAMS);
+    ready("mounts=%d programs=%d", mounts, PROGRAMS);
     return 0;
 }

@@ -5,6 +5,7 @@ mod events;
 mod hierarchy;
 mod kept;
 mod namespace;
+mod own;
 mod sample;
 mod walk;
 
@@ -25,6 +26,7 @@ use events::Unoffered;
 use hierarchy::Hierarchy;
 use kept::KeptDirs;
 use namespace::View;
+pub use own::{OwnCgroup, Pressure};
 use walk::Walk;
 
 /// Cgroups read in one collection: many times what a node may run.

@@ -8,6 +8,7 @@
 mod activity;
 mod back_off;
 mod churn;
+mod degraded;
 mod jobs;
 mod kept;
 mod ledgers;
@@ -27,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use memgap_kernel::cgroups::Cgroups;
+use memgap_kernel::cgroups::{Cgroups, Pressure};
 use memgap_kernel::cpu::thread_cpu;
 use memgap_kernel::file::Buf;
 use memgap_ledger::sample::{CgroupSample, HostSample, MachineSample};
@@ -40,6 +41,8 @@ use crate::locked::{self, Locked};
 use crate::reader::Reader;
 use crate::walk::{Rate, WalkPolicy};
 use churn::Unheld;
+pub use degraded::Degraded;
+use degraded::{OwnMemory, STRIDE};
 use jobs::{Job, Source};
 use pool::Pool;
 pub use probing::PROBE_SHARE;
@@ -64,7 +67,16 @@ pub struct Collector {
     budget: Budget,
     probe_budget: Budget,
     rate: Rate,
+    /// Handles that the limit of open files allows, those of cgroups among them.
+    allowed_handles: usize,
+    /// Those that its own memory allows too, and of them those for files of cgroups, and for
+    /// all else.
+    open_at_most: usize,
+    of_cgroups: usize,
     max_handles: usize,
+    own: OwnMemory,
+    /// What was given up for want of memory since the last collection ended.
+    given_up: Vec<(Degraded, Option<Pressure>)>,
     /// Mappings of all walks that are kept.
     max_kept: usize,
     tracked: BTreeMap<u32, Tracked>,
@@ -127,6 +139,16 @@ pub struct CollectionStats {
     pub workers_stuck: usize,
     /// Whether walks or heap statistics were left out for want of workers that do not wait.
     pub is_blind: bool,
+    /// What is given up for want of memory, and what was since the collection before, each with
+    /// what was used then.
+    pub degraded: Degraded,
+    /// See above.
+    pub given_up: Vec<(Degraded, Option<Pressure>)>,
+    /// What there is memory for again.
+    pub taken_back: Option<Degraded>,
+    /// Of the limit that binds this program's own memory, the most that was used since the
+    /// collection before; none without a limit.
+    pub own_memory: Option<Pressure>,
     /// Readings that failed, by file and kind.
     pub errors: BTreeMap<(&'static str, MissingKind), u64>,
     /// Heap statistics that could not be read, by probe and kind.
@@ -165,6 +187,7 @@ impl Collector {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let of_cgroups = (limit / CGROUPS_PART).min(MAX_OF_CGROUPS);
         reader.keep_cgroups_open(of_cgroups);
+        let own = reader.hierarchy().ok().and_then(Cgroups::own);
         let source = Source {
             procfs: reader.procfs().to_owned(),
             page_size: rustix::param::page_size() as u64,
@@ -177,7 +200,12 @@ impl Collector {
             budget: Budget::new(policy.budget_share, policy.cap),
             probe_budget: Budget::new(PROBE_SHARE, Duration::ZERO),
             rate: Rate::default(),
+            allowed_handles: limit,
+            open_at_most: limit,
+            of_cgroups,
             max_handles: limit - of_cgroups,
+            own: OwnMemory::of(own),
+            given_up: Vec::new(),
             max_kept: walks::MAX_KEPT,
             tracked: BTreeMap::new(),
             pool: Pool::default(),
@@ -222,6 +250,7 @@ impl Collector {
         self.last = Some(now);
 
         self.returned(&mut stats);
+        self.begin_within_limits(&mut stats);
 
         let clock = Clock::start();
         self.count(&mut stats)?;
@@ -230,6 +259,7 @@ impl Collector {
         let clock = Clock::start();
         let (host, mut cgroups) = self.host_and_cgroups();
         stats.cgroups = clock.spent();
+        self.keep_within_limit();
 
         let clock = Clock::start();
         let lazy = cgroups.as_ref().map_or_else(|_| BTreeSet::new(), |all| self.lazy(all));
@@ -239,6 +269,7 @@ impl Collector {
         let clock = Clock::start();
         self.probes(&mut stats);
         stats.tier2.add(clock.spent());
+        self.keep_within_limit();
 
         let clock = Clock::start();
         self.reread_churning(cgroups.as_deref_mut().unwrap_or_default(), &mut stats);
@@ -251,6 +282,9 @@ impl Collector {
         stats.handles = self.handles();
         stats.workers_stuck = self.pool.stuck();
         stats.stuck = self.stuck(ended);
+        stats.own_memory = self.own.most.take();
+        stats.given_up = std::mem::take(&mut self.given_up);
+        stats.degraded = self.degraded();
         Ok(Reading { host, cgroups, ended, stats })
     }
 
@@ -261,6 +295,16 @@ impl Collector {
     /// Tier 0: brings every process's counters up to date.
     fn count(&mut self, stats: &mut CollectionStats) -> Result<(), Missing> {
         let pids = self.reader.pids()?;
+        for some in pids.chunks(STRIDE) {
+            self.count_some(some, stats);
+            self.keep_within_limit();
+        }
+        let round = self.round;
+        self.tracked.retain(|_, tracked| tracked.seen == round);
+        Ok(())
+    }
+
+    fn count_some(&mut self, pids: &[u32], stats: &mut CollectionStats) {
         let mut handles = self.handles();
         let mut round = Round {
             reader: &self.reader,
@@ -268,7 +312,7 @@ impl Collector {
             page_size: self.source.page_size,
             buf: &mut self.buf,
         };
-        for pid in pids {
+        for &pid in pids {
             if let Some(tracked) = self.tracked.get_mut(&pid) {
                 handles = handles.saturating_sub(tracked.handles());
                 let room = self.max_handles.saturating_sub(handles + tracked.handles());
@@ -291,9 +335,6 @@ impl Collector {
                 Err(lack) => stats.note("stat", &lack),
             }
         }
-        let round = self.round;
-        self.tracked.retain(|_, tracked| tracked.seen == round);
-        Ok(())
     }
 
     /// The host, and every cgroup with what the processes that were just counted lock.

@@ -67,6 +67,13 @@ impl Maker {
         Self { max_bytes, last: None }
     }
 
+    /// Gives up all documents, of which then none is kept anywhere, and tells why.
+    pub fn make_none(&mut self, why: String) -> io::Result<Made> {
+        self.last = None;
+        let index = Index { refused: Some(why), ..Index::default() };
+        Ok(Made { file: channel::draft()?, length: 0, index })
+    }
+
     /// Makes the documents of a machine that was read at `now`.
     pub fn make(&mut self, machine: &Machine, now: SystemTime) -> io::Result<Made> {
         let last = self.last.take();

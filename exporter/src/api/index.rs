@@ -19,6 +19,8 @@ pub struct Index {
     pub findings: List,
     /// Lists that could not be read, and why.
     pub absent: Vec<Lack>,
+    /// Why no documents were made at all, where none were.
+    pub refused: Option<String>,
 }
 
 /// The documents of a list, in the order in which they are served.

@@ -217,6 +217,9 @@ fn answer(api: &Api, headers: &HeaderMap, body: impl FnOnce(&Store) -> Answer) -
             silence.as_secs()
         ));
     }
+    if let Some(why) = &store.index.refused {
+        return later(why);
+    }
     match body(&store) {
         Err((status, why)) if status == StatusCode::SERVICE_UNAVAILABLE => later(&why),
         Err((status, why)) => problem(status, &why),

@@ -14,9 +14,9 @@ use memgap_exporter::collect::{self, Ledgers, Pipeline, Schedule};
 use memgap_exporter::log::Log;
 use memgap_exporter::orders::Receiver;
 use memgap_exporter::stage::{Clock, Stage};
-use memgap_exporter::telemetry::{self, Telemetry, probes, targets};
+use memgap_exporter::telemetry::{self, Telemetry, degraded, probes, targets};
 use memgap_ledger::{Machine, Missing};
-use memgap_reader::{CollectionStats, Collector, Reader, Roots, WalkPolicy};
+use memgap_reader::{CollectionStats, Collector, Degraded, Pressure, Reader, Roots, WalkPolicy};
 use rustix::process::{Pid, getppid};
 
 use sources::Sources;
@@ -35,10 +35,17 @@ pub fn run(args: Args, server: OwnedFd, supervisor: OwnedFd, log: &Log) -> anyho
     loop {
         if let Some(ledgers) = read(&mut collecting.collector, &mut collecting.sources) {
             if let Some(documents) = &mut collecting.documents {
-                collect::send_documents(documents, &ledgers.machine, &server);
+                let against = collecting.collector.lacks_memory(Degraded::Handles);
+                collect::send_documents(documents, &ledgers.machine, against, &server);
+                collecting.collector.keep_within_limit();
             }
-            collect::send(&collecting.pipeline.families(ledgers), &server);
+            let families = collecting.pipeline.families(ledgers);
+            // Now it holds most.
+            collecting.collector.keep_within_limit();
+            collect::send(&families, &server);
         }
+        let is_poor = collecting.collector.degraded() >= Degraded::Groups;
+        collecting.pipeline.set_poor(is_poor);
         collecting.schedule.finished();
         while let Some(remaining) = collecting.schedule.remaining() {
             if let Some(arguments) = orders.wait(remaining)? {
@@ -163,6 +170,7 @@ fn record(stats: &CollectionStats) {
     ] {
         stage.took(spent.wall, spent.cpu);
     }
+    record_degraded(stats);
     telemetry::walks(&stats.walks);
     telemetry::walks_left_out("over_cap", stats.refused);
     telemetry::walks_left_out("over_hold", stats.over_hold);
@@ -183,6 +191,17 @@ fn record(stats: &CollectionStats) {
     for ((source, kind), count) in &stats.errors {
         telemetry::errors(source, *kind, *count);
     }
+}
+
+fn record_degraded(stats: &CollectionStats) {
+    let figures = |pressure: Pressure| (pressure.used, pressure.limit);
+    for (step, pressure) in &stats.given_up {
+        degraded::gave_up(step.gives_up(), pressure.map(figures));
+    }
+    if let Some(step) = stats.taken_back {
+        degraded::took_back(step.gives_up());
+    }
+    degraded::record(stats.degraded as usize, stats.own_memory.map(figures));
 }
 
 #[cfg(test)]

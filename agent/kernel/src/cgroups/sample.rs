@@ -74,7 +74,7 @@ fn is_root(dir: &Dir, version: CgroupVersion) -> bool {
     }
 }
 
-fn usage(dir: &Dir, version: CgroupVersion, root: bool, buf: &mut Buf) -> Fact<u64> {
+pub fn usage(dir: &Dir, version: CgroupVersion, root: bool, buf: &mut Buf) -> Fact<u64> {
     match version {
         CgroupVersion::V1 => amount::read(dir, "memory.usage_in_bytes", buf),
         CgroupVersion::V2 if root => {

@@ -2,7 +2,7 @@
 
 use memgap_ledger::{Machine, Missing};
 
-use super::{Clock, CollectionStats, Collector, Reading};
+use super::{Clock, CollectionStats, Collector, Degraded, Reading};
 
 impl Collector {
     /// Reads everything once, as [`Self::collect`] does, and makes the ledgers of it: cost
@@ -10,7 +10,9 @@ impl Collector {
     pub fn machine(&mut self) -> Result<(Machine, CollectionStats), Missing> {
         let Reading { host, cgroups, ended, mut stats } = self.read()?;
         let clock = Clock::start();
-        let processes = self.tracked.values_mut().map(|tracked| tracked.ledger(ended)).collect();
+        let keep = self.degraded() < Degraded::Groups;
+        let made = self.tracked.values_mut().map(|tracked| tracked.ledger(ended, keep));
+        let processes = made.collect();
         let machine = Machine::with(&host, &cgroups, processes);
         stats.ledgers = clock.spent();
         Ok((machine, stats))

@@ -11,7 +11,7 @@ use memgap_ledger::MissingKind;
 use super::jobs::{Answer, Budgets, Probed, Work};
 use super::probe_state::{Due, SAME};
 use super::tracked::{ProcessId, Tracked};
-use super::{CollectionStats, Collector, of};
+use super::{CollectionStats, Collector, Degraded, of};
 use crate::budget::Budget;
 
 /// Share of one CPU that reading heap statistics may take where nothing else is said, 0 to 1.
@@ -37,6 +37,16 @@ impl Collector {
             self.may_ask(tracked, now).then_some(due)
         };
         let due = in_order(users.filter_map(due).collect());
+        if let Some(why) = self.lacks_memory(Degraded::HeapStatistics) {
+            stats.probes_skipped += due.len() as u64;
+            for Due { pid, .. } in due {
+                if let Some(tracked) = self.tracked.get_mut(&pid) {
+                    tracked.probes.wait_for(&why);
+                }
+            }
+            self.reader.probes().forget_unused(0);
+            return;
+        }
         let budgets = self.budgets(self.probe_budget);
         let budgets = Budgets { end: now + LOOKING, handles: self.handles(), ..budgets };
         let mut jobs = VecDeque::with_capacity(due.len());

@@ -1,6 +1,7 @@
 //! A process that collections know from the last time.
 
 mod count_again;
+mod forget;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -153,7 +154,7 @@ impl Tracked {
     pub fn update(&mut self, room: usize, round: &mut Round<'_>) -> Fact<()> {
         let Some(statm) = &self.statm else {
             if self.has_memory() || round.number >= self.due {
-                return self.refresh(0, round);
+                return self.refresh(room, round);
             }
             return self.is_still_empty(round);
         };
@@ -206,7 +207,8 @@ impl Tracked {
     fn refresh(&mut self, room: usize, round: &mut Round<'_>) -> Fact<()> {
         // One handle to watch it by, where there is room and none is open.
         let is_watched = self.activity.handles() > 0;
-        let mut fresh = Self::new(self.pid, if is_watched { 0 } else { 2 * room.min(1) }, round)?;
+        let room = room + usize::from(self.statm.is_some());
+        let mut fresh = Self::new(self.pid, if is_watched { 0 } else { room.min(2) }, round)?;
         if fresh.identity.start != self.identity.start {
             return Err(gone(self.pid));
         }
@@ -224,7 +226,7 @@ impl Tracked {
         let due =
             if fresh.has_memory() { turn(self.pid, round.number, REFRESH) } else { fresh.due };
         *self = Self {
-            statm: self.statm.take(),
+            statm: self.statm.take().or(fresh.statm),
             due,
             probes,
             walk: self.walk.take(),
@@ -332,7 +334,7 @@ impl Tracked {
 
     /// The ledger. As long as nothing it was made of has changed it is the same one, whose
     /// ages are those of when it was made.
-    pub fn ledger(&mut self, now: Instant) -> Arc<ProcessLedger> {
+    pub fn ledger(&mut self, now: Instant, keep: bool) -> Arc<ProcessLedger> {
         let inputs = Inputs {
             counters: self.counters,
             walk: self.walk.as_ref().map(|kept| kept.made),
@@ -344,7 +346,7 @@ impl Tracked {
             Some((of, ledger)) if *of == inputs => Arc::clone(ledger),
             _ => {
                 let ledger = Arc::new(process::ledger(&self.sample(now)));
-                self.made = Some((inputs, Arc::clone(&ledger)));
+                self.made = keep.then(|| (inputs, Arc::clone(&ledger)));
                 ledger
             }
         }

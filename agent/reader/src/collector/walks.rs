@@ -9,7 +9,7 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 use super::jobs::{TooLarge, Walk, Walked, Work};
 use super::kept::{Cost, Kept};
 use super::tracked::{MAX_AREAS, ProcessId, Tracked};
-use super::{CollectionStats, Collector, Spent, of};
+use super::{CollectionStats, Collector, Degraded, Spent, of};
 use crate::budget::Budget;
 use crate::walk::WalkPolicy;
 
@@ -49,6 +49,15 @@ impl Collector {
             .map(|tracked| (tracked.walk.as_ref().map(|kept| kept.made), tracked.id()))
             .collect();
         due.sort_unstable();
+        if let Some(why) = self.lacks_memory(Degraded::Walks) {
+            stats.skipped += due.len() as u64;
+            for (_, id) in due {
+                if let Some(tracked) = of(&mut self.tracked, id) {
+                    tracked.no_walk = why.clone();
+                }
+            }
+            return;
+        }
         let job = |(_, id): (_, ProcessId)| {
             let tracked = self.tracked.get(&id.pid)?;
             Some(self.job(id, Work::Walk(tracked.likely_cost(), tracked.counters.rss)))
