@@ -69,6 +69,8 @@ pub struct CgroupLedger {
     pub busiest_gc: Option<BusyGc>,
     /// What its processes map of other cgroups' pages, where one of them was walked.
     pub elsewhere: Option<Elsewhere>,
+    /// How much its processes' memory changed while it was read.
+    pub churned: u64,
     /// What waits in its processes' sockets; `None` where that was not asked for.
     pub sockets: Option<Fact<SocketQueues>>,
     /// Who holds shared memory that is not mapped; `None` where that was not asked for.
@@ -132,6 +134,7 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
             .filter_map(|process| BusyGc::of(process))
             .max_by_key(|busy| busy.per_minute),
         elsewhere: stat.and_then(|stat| elsewhere::of(stat, behind, members)),
+        churned: sample.churned,
         sockets: None,
         held: None,
         absent,

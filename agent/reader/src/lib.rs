@@ -16,6 +16,7 @@ mod find;
 mod held;
 pub mod host;
 mod locked;
+mod members;
 mod process;
 mod reader;
 mod sockets;

@@ -24,8 +24,7 @@ pub fn run(reader: &Reader, target: &str, look: &Look, output: &Output) -> anyho
 
 /// A cgroup with the ledgers of its processes.
 pub fn read_cgroup(reader: &Reader, path: &str, depth: Depth) -> Result<CgroupLedger, Missing> {
-    let sample = reader.cgroup(path)?;
-    let members = reader.members(path, depth);
+    let (sample, members) = reader.cgroup_and_members(path, depth)?;
     let ledgers: Result<Vec<ProcessLedger>, &Missing> =
         members.as_ref().map(|samples| samples.iter().map(process::ledger).collect());
     let refs: Result<Vec<&ProcessLedger>, &Missing> =

@@ -3,6 +3,7 @@
 use crate::CgroupLedger;
 use crate::Figure;
 use crate::account::{ANONYMOUS, Account};
+use crate::figure::signed;
 use crate::size::iec;
 
 /// What is less may be pages in the kernel's batches, or a walk's own time.
@@ -14,6 +15,14 @@ const MUCH: i64 = 8 << 20;
 pub(super) fn notes(cgroup: &CgroupLedger) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(anonymous(cgroup));
+    let churned = signed(cgroup.churned);
+    if churned >= MATTERS {
+        notes.push(format!(
+            "{} of its processes' memory came or went while it was read: how much of it is charged \
+             elsewhere is known no better (moved_charges)",
+            iec(churned)
+        ));
+    }
     if let Some(elsewhere) = &cgroup.elsewhere {
         if elsewhere.file >= MUCH {
             notes.push(format!(
