@@ -8,8 +8,10 @@ use std::time::Duration;
 use clap::{ArgAction, Parser};
 use tracing::Level;
 
+use crate::duration::between;
 use crate::limit::Limits;
 use crate::log::LogFormat;
+use crate::otlp::settings::Settings as Otlp;
 use crate::select::Grouping;
 use crate::server::MAX_CONNECTIONS;
 use crate::server::places::Bounds;
@@ -87,7 +89,7 @@ pub struct Args {
     pub container_logs: PathBuf,
 
     /// Time between collections: 500ms, 10s, 1m.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = interval)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = between(INTERVALS))]
     pub interval: Duration,
 
     /// Most series to export, self-telemetry left out. Past it process groups,
@@ -109,13 +111,13 @@ pub struct Args {
 
     /// CPU time that one walk over a process's mappings may be expected to take.
     /// What would cost more is not walked, and counted.
-    #[arg(long = "walk.cap", value_name = "TIME", default_value = "50ms", value_parser = walk_cap)]
+    #[arg(long = "walk.cap", value_name = "TIME", default_value = "50ms", value_parser = between(WALK_CAPS))]
     pub walk_cap: Duration,
 
     /// Time for which a walk may be expected to keep its target from mapping memory, as the
     /// kernel does with each mapping. A process with a mapping that would take longer is
     /// not walked, and counted.
-    #[arg(long = "walk.max-hold", value_name = "TIME", default_value = "10ms", value_parser = walk_cap)]
+    #[arg(long = "walk.max-hold", value_name = "TIME", default_value = "10ms", value_parser = between(WALK_CAPS))]
     pub walk_max_hold: Duration,
 
     /// Share of one CPU that all walks together may take; 0 makes none. What a
@@ -146,6 +148,10 @@ pub struct Args {
     /// unix:/path/of/socket:/api/v1/pods. Without it no pod is asked.
     #[arg(long = "endpoint.pods", value_name = "URL")]
     pub pods: Option<String>,
+
+    /// Where collections are pushed.
+    #[command(flatten)]
+    pub otlp: Otlp,
 
     /// Tells what holds on this machine, and ends: what may be read, what each process
     /// gives up, what is less than it could be and what helps. The exit status is 1 where
@@ -181,6 +187,9 @@ pub enum Role {
     Reader,
     /// Answers scrapers, without any.
     Server,
+    /// Looks up the name of what the server pushes to.
+    #[cfg(feature = "otlp")]
+    Resolver,
 }
 
 impl Role {
@@ -189,6 +198,8 @@ impl Role {
         match self {
             Self::Reader => "reader",
             Self::Server => "server",
+            #[cfg(feature = "otlp")]
+            Self::Resolver => "resolver",
         }
     }
 
@@ -197,6 +208,8 @@ impl Role {
         match self {
             Self::Reader => c"memgap-reader",
             Self::Server => c"memgap-server",
+            #[cfg(feature = "otlp")]
+            Self::Resolver => c"memgap-resolver",
         }
     }
 }
@@ -228,31 +241,6 @@ const INTERVALS: std::ops::RangeInclusive<Duration> =
 /// The least and most CPU time that a walk may be allowed.
 const WALK_CAPS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_mins(1);
-
-fn interval(text: &str) -> Result<Duration, String> {
-    let interval = duration(text)?;
-    let is_sound = INTERVALS.contains(&interval);
-    is_sound.then_some(interval).ok_or_else(|| "it must be from 100ms to 60m".to_owned())
-}
-
-fn walk_cap(text: &str) -> Result<Duration, String> {
-    let cap = duration(text)?;
-    let is_sound = WALK_CAPS.contains(&cap);
-    is_sound.then_some(cap).ok_or_else(|| "it must be from 1ms to 1m".to_owned())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(at);
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        _ => return Err("give a number and a unit: 500ms, 10s, 1m".to_owned()),
-    };
-    let number: u64 = number.parse().map_err(|_| format!("{number:?} is no whole number"))?;
-    Ok(Duration::from_millis(number.saturating_mul(millis)))
-}
 
 fn named(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(target, _)| !target.is_empty());
@@ -290,17 +278,8 @@ mod tests {
     }
 
     #[test]
-    fn intervals_are_bounded() {
-        assert_eq!(interval("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(interval("10s"), Ok(Duration::from_secs(10)));
-        assert_eq!(interval("1m"), Ok(Duration::from_mins(1)));
-        for bad in ["", "10", "s", "0s", "99ms", "61m", "-1s", "1h", "1.5s", "99999999999999999m"] {
-            assert!(interval(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn what_walks_may_cost_is_bounded() {
+        let walk_cap = between(WALK_CAPS);
         assert_eq!(walk_cap("20ms"), Ok(Duration::from_millis(20)));
         for bad in ["0ms", "61s", "20"] {
             assert!(walk_cap(bad).is_err(), "{bad}");

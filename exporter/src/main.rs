@@ -3,6 +3,8 @@
 mod allocator;
 mod roles {
     pub mod reader;
+    #[cfg(feature = "otlp")]
+    pub mod resolver;
     pub mod self_check;
     pub mod server;
     pub mod supervisor;
@@ -52,8 +54,9 @@ fn configured(arguments: &[OsString], args: &Args) -> ExitCode {
         for doubt in &configuration.doubts {
             eprintln!("{doubt}");
         }
-        let web = configuration.args.web_config.as_deref().filter(|_| args.check_config);
-        if let Some(Err(error)) = web.map(access::watch::check) {
+        if args.check_config
+            && let Err(error) = check_files(&configuration.args)
+        {
             eprintln!("{error:#}");
             return ExitCode::FAILURE;
         }
@@ -73,6 +76,12 @@ fn configured(arguments: &[OsString], args: &Args) -> ExitCode {
         }
         roles::supervisor::run(sources, configuration, log)
     })
+}
+
+/// What is wrong with files that the configuration names.
+fn check_files(args: &Args) -> anyhow::Result<()> {
+    args.web_config.as_deref().map(access::watch::check).transpose()?;
+    args.otlp.check()
 }
 
 /// Prints what was asked for, and ends so. Who reads it may have had enough.
@@ -116,6 +125,8 @@ fn play(role: Role, args: Args, log: &Log) -> anyhow::Result<ExitCode> {
     match role {
         Role::Reader => roles::reader::run(args, channel, supervisor, log)?,
         Role::Server => roles::server::run(&args, channel, supervisor, log)?,
+        #[cfg(feature = "otlp")]
+        Role::Resolver => roles::resolver::run(&args, channel)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,10 @@ use std::ffi::CStr;
 use std::io;
 
 use anyhow::Context;
-use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetStatus, Scope};
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, NetPort, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetError, RulesetStatus, Scope,
+};
 use rustix::io::Errno;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::{
@@ -33,8 +36,10 @@ pub struct Confined {
 /// Leaves a process that serves the sockets it has, and nothing else of the machine. Call it
 /// before there are other threads. Capabilities go or it fails; what else this kernel or this
 /// container has no means for is said.
-pub fn confine_server() -> anyhow::Result<()> {
-    let confined = confine()?;
+///
+/// It may make connections to other machines where it is to push, to that TCP port alone.
+pub fn confine_server(port: Option<u16>) -> anyhow::Result<()> {
+    let confined = confine(port)?;
     if let Err(error) = &confined.paths {
         tracing::warn!("the server may open files: {error:#}");
     }
@@ -48,19 +53,20 @@ pub fn confine_server() -> anyhow::Result<()> {
 /// first.
 pub fn confine_thread() -> io::Result<()> {
     give_up_privileges()?;
-    let _ = forbid_paths();
-    let _ = filter::install();
+    let _ = forbid_paths(None);
+    let _ = filter::install(false);
     Ok(())
 }
 
 /// The same for the calling thread, and tells what holds.
-pub fn confine() -> anyhow::Result<Confined> {
+pub fn confine(port: Option<u16>) -> anyhow::Result<Confined> {
     give_up_privileges().context("can not give up capabilities: allow capset and prctl")?;
-    Ok(Confined { paths: forbid_paths(), calls: filter::install() })
+    Ok(Confined { paths: forbid_paths(port), calls: filter::install(port.is_some()) })
 }
 
-/// Forbids every file, and new listeners and connections, for good (landlock(7)).
-fn forbid_paths() -> anyhow::Result<ABI> {
+/// Forbids every file, and new listeners and connections but to that port, for good
+/// (landlock(7)).
+fn forbid_paths(port: Option<u16>) -> anyhow::Result<ABI> {
     // What of it an older kernel does not know is left out.
     let abi = ABI::V6;
     let restricted = Ruleset::default()
@@ -68,6 +74,9 @@ fn forbid_paths() -> anyhow::Result<ABI> {
         .handle_access(AccessNet::from_all(abi))?
         .scope(Scope::from_all(abi))?
         .create()?
+        .add_rules(
+            port.map(|port| Ok::<_, RulesetError>(NetPort::new(port, AccessNet::ConnectTcp))),
+        )?
         .restrict_self()?;
     anyhow::ensure!(
         restricted.ruleset != RulesetStatus::NotEnforced,
@@ -77,7 +86,7 @@ fn forbid_paths() -> anyhow::Result<ABI> {
 }
 
 /// Gives up every capability for good.
-fn give_up_privileges() -> io::Result<()> {
+pub fn give_up_privileges() -> io::Result<()> {
     set_no_new_privs(true)?;
     match clear_ambient_capability_set() {
         // Linux has them from 4.3 on.
@@ -102,14 +111,15 @@ pub fn give_up_capabilities() -> io::Result<()> {
 mod tests {
     use std::fs::File;
     use std::io::ErrorKind::PermissionDenied;
-    use std::net::{TcpListener, TcpStream};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::unix::net::UnixStream;
 
     use super::*;
 
     /// On a thread of its own, for what is given up is given up for good.
     fn confined(check: impl FnOnce() + Send + 'static) {
         std::thread::spawn(|| {
-            confine_server().expect("this kernel has what it takes");
+            confine_server(None).expect("this kernel has what it takes");
             check();
         })
         .join()
@@ -134,5 +144,31 @@ mod tests {
             listener.accept().expect("the client waits");
         });
         drop(client);
+    }
+
+    #[test]
+    fn one_that_pushes_connects_to_its_port_alone() {
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+        let [allowed, other] = listeners.each_ref().map(|l| l.local_addr().expect("its address"));
+        std::thread::spawn(move || {
+            let confined = confine(Some(allowed.port())).expect("this kernel has what it takes");
+            confined.calls.expect("this kernel has seccomp");
+            TcpStream::connect(allowed).expect("it may");
+            // Landlock tells ports apart from its version 4 on.
+            if confined.paths.is_ok_and(|abi| abi >= ABI::V4) {
+                let denied = TcpStream::connect(other).err().map(|error| error.kind());
+                assert_eq!(denied, Some(PermissionDenied));
+            }
+            for denied in [
+                UdpSocket::bind("127.0.0.1:0").err(),
+                UnixStream::pair().err(),
+                TcpListener::bind("127.0.0.1:0").err(),
+                File::open("/dev/null").err(),
+            ] {
+                assert_eq!(denied.map(|error| error.kind()), Some(PermissionDenied));
+            }
+        })
+        .join()
+        .expect("the checks hold");
     }
 }

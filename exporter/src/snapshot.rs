@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::body::Bytes;
 use flate2::Compression;
@@ -18,6 +18,10 @@ use crate::telemetry::{Own, Telemetry};
 pub struct Snapshot {
     /// When the server had it.
     pub received: Instant,
+    /// The same by the clock.
+    pub time: SystemTime,
+    /// How many bytes of the text are the reader's: the server's own figures follow.
+    of_reader: usize,
     text: Encoded,
     /// Made of the other when it is first asked for.
     open_metrics: OnceLock<Encoded>,
@@ -41,10 +45,23 @@ impl Snapshot {
     /// What the reader sent, and the server's own figures.
     pub fn of(families: Families, own: &Own) -> Self {
         let Families { mut text } = families;
+        let of_reader = text.len();
         let mut end = Encoder::new(Format::Text, 0);
         own.write(&mut end);
         text.extend_from_slice(end.families().as_bytes());
-        Self { received: Instant::now(), text: Encoded::of(text), open_metrics: OnceLock::new() }
+        Self {
+            received: Instant::now(),
+            time: SystemTime::now(),
+            of_reader,
+            text: Encoded::of(text),
+            open_metrics: OnceLock::new(),
+        }
+    }
+
+    /// The families in Prometheus' text format: the reader's and the server's own.
+    pub fn parts(&self) -> (Bytes, Bytes) {
+        let text = self.text.plain();
+        (text.slice(..self.of_reader), text.slice(self.of_reader..))
     }
 
     /// The bytes in a format.

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod degraded;
 pub mod http;
+pub mod otlp;
 pub mod probes;
 pub mod reload;
 pub mod targets;
@@ -161,6 +162,7 @@ fn describe() {
     api::describe();
     degraded::describe();
     http::describe();
+    otlp::describe();
     targets::describe();
     reload::describe();
     describe_histogram!(WALK_SECONDS, "Time a walk over a process's mappings took.");

@@ -20,6 +20,7 @@ use memgap_exporter::select::{Grouping, Scopes};
 use memgap_exporter::stage::Stage;
 use memgap_exporter::tables::{CONTAINER, MACHINE, PLAIN, POD, PROCESS_GROUP, UNIT};
 use memgap_exporter::telemetry::http::{self, Closed};
+use memgap_exporter::telemetry::otlp::{self, Pushed};
 use memgap_exporter::telemetry::reload::Reload;
 use memgap_exporter::telemetry::{self, Telemetry, api, degraded, probes, targets};
 use memgap_ledger::sample::MachineSample;
@@ -213,6 +214,8 @@ fn own() -> String {
     http::closed(Closed::MadeRoom);
     http::overflowed();
     http::accept_failed();
+    otlp::pushed(Pushed::Whole);
+    otlp::tried_again();
     let mut out = Encoder::new(Format::Text, 0);
     recorder.render().write(&mut out);
     out.finish()

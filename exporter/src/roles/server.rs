@@ -1,6 +1,10 @@
 //! The process that serves: it has the network and nothing else.
 
+#[cfg(feature = "otlp")]
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+#[cfg(feature = "otlp")]
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,14 +17,21 @@ use memgap_exporter::args::Args;
 use memgap_exporter::channel::{Message, Receiver};
 use memgap_exporter::log::Log;
 use memgap_exporter::orders::EventReceiver;
+#[cfg(feature = "otlp")]
+use memgap_exporter::otlp::{names, push::Pusher};
 use memgap_exporter::routes::{self, Answers, Published};
 use memgap_exporter::server::Gate;
 use memgap_exporter::server::listeners::Listener;
 use memgap_exporter::snapshot::Snapshot;
 use memgap_exporter::telemetry::Telemetry;
 use memgap_exporter::{activation, api, sandbox, server};
+#[cfg(feature = "otlp")]
+use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+
+#[cfg(feature = "otlp")]
+use crate::roles::resolver;
 
 /// Serves what comes from `reader`, as `args` say and then what comes from the supervisor,
 /// until a signal asks it to stop.
@@ -42,11 +53,17 @@ async fn serve(args: &Args, reader: OwnedFd, supervisor: OwnedFd, log: &Log) -> 
     let listeners = listen(args).await?;
     // Threads are started before it, for a confined one starts none.
     let passwords = args.web_config.is_some().then(passwords).transpose()?;
-    sandbox::confine_server()?;
+    #[cfg(feature = "otlp")]
+    let pusher = pushing(args)?;
+    sandbox::confine_server(args.otlp.port())?;
 
     let (publish, published) = watch::channel(None);
     let (set_interval, interval) = watch::channel(args.interval);
     let (publish_documents, documents) = watch::channel(None);
+    #[cfg(feature = "otlp")]
+    if let Some(pusher) = pusher {
+        tokio::spawn(pusher.run(published.clone()));
+    }
     let publish = Publish { collections: publish, documents: publish_documents };
     let documents = args.api.then_some(documents);
     let answers = Answers { published, documents, started: Instant::now(), interval };
@@ -84,6 +101,24 @@ async fn listen(args: &Args) -> anyhow::Result<Vec<Listener>> {
         tracing::info!(%address, "listening");
     }
     Ok(listeners)
+}
+
+/// What pushes collections, where it is asked for, and what it needs of the machine.
+#[cfg(feature = "otlp")]
+fn pushing(args: &Args) -> anyhow::Result<Option<Pusher>> {
+    let fixed = args.otlp.endpoint.as_ref().and_then(|endpoint| {
+        endpoint.address().map(|address| SocketAddr::new(address, endpoint.port))
+    });
+    let (publish, addresses) = watch::channel(Vec::from_iter(fixed));
+    if let Some(told) = resolver::start(args)? {
+        told.set_nonblocking(true).context("a socket")?;
+        tokio::spawn(names::take(UnixStream::from_std(told).context("a socket")?, publish));
+    }
+    let system = rustix::system::uname();
+    // Where procfs is mounted elsewhere, this is a container on that machine.
+    let is_ours = args.procfs == Path::new("/proc");
+    let name = system.nodename().to_str().ok().filter(|name| !name.is_empty());
+    Pusher::of(&args.otlp, name, is_ours, addresses)
 }
 
 fn passwords() -> anyhow::Result<Passwords> {

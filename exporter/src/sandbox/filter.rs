@@ -1,9 +1,14 @@
 //! The system calls of the server once it listens: sockets that it has, its event loop, its
 //! own memory. Others fail with `EPERM`.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
 use libc::c_long;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen as Width, SeccompCmpOp as Op, SeccompCondition,
+    SeccompFilter, SeccompRule, TargetArch, apply_filter,
+};
 
 const ALLOWED: &[c_long] = &[
     // Connections, and the channel of the reader.
@@ -57,16 +62,37 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_tgkill,
 ];
 
+/// What it takes to connect too, where it pushes: `socket` is allowed for TCP only.
+const TO_CONNECT: [c_long; 2] = [libc::SYS_connect, libc::SYS_socket];
+
+/// The bits of a socket's type that are no flags.
+const TYPE: u64 = 0xf;
+
 /// Forbids the calling thread, and those that it starts, every other call for good; how many
 /// are left.
-pub fn install() -> anyhow::Result<usize> {
+pub fn install(connects: bool) -> anyhow::Result<usize> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH)
         .context("no filter of system calls is known for this architecture")?;
     let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     // No rule on the arguments of a call allows it with any.
-    let allowed = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
+    let mut allowed: BTreeMap<_, _> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
+    if connects {
+        let [connect, socket] = TO_CONNECT;
+        allowed.insert(connect, Vec::new());
+        allowed.insert(socket, vec![stream_of(libc::AF_INET)?, stream_of(libc::AF_INET6)?]);
+    }
+    let count = allowed.len();
     let filter = SeccompFilter::new(allowed, denied, SeccompAction::Allow, architecture)?;
     let program: BpfProgram = filter.try_into()?;
     apply_filter(&program).context("the kernel takes no filter of system calls")?;
-    Ok(ALLOWED.len())
+    Ok(count)
+}
+
+/// A socket of a family that is a stream.
+fn stream_of(family: i32) -> anyhow::Result<SeccompRule> {
+    let is = |at, op, value: i32| {
+        SeccompCondition::new(at, Width::Dword, op, u64::from(value.unsigned_abs()))
+    };
+    let conditions = vec![is(0, Op::Eq, family)?, is(1, Op::MaskedEq(TYPE), libc::SOCK_STREAM)?];
+    Ok(SeccompRule::new(conditions)?)
 }

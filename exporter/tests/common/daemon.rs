@@ -84,6 +84,11 @@ impl Daemon {
         }
     }
 
+    /// The lines of its log that nobody has waited for.
+    pub fn said(&self) -> Vec<String> {
+        self.log.try_iter().collect()
+    }
+
     /// Sends a request and reads the answer; the connection is closed after it.
     pub fn ask(&self, method: &str, path: &str, headers: &str) -> Response {
         Self::ask_over(self.connect(), method, path, headers)

@@ -11,8 +11,8 @@ use memgap_exporter::self_check::Line;
 use memgap_exporter::server::listeners::Listener;
 
 pub(super) fn lines(args: &Args) -> Vec<Line> {
-    let mut lines = match confined() {
-        Ok((confined, status)) => confinement(&confined, &status),
+    let mut lines = match confined(args.otlp.port()) {
+        Ok((confined, status)) => confinement(&confined, &status, args.otlp.port()),
         Err(error) => {
             let remedy = "the server would not start";
             vec![Line::no("capabilities", format!("{error:#}"), remedy)]
@@ -23,12 +23,12 @@ pub(super) fn lines(args: &Args) -> Vec<Line> {
 }
 
 /// Confines a thread as the server is, and what the kernel then says of it.
-fn confined() -> anyhow::Result<(Confined, String)> {
+fn confined(port: Option<u16>) -> anyhow::Result<(Confined, String)> {
     let (sender, confined) = channel();
     let (leave, left) = channel::<()>();
     let work = move || {
         let id = rustix::thread::gettid();
-        if sender.send((id, sandbox::confine())).is_ok() {
+        if sender.send((id, sandbox::confine(port))).is_ok() {
             // Until it has been looked at.
             let _ = left.recv();
         }
@@ -41,7 +41,7 @@ fn confined() -> anyhow::Result<(Confined, String)> {
     Ok((confined?, status.context("/proc/self/task can not be read")?))
 }
 
-fn confinement(confined: &Confined, status: &str) -> Vec<Line> {
+fn confinement(confined: &Confined, status: &str, port: Option<u16>) -> Vec<Line> {
     let value = |key: &str| {
         let mut lines = status.lines().filter_map(|line| line.split_once(":\t"));
         lines.find_map(|(name, value)| (name == key).then_some(value)).unwrap_or("not told")
@@ -69,7 +69,10 @@ fn confinement(confined: &Confined, status: &str) -> Vec<Line> {
         Ok(abi) => {
             let abi = format!("{abi:?}");
             let abi = abi.trim_start_matches('V');
-            Line::yes("files", format!("none, by Landlock ABI {abi}"))
+            let reach = port.map_or_else(String::new, |port| {
+                format!("; it may connect by TCP to port {port}, for --otlp.endpoint")
+            });
+            Line::yes("files", format!("none, by Landlock ABI {abi}{reach}"))
         }
         Err(error) => {
             let remedy = "who finds a fault in it has only the filter of system calls before \
