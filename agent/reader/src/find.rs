@@ -20,6 +20,7 @@ const COMM_LEN: usize = 15;
 const CMDLINE: usize = 2 << 20;
 
 const PROCESSES: &str = "`memgap ps` lists the processes that run";
+const PATH: &str = "a cgroup is named as cgroup:/path; `memgap ps --cgroups` lists them";
 const CGROUPS: &str = "`memgap ps --cgroups` lists the cgroups";
 
 /// Finds a target.
@@ -106,7 +107,7 @@ fn by_name(reader: &Reader, name: &str, target: &Target) -> Result<Found, Error>
     let mut pids = found.into_iter().map(|(_, pid)| pid);
     match pids.next() {
         Some(pid) => Ok(Found::Process { pid, others: pids.collect() }),
-        None => Err(not_found(target, PROCESSES)),
+        None => Err(not_found(target, if name.starts_with('/') { PATH } else { PROCESSES })),
     }
 }
 
