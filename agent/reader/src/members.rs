@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use memgap_ledger::sample::{CgroupSample, ProcessSample};
-use memgap_ledger::{CgroupLedger, Fact};
+use memgap_ledger::{CgroupLedger, Fact, MissingKind};
 
 use crate::process::Depth;
 use crate::reader::{Reader, is_within};
@@ -42,7 +42,8 @@ impl Reader {
             }
             before = after;
         };
-        members.retain(|pid, _| after.contains_key(pid));
+        // Who is elsewhere now, or can not be read any more, counts as changed by all it held.
+        members.retain(|pid, _| after.contains_key(pid) || strangers.contains(pid));
         for (pid, counted) in &after {
             members.entry(*pid).or_insert_with(|| counted.clone());
         }
@@ -50,8 +51,8 @@ impl Reader {
         Ok((sample, Ok(members.into_values().collect())))
     }
 
-    /// The processes in a cgroup and in those below it, by their counters. Those that were
-    /// met elsewhere are not asked again.
+    /// The processes in a cgroup and in those below it, by their counters. Those that are
+    /// there and were not met in them, or could not be read, are not asked again.
     fn counted(&self, path: &str, strangers: &mut BTreeSet<u32>) -> Fact<ByPid> {
         let mut counted = ByPid::new();
         for pid in self.pids()? {
@@ -62,6 +63,7 @@ impl Reader {
                 Ok(sample) if sample.cgroup.as_ref().is_ok_and(|of| is_within(of, path)) => {
                     counted.insert(pid, sample);
                 }
+                Err(lack) if lack.kind == MissingKind::Gone => {}
                 _ => drop(strangers.insert(pid)),
             }
         }
