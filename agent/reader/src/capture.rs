@@ -138,18 +138,12 @@ impl Capture<'_> {
 
     /// A process, unless it is outside of the cgroup asked for; its cgroup's path.
     fn process(&mut self, pid: u32, within: Option<&str>) -> Result<Option<String>, Error> {
-        let Ok(process) = self.reader.open_process(pid) else { return Ok(None) };
+        let Ok(process) = self.reader.open_living(pid) else { return Ok(None) };
         let path = self.reader.cgroup_of(&process, &mut self.buf).ok();
         let is_asked = |above| above == "/" || path.as_ref().is_some_and(|p| is_within(p, above));
         if !within.is_none_or(is_asked) {
             return Ok(path);
         }
-        // The thread that has the memory, where the first one has ended.
-        let is_leaderless = stat::read(&process, &mut self.buf).is_ok_and(|s| s.is_leaderless());
-        let process = match status::living_thread(&process, &mut self.buf) {
-            Ok(thread) if is_leaderless => thread,
-            _ => process,
-        };
         let place = Path::new("proc").join(pid.to_string());
         let mut texts = Vec::new();
         // The files that must agree are read without anything in between.

@@ -54,7 +54,6 @@ pub fn sample(
 ) -> Fact<ProcessSample> {
     let stat = stat::read(process, buf)?;
     let (kind, name, leaderless) = (stat.kind(), stat.name(), stat.is_leaderless());
-    let cgroup = cgroup_of(process, cgroups, buf);
     let thread;
     let memory = if leaderless {
         thread = status::living_thread(process, buf)?;
@@ -62,6 +61,7 @@ pub fn sample(
     } else {
         process
     };
+    let cgroup = cgroup_of(memory, cgroups, buf);
     let (counters, walk) = match no_memory(kind) {
         Some(nothing) => nothing,
         // Directly one after the other: what the process does between the two
@@ -92,7 +92,14 @@ pub fn sample(
     Ok(sample)
 }
 
-/// The cgroup that the memory of a process is charged to.
+/// A process, or a thread of it where the first one has ended: the kernel says of that one
+/// that it has no memory and no files, and on cgroup v1 that it is in the root.
+pub fn living(process: Process, buf: &mut Buf) -> Fact<Process> {
+    let is_leaderless = stat::read(&process, buf)?.is_leaderless();
+    if is_leaderless { status::living_thread(&process, buf) } else { Ok(process) }
+}
+
+/// The cgroup that the memory of a process is charged to, by a thread that lives.
 pub fn cgroup_of(process: &Process, cgroups: &Fact<Cgroups>, buf: &mut Buf) -> Fact<String> {
     let cgroups = cgroups.as_ref().map_err(Clone::clone)?;
     let memberships = cgroup::read(process, buf)?;

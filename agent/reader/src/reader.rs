@@ -118,7 +118,7 @@ impl Reader {
     /// What all processes lock; `None` where it is not known.
     fn locked(&self) -> Option<Locked> {
         let mut buf = Buf::default();
-        let mut of = |pid| Locked::of(self.open_process(pid).as_ref(), &mut buf);
+        let mut of = |pid| Locked::of(self.open_living(pid).as_ref(), &mut buf);
         Locked::sum(self.pids().ok()?.into_iter().map(&mut of))
     }
 
@@ -134,7 +134,7 @@ impl Reader {
         let mut buf = Buf::default();
         let mut pids = self.pids()?;
         pids.retain(|pid| {
-            self.open_process(*pid)
+            self.open_living(*pid)
                 .and_then(|process| process::cgroup_of(&process, &self.cgroups, &mut buf))
                 .is_ok_and(|path| is_within(&path, cgroup_path))
         });
@@ -149,19 +149,24 @@ impl Reader {
 
     /// What waits in the sockets of processes; those that have ended are left out.
     pub fn sockets(&self, pids: &[u32]) -> Fact<SocketQueues> {
-        let open = pids.iter().filter_map(|pid| self.open_process(*pid).ok());
+        let open = pids.iter().filter_map(|pid| self.open_living(*pid).ok());
         sockets::read(open, &mut Buf::default())
     }
 
     /// Who of the processes holds shared memory that none of them maps.
     pub fn shared_held(&self, pids: &[u32]) -> Fact<SharedHeld> {
-        let open = pids.iter().filter_map(|pid| self.open_process(*pid).ok());
+        let open = pids.iter().filter_map(|pid| self.open_living(*pid).ok());
         held::read(&self.procfs, open, &mut Buf::default())
     }
 
     /// Opens one process.
     pub fn open_process(&self, pid: u32) -> Fact<Process> {
         Process::open(&self.roots.procfs, pid)
+    }
+
+    /// As [`Self::open_process`], a thread of it where the first one has ended.
+    pub(crate) fn open_living(&self, pid: u32) -> Fact<Process> {
+        process::living(self.open_process(pid)?, &mut Buf::default())
     }
 
     pub(crate) fn cgroup_of(&self, process: &Process, buf: &mut Buf) -> Fact<String> {

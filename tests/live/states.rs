@@ -1,0 +1,78 @@
+//! Programs in states that few are in: what is said of them is what the kernel and the
+//! targets say.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use memgap_ledger::finding::Subject;
+use memgap_ledger::held::HolderKind;
+use memgap_ledger::{ProcessLedger, gap, note, process};
+use memgap_reader::{Depth, Reader, Roots};
+use memgap_tests::cgroup::Cgroup;
+use memgap_tests::rights::{Need, left_out};
+use memgap_tests::target::Target;
+
+const MIB: u64 = 1 << 20;
+/// What a program holds beyond the memory that it tells of: the C library.
+const LIBRARY: u64 = 4 * MIB;
+
+fn explain(pid: u32) -> Result<ProcessLedger> {
+    Ok(process::ledger(&Reader::open(Roots::default())?.process(pid, Depth::Walk)?))
+}
+
+/// Waits until the first thread of a process has ended.
+fn wait_until_leaderless(pid: u32) -> Result<()> {
+    let until = Instant::now() + Duration::from_mins(1);
+    while Instant::now() < until {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        if stat.rsplit_once(") ").context("no state")?.1.starts_with('Z') {
+            return Ok(());
+        }
+        std::thread::yield_now();
+    }
+    bail!("its first thread does not end")
+}
+
+/// Of the first thread the kernel says that it has no memory, no files and, on cgroup v1,
+/// that it is in the root.
+#[test]
+fn a_process_whose_first_thread_has_ended_is_where_the_others_are() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
+    let group = Cgroup::new("leader")?;
+    let target = Target::start_in("leader", &group)?;
+    wait_until_leaderless(target.pid())?;
+    let reader = Reader::open(Roots::default())?;
+    let made = explain(target.pid())?;
+    assert_eq!(made.cgroup.as_deref(), Some(group.path()));
+    let heap = i64::try_from(target.holds("heap")?)?;
+    assert!(made.headline.rss.point().is_some_and(|rss| rss > heap), "{:?}", made.headline);
+    assert_eq!(reader.member_pids(group.path())?, [target.pid()]);
+    let held = reader.shared_held(&[target.pid()])?;
+    let pool = held.holders.first().context("it holds a memory file")?;
+    assert_eq!(pool.kind, HolderKind::MemoryFile("pool".to_owned()));
+    assert_eq!((pool.pid, pool.bytes), (target.pid(), target.holds("memfd")?));
+    Ok(())
+}
+
+/// Who has not touched what it shares does not know whether there is memory behind it,
+/// and whose pages stand in no other process may still not be the last to have them.
+#[test]
+fn shared_memory_that_it_has_not_touched_is_not_called_empty() -> Result<()> {
+    let target = Target::start("attached")?;
+    let made = explain(target.pid())?;
+    let mapped = made.mapped.context("walked")?;
+    let (size, own) = (target.holds("size")?, target.holds("own")?);
+    assert!(mapped.untouched.abs_diff(size - own) < LIBRARY, "{mapped:?}");
+    assert!(mapped.own < LIBRARY, "{mapped:?}");
+    let uss = made.headline.uss.point().context("walked")?;
+    assert!(uss >= i64::try_from(own)?, "{uss}");
+    let gaps = gap::of_process(&made);
+    let why = &gaps.iter().find(|gap| gap.from == "vsz").context("no such gap")?.why;
+    assert!(why.starts_with("56."), "{why}");
+    assert!(why.contains("of files and shared memory that it has not touched"), "{why}");
+    let said = note::notes(Subject::Process(&made)).join("\n");
+    assert!(said.contains("ending it frees at least") && !said.contains("MiB:"), "{said}");
+    Ok(())
+}
