@@ -27,7 +27,7 @@ pub fn section(subject: Subject<'_>, all: bool, style: &Style) -> String {
         let title = format!("  mappings that hold most of {}", account.name());
         text += &format!("{}\n", style.paint(Ink::Faint, &title));
         for holding in held.iter().take(shown) {
-            text += &format!("{}\n", style.fit_end(&line(holding, style), style.width));
+            text += &format!("{}\n", line(holding, style));
         }
     }
     text
@@ -38,18 +38,21 @@ fn matters(process: &ProcessLedger, account: memgap_ledger::Account) -> bool {
     bytes >= MATTERS && bytes >= process.headline.rss.point().unwrap_or(0) / 20
 }
 
+/// What does not fit is cut where a name begins: its end tells most.
 fn line(holding: &Holding, style: &Style) -> String {
-    let name = match (&*holding.name, holding.special) {
-        ("", _) => "anonymous".to_owned(),
-        (name, Some(special)) => format!("{}: {}", special.words, style.safe(name)),
-        (name, None) => style.safe(name),
+    let (sort, name) = match (&*holding.name, holding.special) {
+        ("", _) => (String::new(), "anonymous"),
+        (name, Some(special)) => (format!("{}: ", special.words), name),
+        (name, None) => (String::new(), name),
     };
     let huge = holding.huge.filter(|huge| *huge > 0);
     let huge = huge.map_or(String::new(), |huge| format!(", {} in huge pages", iec(signed(huge))));
-    format!(
-        "  {:>10} of {:>8}  {}  {name}{huge}",
+    let figures = format!(
+        "  {:>10} of {:>8}  {}  {sort}",
         iec(signed(holding.bytes)),
         iec(signed(holding.size)),
         String::from_utf8_lossy(&holding.access),
-    )
+    );
+    let room = style.width.saturating_sub(figures.len() + huge.len());
+    format!("{figures}{}{huge}", style.fit_end(name, room))
 }

@@ -8,6 +8,8 @@ use memgap_ledger::{
     Unread,
 };
 
+use unicode_width::UnicodeWidthStr;
+
 use super::terminal::{Ink, Style, pad};
 
 /// Lacks of a capture that are worth a line.
@@ -35,14 +37,15 @@ pub fn programs(programs: &[Program], style: &Style) -> String {
             size(program.not_read),
         );
         let room = style.width.saturating_sub(figures.len() + 2);
-        text += format!("{figures}  {}", style.fit(&title(program, style), room)).trim_end();
+        text += format!("{figures}  {}", title(program, room, style)).trim_end();
         text.push('\n');
     }
     text
 }
 
-/// Its name and pid, or how many processes it has; what of it is not read; its cgroup.
-fn title(program: &Program, style: &Style) -> String {
+/// Its name and pid, or how many processes it has; what of it is not read; the end of its
+/// cgroup's name, where that does not fit.
+fn title(program: &Program, room: usize, style: &Style) -> String {
     let count = match &program.pids[..] {
         [pid] => pid.to_string(),
         pids => format!("x{}", pids.len()),
@@ -52,16 +55,24 @@ fn title(program: &Program, style: &Style) -> String {
         (true, false) => format!(" ({} not read)", unread.join(", ")),
         _ => String::new(),
     };
-    let cgroup = program.cgroup.as_deref().map_or(String::new(), |path| {
-        format!("  {}", cgroup_name(path, &Identity::of_path(path, None)))
-    });
-    style.safe(&format!("{} {count}{unread}{cgroup}", program.name))
+    let name = style.fit(&format!("{} {count}{unread}", program.name), room);
+    let left = room.saturating_sub(name.width() + 2);
+    match program.cgroup.as_deref() {
+        Some(path) if left >= LEAST => {
+            let cgroup = cgroup_name(path, &Identity::of_path(path, None));
+            format!("{name}  {}", style.fit_end(&cgroup, left))
+        }
+        _ => name,
+    }
 }
+
+/// Columns below which a part of a cgroup's name tells nothing.
+const LEAST: usize = 4;
 
 /// One cgroup a line, in the order given.
 pub fn cgroups(cgroups: &[CgroupLedger], style: &Style) -> String {
     let head = format!(
-        "{:>9} {:>11} {:>10} {:>9} {:>9} {:>9}  CGROUP",
+        "{:>9} {:>11} {:>10} {:>10} {:>9} {:>9}  CGROUP",
         "USAGE", "WORKING SET", "REQUIRED", "REQ-WS", "LIMIT", "ROOM"
     );
     let mut text = style.paint(Ink::Strong, &head) + "\n";
@@ -69,7 +80,7 @@ pub fn cgroups(cgroups: &[CgroupLedger], style: &Style) -> String {
         let h = &cgroup.headline;
         let limit = h.limit.map_or(Figure::Absent, Figure::exact);
         let figures = format!(
-            "{:>9} {:>11} {:>10} {:>9} {:>9} {:>9}",
+            "{:>9} {:>11} {:>10} {:>10} {:>9} {:>9}",
             size(h.usage),
             size(h.working_set),
             size(h.required),

@@ -8,7 +8,7 @@ use memgap_ledger::coverage::by_program;
 use memgap_ledger::finding::Subject;
 use memgap_ledger::program::programs;
 use memgap_ledger::reason;
-use memgap_ledger::sample::{CgroupSample, CgroupVersion, ProcessKind, ProcessSample};
+use memgap_ledger::sample::{CgroupSample, CgroupVersion, Named, ProcessKind, ProcessSample};
 use memgap_ledger::{
     CgroupLedger, Coverage, Missing, MissingKind, ProcessLedger, Scope, Unread, cgroup, host,
     limits, process,
@@ -92,6 +92,36 @@ fn what_was_not_read_is_named() {
     let wide = Style { width: 120, ..PAGE };
     let text = coverage::table(&Coverage::of([&ledger]), &by_program(&[ledger]), &wide);
     assert!(text.contains("jemalloc; not read: luajit"), "{text}");
+}
+
+#[test]
+fn a_long_name_costs_a_mapping_none_of_its_figures() {
+    let mut sample = samples::server();
+    let mut walk = sample.walk.clone().expect("walked");
+    let most = (0..walk.areas.len()).max_by_key(|at| walk.areas[*at].rss).expect("some");
+    let name = format!("/srv/{}/data.mdb", "deep/".repeat(30)).into();
+    walk.named = vec![Named { area: most, access: *b"rw-p", name, file: None }].into();
+    sample.walk = Ok(walk);
+    let text = page::page(Subject::Process(&process::ledger(&sample)), &[], true, &PAGE);
+    let line = text.lines().find(|line| line.contains("rw-p")).expect("listed");
+    assert!(line.contains("iB of ") && line.ends_with("/data.mdb"), "{line}");
+    assert!(line.width() == 80, "{line}");
+}
+
+#[test]
+fn a_long_cgroup_leaves_a_programs_name_and_keeps_its_own_end() {
+    let path = format!("/kubepods/{}/the-end", "0123456789abcdef".repeat(4));
+    let made = process::ledger(&ProcessSample { cgroup: Ok(path), ..samples::server() });
+    let rows = programs(&[made], false);
+    let wide = Style { width: 100, ..PAGE };
+    let [narrow, wide] = [PAGE, wide].map(|style| {
+        let text = table::programs(&rows, &style);
+        let line = text.lines().nth(1).expect("one row");
+        assert!(line.width() <= style.width, "{line}");
+        line.to_owned()
+    });
+    assert!(narrow.ends_with(" api-server 4711"), "{narrow}");
+    assert!(wide.contains(" api-server 4711 ") && wide.ends_with("/the-end"), "{wide}");
 }
 
 #[test]
