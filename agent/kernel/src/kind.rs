@@ -50,9 +50,13 @@ pub fn with_flags(kind: AreaKind, flags: &[u8]) -> AreaKind {
     })
 }
 
-/// Anonymous memory that a program named by `prctl(PR_SET_VMA)`: C libraries
-/// name the stacks of threads.
+/// Anonymous memory that a program named by `prctl(PR_SET_VMA)`, as it pleases: only what
+/// the C libraries name so is sure to be a stack.
 fn named(name: &[u8]) -> AreaKind {
-    let is_stack = name.windows(5).any(|word| word == b"stack");
+    let is_stack = STACKS.iter().any(|begins| name.starts_with(begins));
     if is_stack { AreaKind::Stack } else { AreaKind::Anonymous }
 }
+
+/// What stacks of threads are called by glibc (2.39), and by bionic.
+const STACKS: [&[u8]; 3] =
+    [b"[anon: glibc: pthread ", b"[anon:stack_and_tls:", b"[anon:thread signal stack"];
