@@ -113,6 +113,11 @@ fn a_private_mapping_of_a_file_is_split_where_it_was_written() -> Result<()> {
     assert_booked(&made, Account::ElfData, holds(&target, "anonymous")?);
     let file = made.ledger.booked(Account::FileMapped);
     assert!(file >= holds(&target, "file")?, "{file}");
+    // Which file that is stands among the mappings.
+    let written = made.largest.iter().find(|one| one.account == Account::ElfData);
+    let written = written.context("the mapping is listed")?;
+    assert_near("the mapping", Some(i64::try_from(written.bytes)?), holds(&target, "anonymous")?);
+    assert!(written.name.contains("memgap-target"), "{written:?}");
     Ok(())
 }
 

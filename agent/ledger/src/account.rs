@@ -232,7 +232,7 @@ impl Account {
             A::Metaspace => ("metaspace", Program, "class metadata of a Java virtual machine"),
             A::GcTables => ("gc_tables", Allocator, "tables that a garbage collector needs: marks, cards, remembered sets"),
             A::Stack => ("stack", Program, "stacks: mappings that hold a thread's stack pointer; where those are not known, what stands above a guard page"),
-            A::ElfData => ("elf_data", Program, "written data of the program and its libraries: .data, .bss, relocations"),
+            A::ElfData => ("elf_data", Program, "written pages of private mappings of files: .data, .bss and relocations of programs, copies of other files"),
             A::HeapUnprobed => ("heap_unprobed", Unknown, "[heap] and anonymous mappings of which no allocator's heap statistics were read"),
             A::Unexplained => ("unexplained", Unknown, "anonymous memory outside everything that the heap statistics which were read claim"),
             A::Unreadable => ("unreadable", Unknown, "memory of processes that we may not look into"),
@@ -266,7 +266,7 @@ impl Account {
             A::Swapped => ("swapped", Program, "in the swap area, not in memory"),
             A::DeviceMapped => ("device_mapped", Kernel, "mapped memory of devices and of the kernel that RSS leaves out: registers, perf's buffers"),
             A::Reserved => ("reserved", Program, "address space without access rights (PROT_NONE): no memory until the program asks"),
-            A::Untouched => ("untouched", Program, "accessible and never written, or given back: no memory behind it"),
+            A::Untouched => ("untouched", Program, "accessible and not in its memory: never touched, or given back; of what is shared others may hold it"),
             A::VszSkew => ("vsz_skew", Unknown, "VmSize less the sum of the mappings' sizes"),
         }
     }

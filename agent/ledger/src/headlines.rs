@@ -51,7 +51,7 @@ pub fn figures(subject: Subject<'_>) -> Vec<Headline> {
             line("vsz", p.headline.vsz, "address space, memory behind it or not"),
             line("rss", p.headline.rss, "resident, shared pages counted in full"),
             line("pss", p.headline.pss, "resident, shared pages divided among processes"),
-            line("uss", p.headline.uss, "private: what no other process maps"),
+            line("uss", p.headline.uss, "private: resident in no other process"),
             line("in_use", p.headline.in_use, "by the statistics of its own allocators"),
         ],
         Subject::Cgroup(c) => vec![

@@ -7,9 +7,10 @@ use crate::sample::{AreaKind, Walk};
 use crate::special::Special;
 
 /// The accounts whose mappings are listed.
-pub const ACCOUNTS: [Account; 6] = [
+pub const ACCOUNTS: [Account; 7] = [
     Account::HeapUnprobed,
     Account::Unexplained,
+    Account::ElfData,
     Account::FileMapped,
     Account::Shmem,
     Account::KernelMapped,
@@ -49,8 +50,12 @@ pub(crate) fn holdings(walk: &Walk, pools: &[Pool], roles: &[Role], rest: Accoun
             continue;
         };
         let heap = matches!(role, Role::Heap | Role::BesideData | Role::PerhapsStack);
-        let live = if heap { pool.live() } else { 0 };
-        for (account, bytes) in [(rest, live), (backing(area.kind), pool.backed())] {
+        let live = match role {
+            _ if heap => (rest, pool.live()),
+            Role::Data => (Account::ElfData, pool.live()),
+            _ => (rest, 0),
+        };
+        for (account, bytes) in [live, (backing(area.kind), pool.backed())] {
             if bytes > 0 && ACCOUNTS.contains(&account) {
                 found.push(Holding {
                     account,

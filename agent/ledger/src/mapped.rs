@@ -2,7 +2,8 @@
 
 use crate::sample::{Area, AreaKind, Walk};
 
-/// What a process maps, shared pages divided among their mappers.
+/// What a walk saw beyond accounts: what a process maps, shared pages divided among their
+/// mappers, and what is its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Mapped {
     /// Contents of files.
@@ -12,6 +13,9 @@ pub struct Mapped {
     /// Address space of files and shared memory that this process has not touched: others
     /// may have.
     pub untouched: u64,
+    /// Anonymous pages that nothing else maps: its end gives them back. What is private of
+    /// files and shared memory stays with the file, which may be mapped or open elsewhere.
+    pub own: u64,
 }
 
 /// What a walk saw.
@@ -33,7 +37,14 @@ pub(crate) fn mapped(walk: &Walk) -> Mapped {
             let away = area.size().saturating_sub(area.rss).saturating_sub(area.swap);
             sum.saturating_add(away.saturating_sub(area.hugetlb))
         }),
+        own: walk.areas.iter().fold(0, |sum, area| sum.saturating_add(own(area))),
     }
+}
+
+/// `smaps` does not say which of the private pages are anonymous: at least what is more than
+/// all pages of the file.
+fn own(area: &Area) -> u64 {
+    area.private.saturating_sub(area.rss.saturating_sub(area.anonymous))
 }
 
 /// Bytes in huge pages; not known where the kernel says so of no mapping.

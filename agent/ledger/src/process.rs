@@ -93,7 +93,7 @@ pub struct ProcessHeadline {
     pub rss: Figure,
     /// Sum of the mappings' `Pss`.
     pub pss: Figure,
-    /// What no other process maps: at least so much is free once it ends.
+    /// Sum of the mappings' private pages, of files and shared memory too.
     pub uss: Figure,
     /// In use by the program's allocators' and runtimes' own statistics; the high bound
     /// includes what none were read of.

@@ -26,7 +26,19 @@ pub fn of_process(process: &ProcessLedger) -> Vec<Gap> {
 
 /// The parts of `VSZ - RSS`, the largest first; they sum to it.
 fn of_address_space(process: &ProcessLedger) -> Vec<Part> {
-    in_order(VSZ.iter().map(|account| part(process, *account)).collect())
+    let untouched = process.ledger.booked(Account::Untouched);
+    // What it shares may be in memory all the same, by others' doing.
+    let shared = process.mapped.map_or(0, |mapped| signed(mapped.untouched)).min(untouched);
+    let what = if process.is_walked() {
+        words(Account::Untouched)
+    } else {
+        "whose mappings were not looked at"
+    };
+    let others = VSZ.iter().filter(|account| **account != Account::Untouched);
+    let mut parts: Vec<Part> = others.map(|account| part(process, *account)).collect();
+    parts.push(Part { what, bytes: untouched.saturating_sub(shared) });
+    parts.push(Part { what: "of files and shared memory that it has not touched", bytes: shared });
+    in_order(parts)
 }
 
 /// The parts of `RSS - in use`, the largest first; they sum to it.
@@ -59,7 +71,7 @@ fn words(account: Account) -> &'static str {
         Account::FileMapped => "mapped files",
         Account::Shmem => "shared memory",
         Account::Stack => "stacks",
-        Account::ElfData => "program data",
+        Account::ElfData => "program data and private copies of files",
         Account::HeapUnprobed => "heap whose allocator was not read",
         Account::Unexplained => "unexplained",
         Account::Unreadable => "not readable by us",

@@ -11,14 +11,14 @@ pub(super) fn notes(process: &ProcessLedger) -> Vec<String> {
     [freed(process), huge(process), pinned(process)].into_iter().flatten().collect()
 }
 
-/// Where others share much of it, neither RSS nor PSS is what its end gives back.
+/// Where it shares much, or maps much, neither RSS nor PSS is what its end gives back.
 fn freed(process: &ProcessLedger) -> Option<String> {
-    let (uss, pss) = (process.headline.uss.point()?, process.headline.pss.point()?);
-    let matters = pss.saturating_sub(uss) >= signed(MATTERS) / 4 && uss < pss - pss / 10;
+    let (own, pss) = (signed(process.mapped?.own), process.headline.pss.point()?);
+    let matters = pss.saturating_sub(own) >= signed(MATTERS) / 4 && own < pss - pss / 10;
     matters.then(|| {
         format!(
-            "ending it frees at least {}: what nothing else maps. Its other pages stay with those who map them too",
-            iec(uss)
+            "ending it frees at least {}: anonymous memory that nothing else maps. Pages of files and shared memory stay as long as these do, others with those who map them too",
+            iec(own)
         )
     })
 }
