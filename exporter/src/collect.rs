@@ -9,9 +9,9 @@ use crate::channel::{Documents, Families, Sender};
 use crate::count_totals;
 use crate::gc;
 use crate::gc_totals::Totals;
-use crate::groups::Groups;
+use crate::homes::Homes;
 use crate::limit::{Limiter, Limits, Shed};
-use crate::select::{Grouping, Scopes};
+use crate::select::{Grouping, Kept, Scopes};
 use crate::snapshot;
 use crate::stage::{Clock, Stage};
 use crate::telemetry::{self, Telemetry};
@@ -31,7 +31,7 @@ pub struct Pipeline {
     limits: Limits,
     is_poor: bool,
     grouping: Grouping,
-    groups: Groups,
+    kept: Kept,
     gc: gc::Last,
     gc_totals: Totals,
     count_totals: count_totals::Totals,
@@ -47,7 +47,7 @@ impl Pipeline {
             limits,
             is_poor: false,
             grouping,
-            groups: Groups::default(),
+            kept: Kept::default(),
             gc: gc::Last::default(),
             gc_totals: Totals::default(),
             count_totals: count_totals::Totals::default(),
@@ -68,7 +68,7 @@ impl Pipeline {
     pub fn set_poor(&mut self, is_poor: bool) {
         if self.is_poor != is_poor {
             self.is_poor = is_poor;
-            self.groups.leave_out(is_poor);
+            self.kept.groups.leave_out(is_poor);
             self.set_limits(self.limits);
         }
     }
@@ -77,7 +77,10 @@ impl Pipeline {
     /// soon as the next is made: together they would be the exporter's peak.
     pub fn families(&mut self, Ledgers { machine, clock }: Ledgers) -> Families {
         let increments = self.gc.increments(&machine.processes);
-        let mut scopes = Scopes::with(&machine, &increments, self.grouping, &mut self.groups);
+        let mut scopes = Scopes::with(&machine, &increments, self.grouping, &mut self.kept);
+        if self.is_poor {
+            self.kept.homes = Homes::default();
+        }
         self.gc_totals.add_up(&mut scopes);
         self.count_totals.add_up(&mut scopes);
         drop(machine);

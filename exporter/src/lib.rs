@@ -20,6 +20,7 @@ pub mod endpoints;
 pub mod gc;
 pub mod gc_totals;
 pub mod groups;
+pub mod homes;
 pub mod limit;
 pub mod log;
 mod negotiate;

@@ -181,6 +181,16 @@ impl Scope {
         }
     }
 
+    /// The same of a member that is kept elsewhere.
+    pub fn add_shared(&mut self, labels: &Arc<str>, member: &Arc<Member>) {
+        match self.members.get_mut(labels) {
+            Some(there) => Arc::make_mut(there).add(self.table, member),
+            None => {
+                self.members.insert(Arc::clone(labels), Arc::clone(member));
+            }
+        }
+    }
+
     /// How many series its members make.
     pub fn series(&self) -> usize {
         self.members.values().map(|member| member.series()).sum()

@@ -13,9 +13,8 @@ use any::Scale;
 use common::machine::{id, pod_uid};
 use common::{Counters, assert_closed, exposition, parse, write_machine};
 use memgap_exporter::encode::Format;
-use memgap_exporter::groups::Groups;
 use memgap_exporter::limit::Limits;
-use memgap_exporter::select::Grouping;
+use memgap_exporter::select::{Grouping, Kept};
 use memgap_ledger::Machine;
 use memgap_ledger::sample::{ContainerNames, MachineSample};
 use proptest::prelude::*;
@@ -59,7 +58,12 @@ fn machine(scale: Scale) -> impl Strategy<Value = MachineSample> {
         process.cgroup = process.cgroup.map(|_| path);
         process
     });
-    let cgroups = prop::collection::vec(cgroup, 0..8);
+    // No two have one path.
+    let cgroups = prop::collection::vec(cgroup, 0..8).prop_map(|mut cgroups| {
+        cgroups.sort_by(|a, b| a.path.cmp(&b.path));
+        cgroups.dedup_by(|a, b| a.path == b.path);
+        cgroups
+    });
     let processes = prop::collection::vec(process, 0..8);
     (any::host(scale), cgroups, processes).prop_map(|(host, cgroups, processes)| MachineSample {
         host,
@@ -73,11 +77,11 @@ fn limits() -> impl Strategy<Value = Limits> {
         .prop_map(|(process_groups, max_series)| Limits { process_groups, max_series })
 }
 
-/// Two collections; some processes of the first are in the second as they were, be it in
-/// another cgroup.
+/// Two collections; some processes and cgroups of the first are in the second as they were, be
+/// it a process in another cgroup.
 fn two_machines() -> impl Strategy<Value = [MachineSample; 2]> {
-    let machines = (machine(Scale::Real), machine(Scale::Real), any::<[bool; 8]>());
-    machines.prop_map(|(mut first, mut second, stays)| {
+    let machines = (machine(Scale::Real), machine(Scale::Real), any::<[[bool; 8]; 2]>());
+    machines.prop_map(|(mut first, mut second, [stays, stays_too])| {
         second.processes.truncate(4);
         for (pid, machine) in [(1, &mut first), (101, &mut second)] {
             for (pid, process) in (pid..).zip(&mut machine.processes) {
@@ -86,6 +90,12 @@ fn two_machines() -> impl Strategy<Value = [MachineSample; 2]> {
         }
         let stays = first.processes.iter().zip(stays).filter(|(_, stays)| *stays);
         second.processes.extend(stays.map(|(process, _)| process.clone()));
+        if let (Ok(before), Ok(cgroups)) = (&first.cgroups, &mut second.cgroups) {
+            for (cgroup, stays) in cgroups.iter_mut().zip(stays_too) {
+                let same = before.iter().find(|before| stays && before.path == cgroup.path);
+                *cgroup = same.unwrap_or(cgroup).clone();
+            }
+        }
         [first, second]
     })
 }
@@ -96,6 +106,11 @@ fn after(before: &Machine, sample: &MachineSample) -> Machine {
     for process in &mut machine.processes {
         if let Some(same) = before.processes.iter().find(|one| *one == process) {
             *process = same.clone();
+        }
+    }
+    for cgroup in machine.cgroups.iter_mut().flatten() {
+        if let Some(same) = before.cgroups.iter().flatten().find(|one| *one == cgroup) {
+            *cgroup = same.clone();
         }
     }
     machine
@@ -114,7 +129,7 @@ proptest! {
         let second = after(&first, &second);
         let (mut kept, mut anew) = (Counters::default(), Counters::default());
         for machine in [&first, &second, &second, &first] {
-            anew.groups = Groups::default();
+            anew.kept = Kept::default();
             let [kept, anew] = [&mut kept, &mut anew].map(|counters| {
                 write_machine(counters, machine, (limits, grouping), Format::Text)
             });

@@ -1,6 +1,5 @@
 //! Laws C1 to C3: the ledger of one cgroup, from in use to usage.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::absence::{self, Absence};
@@ -18,7 +17,7 @@ use crate::in_use::Charged;
 use crate::kernel_memory::OfProcesses;
 use crate::ledger::Ledger;
 use crate::lru::{self, Lists};
-use crate::members::{self, Members};
+use crate::members::{self, Members, Sum, Sums};
 use crate::room::Room;
 use crate::sample::{CgroupSample, CgroupVersion, MemoryStat};
 use crate::sockets::SocketQueues;
@@ -81,6 +80,12 @@ pub struct CgroupLedger {
 
 /// Makes the ledger of a cgroup from its sample and its processes' ledgers.
 pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
+    let sum = members.map(|members| Sum::of(members.iter().copied()));
+    of_sum(sample, sum.as_ref().map_err(|missing| *missing))
+}
+
+/// Makes it from its sample and what its processes sum up to.
+pub(crate) fn of_sum(sample: &CgroupSample, members: Sums<'_>) -> CgroupLedger {
     let mut ledger = Ledger::empty(Scope::Cgroup);
     let stat = sample.stat.as_ref().ok();
     let lists = stat.map(|s| lists(s, sample, members));
@@ -93,8 +98,8 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
         book_lists(&mut ledger, stat);
         book_kernel(&mut ledger, stat, sample);
     }
-    let kernel_of_processes =
-        members.ok().and_then(|members| OfProcesses::of(members.iter().copied()));
+    let sum = members.ok();
+    let kernel_of_processes = sum.and_then(|sum| sum.kernel);
     let kernel_needed =
         kernel_of_processes.map_or(0, |of| of.page_tables.saturating_add(of.stacks()));
     let behind = book_residual(&mut ledger, sample);
@@ -102,9 +107,6 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
     let cuts = Cuts { lru_lazy, locked_cache, kernel_needed, behind };
     let in_use = members::in_use(members, stat.map(|stat| stat.anon));
     let headline = headline::of_cgroup(sample, &ledger, &cuts, in_use.as_ref());
-    let processes = || members.iter().flat_map(|members| members.iter());
-    let read = processes().flat_map(|p| &p.runtimes).map(|runtime| &runtime.name);
-    let unread = processes().flat_map(|p| &p.unread).map(|unread| &unread.name);
     let room = Missing::absent("the cgroups above it were not read");
     let mut absent = absences(sample, &ledger, members);
     absent.push(Absence::new("room", &room));
@@ -125,14 +127,10 @@ pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
         ledger,
         kernel_of_processes,
         in_use,
-        processes: members.ok().map(<[_]>::len),
-        runtimes: names(read),
-        unread: names(unread.filter(|name| !name.is_empty())),
-        busiest_gc: members
-            .iter()
-            .flat_map(|members| members.iter())
-            .filter_map(|process| BusyGc::of(process))
-            .max_by_key(|busy| busy.per_minute),
+        processes: sum.map(|sum| sum.processes),
+        runtimes: sum.iter().flat_map(|sum| &sum.runtimes).cloned().collect(),
+        unread: sum.iter().flat_map(|sum| &sum.unread).cloned().collect(),
+        busiest_gc: sum.and_then(|sum| sum.busiest_gc.clone()),
         elsewhere: stat.and_then(|stat| elsewhere::of(stat, behind, members)),
         churned: sample.churned,
         sockets: None,
@@ -154,25 +152,21 @@ impl CgroupLedger {
     }
 }
 
-fn names<'n>(names: impl Iterator<Item = &'n String>) -> Vec<String> {
-    let names: BTreeSet<&String> = names.collect();
-    names.into_iter().cloned().collect()
-}
-
-fn lists(stat: &MemoryStat, sample: &CgroupSample, members: Members<'_>) -> Lists {
+fn lists(stat: &MemoryStat, sample: &CgroupSample, members: Sums<'_>) -> Lists {
+    let sum = members.ok();
     let known = |figure: Figure| u64::try_from(figure.point().unwrap_or(0)).unwrap_or(0);
     Lists {
         file_lists: stat.inactive_file.saturating_add(stat.active_file),
         page_cache: stat.file.saturating_sub(stat.shmem),
         anon: stat.anon,
         unevictable: stat.unevictable,
-        locked_file: known(members::locked_file(members)),
-        locked_other: known(members::locked_other(members)),
+        locked_file: sum.map_or(0, |sum| known(sum.locked_file)),
+        locked_other: sum.map_or(0, |sum| known(sum.locked_other)),
         unmarked_at_most: [sample.unmarked_files, stat.file_mapped]
             .into_iter()
             .flatten()
             .fold(u64::MAX, u64::min),
-        lazy_seen: known(Figure::Exact(members::lazy_seen(members))),
+        lazy_seen: sum.map_or(0, |sum| known(Figure::Exact(sum.lazy_now))),
         ever_lazy: stat.ever_lazily_freed,
         cpus: sample.cpus,
     }
@@ -272,7 +266,7 @@ fn usage_file(sample: &CgroupSample) -> &'static str {
     }
 }
 
-fn absences(sample: &CgroupSample, ledger: &Ledger, members: Members<'_>) -> Vec<Absence> {
+fn absences(sample: &CgroupSample, ledger: &Ledger, members: Sums<'_>) -> Vec<Absence> {
     let mut absent = Vec::new();
     absence::note(&mut absent, "usage", &sample.usage);
     absence::note(&mut absent, "limit", &sample.limit);
@@ -282,12 +276,12 @@ fn absences(sample: &CgroupSample, ledger: &Ledger, members: Members<'_>) -> Vec
     if let Err(missing) = members {
         absent.push(Absence::new("processes", missing));
     }
-    if let Some(denied) = members.ok().and_then(members::denied) {
+    if let Some(denied) = members.ok().and_then(|sum| sum.denied.as_ref()) {
         absent.push(Absence::new("walk", denied));
     }
     let unread =
         Missing::absent("no allocator's or runtime's heap statistics were read for its processes");
-    if members.is_ok_and(|m| m.iter().all(|p| p.in_use.is_none())) || members.is_err() {
+    if !members.is_ok_and(|sum| sum.is_read) {
         absent.push(Absence::new("in_use", &unread));
     }
     let silent = Missing::absent(match sample.version {
@@ -304,7 +298,7 @@ fn absences(sample: &CgroupSample, ledger: &Ledger, members: Members<'_>) -> Vec
         _ if ANONYMOUS.contains(&account)
             || matches!(account, Account::Skew | Account::MovedCharges) =>
         {
-            members.map_or_else(Some, |m| members::unreported(m, account))
+            members.map_or_else(Some, |sum| sum.unreported(account))
         }
         _ => Some(&silent),
     });

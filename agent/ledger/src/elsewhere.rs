@@ -3,8 +3,7 @@
 
 use crate::behind::Behind;
 use crate::figure::difference;
-use crate::mapped::Mapped;
-use crate::members::Members;
+use crate::members::Sums;
 use crate::sample::MemoryStat;
 
 /// What the processes of a cgroup map of other cgroups' pages, at least.
@@ -18,17 +17,12 @@ pub struct Elsewhere {
 
 /// The members map at least the sum of their parts; the cgroup is charged for no more than
 /// all its pages of that kind, mapped or not, and those that `memory.stat` lacks yet. `None` where no member was walked.
-pub(crate) fn of(stat: &MemoryStat, behind: Behind, members: Members<'_>) -> Option<Elsewhere> {
-    let mut all: Option<Mapped> = None;
-    for mapped in members.ok()?.iter().filter_map(|member| member.mapped) {
-        let sum = all.get_or_insert_default();
-        sum.file = sum.file.saturating_add(mapped.file);
-        sum.shmem = sum.shmem.saturating_add(mapped.shmem);
-    }
+pub(crate) fn of(stat: &MemoryStat, behind: Behind, members: Sums<'_>) -> Option<Elsewhere> {
+    let all = members.ok()?.mapped?;
     let beyond = |mapped: u64, charged: u64| {
         difference(mapped, charged).saturating_sub(behind.lacks()).max(0)
     };
-    all.map(|all| Elsewhere {
+    Some(Elsewhere {
         file: beyond(all.file, stat.file.saturating_sub(stat.shmem)),
         shmem: beyond(all.shmem, stat.shmem),
     })

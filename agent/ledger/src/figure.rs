@@ -4,7 +4,7 @@
 ///
 /// Sums are made over [`Figure::point`]; an absent figure has none and adds
 /// nothing, because the bytes it would hold stand on a residual account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Figure {
     /// Known to the byte, as far as the source is.
     Exact(i64),
@@ -18,6 +18,7 @@ pub enum Figure {
         high: i64,
     },
     /// Not known, and booked elsewhere.
+    #[default]
     Absent,
 }
 

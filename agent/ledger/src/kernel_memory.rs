@@ -16,15 +16,18 @@ pub struct OfProcesses {
 }
 
 impl OfProcesses {
-    /// The sum over processes, as far as their counters tell; `None` where none does.
-    pub fn of<'p>(processes: impl IntoIterator<Item = &'p ProcessLedger>) -> Option<Self> {
-        let told = processes.into_iter().filter_map(|process| {
-            Some(Self { page_tables: process.page_tables?, threads: process.threads? })
-        });
-        told.reduce(|a, b| Self {
-            page_tables: a.page_tables.saturating_add(b.page_tables),
-            threads: a.threads.saturating_add(b.threads),
-        })
+    /// Of one process, where its counters tell.
+    pub(crate) fn of(process: &ProcessLedger) -> Option<Self> {
+        Some(Self { page_tables: process.page_tables?, threads: process.threads? })
+    }
+
+    /// The sum of two.
+    #[must_use]
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            page_tables: self.page_tables.saturating_add(other.page_tables),
+            threads: self.threads.saturating_add(other.threads),
+        }
     }
 
     /// Bytes of the threads' stacks.

@@ -70,7 +70,7 @@ pub use host::HostLedger;
 pub use identity::Identity;
 pub use in_use::InUse;
 pub use ledger::{Entry, Ledger};
-pub use machine::Machine;
+pub use machine::{Machine, Machines};
 pub use process::ProcessLedger;
 pub use program::Program;
 pub use report::Report;

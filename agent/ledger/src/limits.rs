@@ -2,6 +2,7 @@
 //! and the cgroups above it, of limit less required, and of what can still be swapped out
 //! beside that.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::absence::Absence;
@@ -16,24 +17,37 @@ const MATTERS: i64 = 4 << 20;
 
 /// Finds the room of every cgroup, from the others and the free swap space of the host.
 pub fn settle(cgroups: &mut [CgroupLedger], swap_free: &Fact<u64>) {
-    let tree = Tree::of(cgroups);
-    let rooms: Vec<_> = (0..cgroups.len()).map(|at| tree.room(at, swap_free)).collect();
+    let rooms = rooms(&cgroups.iter().collect::<Vec<_>>(), swap_free);
     for (cgroup, room) in cgroups.iter_mut().zip(rooms) {
-        cgroup.absent.retain(|absence| absence.what != "room");
-        cgroup.absent.extend(room.as_ref().err().map(|missing| Absence::new("room", missing)));
-        cgroup.room = room;
+        cgroup.set_room(room);
+    }
+}
+
+/// The room of each, in their order.
+pub(crate) fn rooms(cgroups: &[&CgroupLedger], swap_free: &Fact<u64>) -> Vec<Fact<Room>> {
+    let mut tree = Tree::of(cgroups);
+    (0..cgroups.len()).map(|at| tree.room(at, swap_free)).collect()
+}
+
+impl CgroupLedger {
+    pub(crate) fn set_room(&mut self, room: Fact<Room>) {
+        self.absent.retain(|absence| absence.what != "room");
+        self.absent.extend(room.as_ref().err().map(|missing| Absence::new("room", missing)));
+        self.room = room;
     }
 }
 
 /// Cgroups by their place in the hierarchy.
 struct Tree<'a> {
-    cgroups: &'a [CgroupLedger],
+    cgroups: &'a [&'a CgroupLedger],
     by_path: BTreeMap<&'a str, usize>,
     below: BTreeMap<&'a str, Vec<usize>>,
+    /// Of those that bind others: the same for each of them.
+    holders: BTreeMap<usize, Holders>,
 }
 
 impl<'a> Tree<'a> {
-    fn of(cgroups: &'a [CgroupLedger]) -> Self {
+    fn of(cgroups: &'a [&'a CgroupLedger]) -> Self {
         let by_path = cgroups.iter().enumerate().map(|(at, c)| (c.path.as_str(), at)).collect();
         let mut below: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (at, cgroup) in cgroups.iter().enumerate() {
@@ -41,22 +55,22 @@ impl<'a> Tree<'a> {
                 below.entry(parent).or_default().push(at);
             }
         }
-        Self { cgroups, by_path, below }
+        Self { cgroups, by_path, below, holders: BTreeMap::new() }
     }
 
     /// From the outermost to the cgroup itself.
     fn chain(&self, at: usize) -> Vec<&'a CgroupLedger> {
-        let mut chain = vec![&self.cgroups[at]];
+        let mut chain = vec![self.cgroups[at]];
         let mut path = self.cgroups[at].path.as_str();
         while let Some(above) = parent(path) {
-            chain.extend(self.by_path.get(above).map(|at| &self.cgroups[*at]));
+            chain.extend(self.by_path.get(above).map(|at| self.cgroups[*at]));
             path = above;
         }
         chain.reverse();
         chain
     }
 
-    fn room(&self, at: usize, swap_free: &Fact<u64>) -> Fact<Room> {
+    fn room(&mut self, at: usize, swap_free: &Fact<u64>) -> Fact<Room> {
         let chain = self.chain(at);
         let mut least: Option<(Figure, usize)> = None;
         for (level, cgroup) in chain.iter().enumerate() {
@@ -65,7 +79,7 @@ impl<'a> Tree<'a> {
             };
             let swap = swap_left(&chain, level, swap_free);
             let room =
-                room_below(limit, required(cgroup, &self.cgroups[at]), swap).ok_or_else(|| {
+                room_below(limit, required(cgroup, self.cgroups[at]), swap).ok_or_else(|| {
                     Missing::absent(format!("what {} requires is not known", cgroup.path))
                 })?;
             least = Some(match least {
@@ -83,7 +97,7 @@ impl<'a> Tree<'a> {
         }
         let mut limit = binding(
             chain[level],
-            required(chain[level], &self.cgroups[at]),
+            required(chain[level], self.cgroups[at]),
             swap_left(&chain, level, swap_free),
         );
         if let Some(towards) = chain.get(level + 1) {
@@ -94,30 +108,46 @@ impl<'a> Tree<'a> {
 
     /// Says what holds the memory of a cgroup above; `towards` is the one below it on the
     /// way to the cgroup that is asked about.
-    fn describe(&self, binding: &mut Binding, towards: &CgroupLedger) {
-        let Some(at) = self.by_path.get(binding.path.as_str()) else { return };
-        let below: Vec<&CgroupLedger> = self
-            .below
-            .get(binding.path.as_str())
-            .into_iter()
-            .flatten()
-            .map(|at| &self.cgroups[*at])
-            .collect();
-        let required = |cgroup: &CgroupLedger| cgroup.headline.required.point().unwrap_or(0);
-        let others = below.iter().filter(|cgroup| cgroup.path != towards.path);
-        binding.sibling = others
-            .map(|cgroup| (cgroup.path.clone(), required(cgroup)))
-            .max_by_key(|(_, bytes)| *bytes)
-            .filter(|(_, bytes)| *bytes >= MATTERS);
-        let rest = |all: i64, of: &dyn Fn(&CgroupLedger) -> i64| {
-            below.iter().fold(all, |rest, cgroup| rest.saturating_sub(of(cgroup)))
-        };
-        let bytes = rest(binding.required.point().unwrap_or(0), &required);
-        let most = KINDS.iter().max_by_key(|(_, accounts)| {
-            rest(self.cgroups[*at].ledger.sum(accounts), &|cgroup| cgroup.ledger.sum(accounts))
-        });
-        binding.orphaned = most.map(|(kind, _)| (bytes, *kind)).filter(|_| bytes >= MATTERS);
+    fn describe(&mut self, binding: &mut Binding, towards: &CgroupLedger) {
+        let Some(&at) = self.by_path.get(binding.path.as_str()) else { return };
+        let holders = self.holders.get(&at).copied().unwrap_or_else(|| self.holders_of(at));
+        self.holders.insert(at, holders);
+        let mut others = holders.largest.into_iter().flatten();
+        let largest = others.find(|(at, _)| self.cgroups[*at].path != towards.path);
+        binding.sibling = largest
+            .filter(|(_, bytes)| *bytes >= MATTERS)
+            .map(|(at, bytes)| (self.cgroups[at].path.clone(), bytes));
+        let bytes = binding.required.point().unwrap_or(0).saturating_sub(holders.required);
+        binding.orphaned = holders.kind.map(|kind| (bytes, kind)).filter(|_| bytes >= MATTERS);
     }
+
+    fn holders_of(&self, at: usize) -> Holders {
+        let path = self.cgroups[at].path.as_str();
+        let below = || self.below.get(path).into_iter().flatten().copied();
+        let required = |at: usize| self.cgroups[at].headline.required.point().unwrap_or(0);
+        let mut sizes: Vec<(usize, i64)> = below().map(|at| (at, required(at))).collect();
+        sizes.sort_by_key(|(_, bytes)| Reverse(*bytes));
+        let most = KINDS.iter().max_by_key(|(_, accounts)| {
+            let sum = |at: usize| self.cgroups[at].ledger.sum(accounts);
+            below().fold(sum(at), |rest, at| rest.saturating_sub(sum(at)))
+        });
+        Holders {
+            largest: [sizes.first().copied(), sizes.get(1).copied()],
+            required: sizes.iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes)),
+            kind: most.map(|(kind, _)| *kind),
+        }
+    }
+}
+
+/// What holds the memory of a cgroup that has others below it.
+#[derive(Debug, Clone, Copy)]
+struct Holders {
+    /// The two cgroups directly below it that require most, and how much.
+    largest: [Option<(usize, i64)>; 2],
+    /// What all of them require together.
+    required: i64,
+    /// Of which kind most is that none of them holds.
+    kind: Option<&'static str>,
 }
 
 fn binding(cgroup: &CgroupLedger, required: Figure, swap: Figure) -> Binding {
@@ -141,7 +171,7 @@ const KINDS: &[(&str, &[Account])] = &[
 ];
 
 /// The path of the cgroup above; `None` for the root.
-fn parent(path: &str) -> Option<&str> {
+pub(crate) fn parent(path: &str) -> Option<&str> {
     match path.rsplit_once('/') {
         Some((_, "")) | None => None,
         Some(("", _)) => Some("/"),

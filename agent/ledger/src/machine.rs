@@ -1,11 +1,13 @@
-//! All ledgers of a machine, made from one sample.
+//! All ledgers of a machine, made from one sample or from each after the other.
 
-use std::collections::BTreeMap;
+mod cgroups;
+
 use std::sync::Arc;
 
 use crate::fact::{Fact, Missing};
 use crate::sample::{CgroupSample, HostSample, MachineSample};
-use crate::{CgroupLedger, HostLedger, ProcessLedger, cgroup, host, limits, process};
+use crate::{CgroupLedger, HostLedger, ProcessLedger, host, process};
+use cgroups::Kept;
 
 /// The ledgers of a machine at one time.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,39 +15,44 @@ pub struct Machine {
     /// The host's ledger.
     pub host: HostLedger,
     /// Every cgroup's, parents too; sum over leaves only.
-    pub cgroups: Fact<Vec<CgroupLedger>>,
+    pub cgroups: Fact<Vec<Arc<CgroupLedger>>>,
     /// Every process's, shared with who keeps them: one of which nothing has changed may have
     /// been made before, and its ages be of that time.
     pub processes: Vec<Arc<ProcessLedger>>,
+}
+
+/// Makes the ledgers of one machine again and again.
+#[derive(Debug, Default)]
+pub struct Machines {
+    cgroups: Kept,
 }
 
 impl Machine {
     /// Makes every ledger of a sample.
     pub fn of(sample: &MachineSample) -> Self {
         let made = sample.processes.iter().map(|process| Arc::new(process::ledger(process)));
-        Self::with(&sample.host, &sample.cgroups, made.collect())
+        Machines::default().next(&sample.host, &sample.cgroups, made.collect())
     }
+}
 
-    /// Makes every other ledger around those of the processes.
-    pub fn with(
+impl Machines {
+    /// Makes every other ledger around those of the processes. That of a cgroup of which
+    /// nothing has changed since the last time is the one that was made then.
+    pub fn next(
+        &mut self,
         host: &HostSample,
         cgroups: &Fact<Vec<CgroupSample>>,
         processes: Vec<Arc<ProcessLedger>>,
-    ) -> Self {
-        let members = Members::of(&processes);
+    ) -> Machine {
         let cgroups = match cgroups {
-            Err(missing) => Err(missing.clone()),
-            Ok(cgroups) => {
-                let of = |c: &CgroupSample| {
-                    let inside = members.below(&c.path);
-                    cgroup::ledger(c, members.hidden.as_ref().map_or(Ok(&inside), Err))
-                };
-                let mut ledgers: Vec<_> = cgroups.iter().map(of).collect();
-                limits::settle(&mut ledgers, &swap_free(host));
-                Ok(ledgers)
+            Ok(samples) => {
+                self.cgroups.read(samples, &processes, hidden(&processes));
+                self.cgroups.settle(&swap_free(host));
+                Ok(self.cgroups.ledgers())
             }
+            Err(missing) => Err(missing.clone()),
         };
-        Self { host: host::ledger(host), cgroups, processes }
+        Machine { host: host::ledger(host), cgroups, processes }
     }
 }
 
@@ -54,36 +61,11 @@ pub fn swap_free(host: &HostSample) -> Fact<u64> {
     host.meminfo.as_ref().map(|meminfo| meminfo.swap_free).map_err(Missing::clone)
 }
 
-/// Processes by the cgroup that they are charged to.
-struct Members<'a> {
-    by_path: BTreeMap<&'a str, Vec<&'a ProcessLedger>>,
-    /// Set where no process tells its cgroup: then no cgroup has known members.
-    hidden: Option<Missing>,
-}
-
-impl<'a> Members<'a> {
-    fn of(processes: &'a [Arc<ProcessLedger>]) -> Self {
-        let mut by_path: BTreeMap<&str, Vec<&ProcessLedger>> = BTreeMap::new();
-        for process in processes {
-            if let Some(path) = &process.cgroup {
-                by_path.entry(path).or_default().push(process);
-            }
-        }
-        let lack = processes.iter().flat_map(|p| &p.absent).find(|a| a.what == "cgroup");
-        let hidden = if by_path.is_empty() { lack.map(|a| a.missing.clone()) } else { None };
-        Self { by_path, hidden }
+/// Why no process tells its cgroup: then no cgroup has known members.
+fn hidden(processes: &[Arc<ProcessLedger>]) -> Option<&Missing> {
+    if processes.iter().any(|process| process.cgroup.is_some()) {
+        return None;
     }
-
-    /// The processes in a cgroup and in those below it.
-    fn below(&self, path: &str) -> Vec<&'a ProcessLedger> {
-        let prefix = if path.ends_with('/') { path.to_owned() } else { format!("{path}/") };
-        let own = self.by_path.get(path).into_iter().flatten();
-        let deeper = self
-            .by_path
-            .range(prefix.as_str()..)
-            .take_while(|(p, _)| p.starts_with(&prefix))
-            .filter(|(p, _)| **p != path)
-            .flat_map(|(_, members)| members);
-        own.chain(deeper).copied().collect()
-    }
+    let lack = processes.iter().flat_map(|p| &p.absent).find(|a| a.what == "cgroup");
+    lack.map(|lack| &lack.missing)
 }

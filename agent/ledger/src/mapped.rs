@@ -18,6 +18,18 @@ pub struct Mapped {
     pub own: u64,
 }
 
+impl Mapped {
+    /// The sum of two.
+    #[must_use]
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            file: self.file.saturating_add(other.file),
+            shmem: self.shmem.saturating_add(other.shmem),
+            untouched: self.untouched.saturating_add(other.untouched),
+        }
+    }
+}
+
 /// What a walk saw.
 pub(crate) fn mapped(walk: &Walk) -> Mapped {
     let sum = |kind: AreaKind| {

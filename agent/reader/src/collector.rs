@@ -32,7 +32,7 @@ use memgap_kernel::cgroups::{Cgroups, Pressure};
 use memgap_kernel::cpu::thread_cpu;
 use memgap_kernel::file::Buf;
 use memgap_ledger::sample::{CgroupSample, HostSample, MachineSample};
-use memgap_ledger::{Fact, Missing, MissingKind};
+use memgap_ledger::{Fact, Machines, Missing, MissingKind};
 use memgap_probes::CacheUse;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -88,6 +88,8 @@ pub struct Collector {
     /// What cgroups were charged for beyond what their processes held, when nothing changed
     /// while both were read.
     settled: Unheld,
+    /// The ledgers that were made last.
+    machines: Machines,
     /// Counts collections, from 1.
     round: u64,
     last: Option<Instant>,
@@ -212,6 +214,7 @@ impl Collector {
             waiting: BTreeMap::new(),
             first_pause: back_off::FIRST,
             settled: Unheld::new(),
+            machines: Machines::default(),
             round: 0,
             last: None,
             buf: Buf::default(),

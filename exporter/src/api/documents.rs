@@ -15,7 +15,8 @@ use memgap_ledger::{CgroupLedger, Identity, Machine, ProcessLedger};
 
 use super::index::{Entry, Index, Lack, List, Span, pid_key};
 use crate::channel;
-use crate::select::{ancestors, is_known, with_ledgers};
+use crate::homes::{ancestors, with_ledgers};
+use crate::select::is_known;
 
 /// The documents of one collection.
 #[derive(Debug)]

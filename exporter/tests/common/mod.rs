@@ -10,9 +10,8 @@ use memgap_exporter::count_totals;
 use memgap_exporter::encode::{Encoder, Format};
 use memgap_exporter::gc;
 use memgap_exporter::gc_totals::Totals;
-use memgap_exporter::groups::Groups;
 use memgap_exporter::limit::{Limiter, Limits};
-use memgap_exporter::select::{Grouping, Scopes};
+use memgap_exporter::select::{Grouping, Kept, Scopes};
 use memgap_exporter::snapshot;
 use memgap_ledger::Machine;
 use memgap_ledger::sample::MachineSample;
@@ -24,7 +23,7 @@ pub mod network;
 /// What the exporter keeps from one collection to the next.
 #[derive(Default)]
 pub struct Counters {
-    pub groups: Groups,
+    pub kept: Kept,
     gc: gc::Last,
     totals: Totals,
     counts: count_totals::Totals,
@@ -142,7 +141,7 @@ pub fn write_machine(
     format: Format,
 ) -> String {
     let increments = counters.gc.increments(&machine.processes);
-    let mut scopes = Scopes::with(machine, &increments, grouping, &mut counters.groups);
+    let mut scopes = Scopes::with(machine, &increments, grouping, &mut counters.kept);
     counters.totals.add_up(&mut scopes);
     counters.counts.add_up(&mut scopes);
     Limiter::new(limits).apply(&mut scopes);

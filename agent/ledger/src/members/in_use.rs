@@ -1,26 +1,23 @@
 //! What a cgroup has in use: the sum of its processes', each page that several of them map
 //! counted once.
 
-use super::{Members, users};
+use super::{Sum, Sums};
 use crate::figure::{Figure, signed};
 use crate::in_use::Charged;
-use crate::process::ProcessLedger;
 
 /// What the members have in use. `anon` is what the cgroup is charged: members that were
 /// not walked do not tell which of their pages they share, and hold no more than is left.
-pub(crate) fn in_use(members: Members<'_>, anon: Option<u64>) -> Option<Charged> {
+pub(crate) fn in_use(members: Sums<'_>, anon: Option<u64>) -> Option<Charged> {
     let members = members.ok()?;
     let share = Share::of(members, anon);
-    let mut sum = None;
-    for member in users(members) {
-        let Some(charged) = &member.charged_in_use else { continue };
-        let sum = sum.get_or_insert_with(Charged::none);
-        if member.is_walked() { sum.add(charged) } else { share.add(charged, sum) }
+    let mut sum = members.in_use_walked.clone();
+    if let Some(charged) = &members.in_use_unwalked {
+        share.add(charged, sum.get_or_insert_with(Charged::none));
     }
     let mut sum = sum?;
-    let high = users(members).fold(0i64, |sum, m| sum.saturating_add(m.in_use_at_most));
     let (low, _) = sum.total.bounds().unwrap_or_default();
-    sum.total = Figure::interval(low, sum.total.point().unwrap_or(low), high);
+    let point = sum.total.point().unwrap_or(low);
+    sum.total = Figure::interval(low, point, members.in_use_at_most);
     Some(sum)
 }
 
@@ -32,15 +29,10 @@ struct Share {
 }
 
 impl Share {
-    fn of(members: &[&ProcessLedger], anon: Option<u64>) -> Self {
-        let (mut walked, mut whole) = (0i64, 0i64);
-        for member in users(members) {
-            let held = member.charged.iter().fold(0i64, |sum, (_, b)| sum.saturating_add(*b));
-            let sum = if member.is_walked() { &mut walked } else { &mut whole };
-            *sum = sum.saturating_add(held);
-        }
-        let part = anon.map_or(whole, |anon| signed(anon).saturating_sub(walked).clamp(0, whole));
-        Self { part, whole }
+    fn of(members: &Sum, anon: Option<u64>) -> Self {
+        let whole = members.unwalked;
+        let left = |anon| signed(anon).saturating_sub(members.walked).clamp(0, whole.max(0));
+        Self { part: anon.map_or(whole, left), whole }
     }
 
     /// Adds the share of what a member has in use.

@@ -1,6 +1,6 @@
 //! Ledgers of a collection. Those of processes of which nothing has changed are kept.
 
-use memgap_ledger::{Machine, Missing};
+use memgap_ledger::{Machine, Machines, Missing};
 
 use super::{Clock, CollectionStats, Collector, Degraded, Reading};
 
@@ -13,7 +13,10 @@ impl Collector {
         let keep = self.degraded() < Degraded::Groups;
         let made = self.tracked.values_mut().map(|tracked| tracked.ledger(ended, keep));
         let processes = made.collect();
-        let machine = Machine::with(&host, &cgroups, processes);
+        if !keep {
+            self.machines = Machines::default();
+        }
+        let machine = self.machines.next(&host, &cgroups, processes);
         stats.ledgers = clock.spent();
         Ok((machine, stats))
     }
