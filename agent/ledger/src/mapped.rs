@@ -26,6 +26,7 @@ impl Mapped {
             file: self.file.saturating_add(other.file),
             shmem: self.shmem.saturating_add(other.shmem),
             untouched: self.untouched.saturating_add(other.untouched),
+            own: self.own.saturating_add(other.own),
         }
     }
 }
