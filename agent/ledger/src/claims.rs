@@ -230,7 +230,7 @@ fn charged_in_use(part: Part, found: Found, owner: &str) -> Charged {
     } else {
         Figure::exact(point)
     };
-    let by = BTreeMap::from([(owner.to_owned(), signed(point))]);
+    let by = vec![(owner.to_owned(), signed(point))];
     Charged { total, untouched: signed(untouched), swapped: signed(swapped), by }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::Account;
 use crate::account::ANONYMOUS;
+use crate::claim::Claim;
 use crate::figure::{Figure, signed};
 
 /// Law P3: `in_use = resident + untouched + swapped + lazy`.
@@ -32,8 +33,8 @@ pub struct Charged {
     pub untouched: i64,
     /// Of that, what is in the swap area.
     pub swapped: i64,
-    /// Points by runtime or allocator; they sum to that of `total`.
-    pub by: BTreeMap<String, i64>,
+    /// Points by runtime or allocator, sorted by its name; they sum to that of `total`.
+    pub by: Vec<(String, i64)>,
 }
 
 impl InUse {
@@ -67,7 +68,7 @@ impl InUse {
 impl Charged {
     /// The sum of none.
     pub(crate) fn none() -> Self {
-        Self { total: Figure::Absent, untouched: 0, swapped: 0, by: BTreeMap::new() }
+        Self { total: Figure::Absent, untouched: 0, swapped: 0, by: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -81,10 +82,12 @@ impl Charged {
 
     /// Adds to the points of a runtime or allocator alone.
     pub(crate) fn add_point(&mut self, owner: &str, bytes: i64) {
-        match self.by.get_mut(owner) {
-            Some(sum) => *sum = sum.saturating_add(bytes),
-            None => {
-                self.by.insert(owner.to_owned(), bytes);
+        match self.by.binary_search_by(|(name, _)| name.as_str().cmp(owner)) {
+            Ok(at) => self.by[at].1 = self.by[at].1.saturating_add(bytes),
+            Err(at) => {
+                // Few have more than one.
+                self.by.reserve_exact(1);
+                self.by.insert(at, (owner.to_owned(), bytes));
             }
         }
     }
@@ -103,6 +106,18 @@ impl Charged {
         let low = low.saturating_sub(share(below)).max(0);
         self.total = Figure::interval(low, point, high.saturating_add(share(above)));
     }
+}
+
+/// What claims have in use by their owners, sorted by name.
+pub(crate) fn by_owner(claims: &[Claim]) -> Vec<(String, u64)> {
+    let mut by_owner: BTreeMap<&str, u64> = BTreeMap::new();
+    for claim in claims {
+        for part in claim.parts.iter().filter(|part| part.account == Account::HeapInUse) {
+            let sum = by_owner.entry(&claim.owner).or_default();
+            *sum = sum.saturating_add(part.bytes);
+        }
+    }
+    by_owner.into_iter().map(|(owner, bytes)| (owner.to_owned(), bytes)).collect()
 }
 
 /// What no heap statistics speak for: it may be in use.

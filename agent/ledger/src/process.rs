@@ -1,6 +1,5 @@
 //! Laws P1 to P3: the ledger of one process, from in use to VSZ.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::absence::{self, Absence};
@@ -43,8 +42,9 @@ pub struct ProcessLedger {
     pub charged_in_use: Option<Charged>,
     /// The most that can be in use in that measure, read or not.
     pub in_use_at_most: i64,
-    /// What is in use by the claims of each runtime or allocator; it sums to `in_use`.
-    pub in_use_by: BTreeMap<String, u64>,
+    /// What is in use by the claims of each runtime or allocator, sorted by its name; it sums
+    /// to `in_use`.
+    pub in_use_by: Vec<(String, u64)>,
     /// The runtimes and allocators whose heap statistics were read, sorted by name.
     pub runtimes: Vec<Runtime>,
     /// Those whose heap statistics were not read, in the order in which they were found.
@@ -145,6 +145,8 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
     let charged_skew = split.charged_skew();
     let mut runtimes: Vec<Runtime> = sample.runtimes.iter().flatten().cloned().collect();
     runtimes.sort_unstable();
+    // They are many times as large as what else is known of most processes.
+    runtimes.shrink_to_fit();
     let unread = sample.runtimes.iter().filter_map(|found| found.as_ref().err());
     ProcessLedger {
         pid: sample.pid,
@@ -157,7 +159,11 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         not_read,
         in_use_at_most: split.in_use_at_most(not_read, above),
         charged_in_use: split.charged_in_use,
-        in_use_by: if split.in_use.is_some() { in_use_by(&sample.claims) } else { BTreeMap::new() },
+        in_use_by: if split.in_use.is_some() {
+            in_use::by_owner(&sample.claims)
+        } else {
+            Vec::new()
+        },
         runtimes,
         unread: unread.cloned().collect(),
         cut: split.cut,
@@ -212,17 +218,6 @@ impl ProcessLedger {
     pub fn is_denied(&self) -> bool {
         self.absent.iter().any(|a| a.missing.kind == MissingKind::Denied)
     }
-}
-
-fn in_use_by(claims: &[Claim]) -> BTreeMap<String, u64> {
-    let mut by_owner: BTreeMap<String, u64> = BTreeMap::new();
-    for claim in claims {
-        for part in claim.parts.iter().filter(|part| part.account == Account::HeapInUse) {
-            let sum = by_owner.entry(claim.owner.clone()).or_default();
-            *sum = sum.saturating_add(part.bytes);
-        }
-    }
-    by_owner
 }
 
 /// What is read of a process in one go takes less.

@@ -102,7 +102,7 @@ proptest! {
     #[test]
     fn in_use_is_somewhere(sample in any::process(Scale::Real)) {
         let made = process::ledger(&sample);
-        let by_owner: u64 = made.in_use_by.values().sum();
+        let by_owner: u64 = made.in_use_by.iter().map(|(_, bytes)| bytes).sum();
         prop_assert_eq!(by_owner, made.in_use.map_or(0, |in_use| in_use.total));
         if let Some(in_use) = made.in_use {
             let places = [in_use.resident, in_use.untouched, in_use.swapped, in_use.lazy];

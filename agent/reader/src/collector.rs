@@ -18,6 +18,7 @@ mod patience;
 mod pool;
 mod probe_state;
 mod probing;
+mod spent;
 mod stuck;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use memgap_kernel::cgroups::{Cgroups, Pressure};
-use memgap_kernel::cpu::thread_cpu;
 use memgap_kernel::file::Buf;
 use memgap_ledger::sample::{CgroupSample, HostSample, MachineSample};
 use memgap_ledger::{Fact, Machines, Missing, MissingKind};
@@ -46,6 +46,8 @@ use degraded::{OwnMemory, STRIDE};
 use jobs::{Job, Source};
 use pool::Pool;
 pub use probing::PROBE_SHARE;
+use spent::Clock;
+pub use spent::Spent;
 pub use stuck::StuckTarget;
 use stuck::Waiting;
 use tracked::{ProcessId, Round, Tracked};
@@ -79,7 +81,8 @@ pub struct Collector {
     given_up: Vec<(Degraded, Option<Pressure>)>,
     /// Mappings of all walks that are kept.
     max_kept: usize,
-    tracked: BTreeMap<u32, Tracked>,
+    /// Each by itself: nodes of a tree are half empty.
+    tracked: BTreeMap<u32, Box<Tracked>>,
     pool: Pool<Job>,
     /// Whom workers of the pool still wait for.
     waiting: BTreeMap<ProcessId, Waiting>,
@@ -155,15 +158,6 @@ pub struct CollectionStats {
     pub errors: BTreeMap<(&'static str, MissingKind), u64>,
     /// Heap statistics that could not be read, by probe and kind.
     pub probe_errors: BTreeMap<(&'static str, MissingKind), u64>,
-}
-
-/// Time that was spent on something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Spent {
-    /// By the clock.
-    pub wall: Duration,
-    /// Of the CPU, in our own code and in the kernel's.
-    pub cpu: Duration,
 }
 
 /// What a collection read beside the processes, and when it ended: ages are of then.
@@ -292,7 +286,7 @@ impl Collector {
     }
 
     fn handles(&self) -> usize {
-        self.tracked.values().map(Tracked::handles).sum()
+        self.tracked.values().map(|tracked| tracked.handles()).sum()
     }
 
     /// Tier 0: brings every process's counters up to date.
@@ -333,7 +327,7 @@ impl Collector {
             match Tracked::new(pid, room, &mut round) {
                 Ok(tracked) => {
                     handles += tracked.handles();
-                    self.tracked.insert(pid, tracked);
+                    self.tracked.insert(pid, Box::new(tracked));
                 }
                 Err(lack) => stats.note("stat", &lack),
             }
@@ -344,7 +338,7 @@ impl Collector {
     fn host_and_cgroups(&self) -> (HostSample, Fact<Vec<CgroupSample>>) {
         let host = self.reader.host();
         let mut cgroups = self.reader.hierarchy().and_then(Cgroups::all);
-        let locked = Locked::sum(self.tracked.values().map(Tracked::locked));
+        let locked = Locked::sum(self.tracked.values().map(|tracked| tracked.locked()));
         locked::note(cgroups.as_deref_mut().unwrap_or_default(), locked, &host);
         (host, cgroups)
     }
@@ -363,8 +357,8 @@ impl Collector {
 }
 
 /// The process of that pid, where it still is the same one.
-fn of(tracked: &mut BTreeMap<u32, Tracked>, id: ProcessId) -> Option<&mut Tracked> {
-    tracked.get_mut(&id.pid).filter(|tracked| tracked.id() == id)
+fn of(tracked: &mut BTreeMap<u32, Box<Tracked>>, id: ProcessId) -> Option<&mut Tracked> {
+    tracked.get_mut(&id.pid).map(|tracked| &mut **tracked).filter(|tracked| tracked.id() == id)
 }
 
 /// Raises the soft limit of open files to the hard one; what it is then.
@@ -374,27 +368,4 @@ fn raise_open_files() -> u64 {
     // No limit at all reads as none.
     let now = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
     now.current.unwrap_or(u64::MAX)
-}
-
-impl Spent {
-    fn add(&mut self, more: Self) {
-        self.wall += more.wall;
-        self.cpu += more.cpu;
-    }
-}
-
-/// Measures what a span of work took.
-struct Clock {
-    wall: Instant,
-    cpu: Duration,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self { wall: Instant::now(), cpu: thread_cpu() }
-    }
-
-    fn spent(&self) -> Spent {
-        Spent { wall: self.wall.elapsed(), cpu: thread_cpu().saturating_sub(self.cpu) }
-    }
 }

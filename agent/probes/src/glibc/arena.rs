@@ -29,7 +29,8 @@ pub(super) struct Arena {
     pub base: u64,
     /// Where the pairs of links are.
     pub bins_at: u64,
-    pub bins: Vec<[u64; 2]>,
+    /// Those of bins that hold something; most are empty.
+    bins: Vec<(usize, [u64; 2])>,
     /// Empty since 2.43.
     pub fast: Vec<u64>,
     pub next: u64,
@@ -103,8 +104,14 @@ impl Arena {
                 .ok_or_else(|| broken("an arena is larger than it is known to be"))
         };
         let bins_at = base.wrapping_add(shape.bins);
-        let pair = |i: u64| Ok([word(shape.bins + i * 16)?, word(shape.bins + i * 16 + 8)?]);
-        let bins: Vec<[u64; 2]> = (0..BINS as u64).map(pair).collect::<Fact<_>>()?;
+        let mut bins = Vec::new();
+        for bin in 0..BINS {
+            let at = shape.bins + bin as u64 * 16;
+            let pair = [word(at)?, word(at + 8)?];
+            if pair != [head(bins_at, bin); 2] {
+                bins.push((bin, pair));
+            }
+        }
         let fast = match shape.bins.checked_sub(16 + FAST_BINS as u64 * 8) {
             None => Vec::new(),
             Some(start) => {
@@ -141,7 +148,13 @@ impl Arena {
 
     /// What the ring of a bin begins and ends with.
     pub fn head(&self, bin: usize) -> u64 {
-        self.bins_at.wrapping_add(bin as u64 * 16).wrapping_sub(16)
+        head(self.bins_at, bin)
+    }
+
+    /// The first and the last chunk of a bin, or its head where there are none.
+    pub fn pair(&self, bin: usize) -> [u64; 2] {
+        let found = self.bins.binary_search_by_key(&bin, |(bin, _)| *bin);
+        found.map_or([self.head(bin); 2], |at| self.bins[at].1)
     }
 
     /// The first chunk of a heap.
@@ -202,6 +215,10 @@ fn heaps(arena: &Arena, newest: u64, largest: u64, space: &Space<'_>) -> Fact<Ve
         at = previous;
     }
     Ok(heaps)
+}
+
+fn head(bins_at: u64, bin: usize) -> u64 {
+    bins_at.wrapping_add(bin as u64 * 16).wrapping_sub(16)
 }
 
 /// Every arena, the main one first: a list that leads back to it.

@@ -126,7 +126,7 @@ fn run(
 fn is_empty(arena: &Arena, list: List) -> bool {
     match list {
         List::Double(bin) => {
-            let [first, _] = arena.bins[bin];
+            let [first, _] = arena.pair(bin);
             first == 0 || first == arena.head(bin)
         }
         List::Single(at) => arena.fast.get(at).is_none_or(|head| *head == 0),
@@ -147,7 +147,7 @@ impl Lists<'_, '_, '_> {
     /// A ring of chunks, linked both ways.
     fn double(&mut self, arena: &Arena, bin: usize) -> Fact<()> {
         let head = arena.head(bin);
-        let [mut at, last] = arena.bins[bin];
+        let [mut at, last] = arena.pair(bin);
         if at == 0 && last == 0 {
             // Nothing was ever allocated.
             return Ok(());

@@ -20,6 +20,7 @@ pub(super) fn of(arenas: &[Arena], free: &Free, mapped: u64, located: &[(u64, u6
     let rest = mapped.saturating_sub(found);
     claims.push(claim(Extent::Anywhere, &[(Account::HeapInUse, rest)]));
     claims.retain(|claim| !claim.parts.is_empty());
+    claims.shrink_to_fit();
     claims
 }
 

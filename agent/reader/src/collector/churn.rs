@@ -96,7 +96,7 @@ impl Collector {
                 match Tracked::new(pid, self.max_handles.saturating_sub(handles), &mut round) {
                     Ok(tracked) if tracked.is_in(cgroups) => {
                         handles += tracked.handles();
-                        self.tracked.insert(pid, tracked);
+                        self.tracked.insert(pid, Box::new(tracked));
                     }
                     Ok(_) => {}
                     Err(lack) => stats.note("stat", &lack),

@@ -10,7 +10,7 @@ use memgap_ledger::MissingKind;
 
 use super::jobs::{Answer, Budgets, Probed, Work};
 use super::probe_state::{Due, SAME};
-use super::tracked::{ProcessId, Tracked};
+use super::tracked::ProcessId;
 use super::{CollectionStats, Collector, Degraded, of};
 use crate::budget::Budget;
 
@@ -31,12 +31,12 @@ impl Collector {
     /// is left out keeps the heap statistics that it has, with their age.
     pub(super) fn probes(&mut self, stats: &mut CollectionStats) {
         let now = Instant::now();
-        let users = self.tracked.iter().filter(|(_, tracked)| tracked.has_memory());
-        let due = |(_, tracked): (&u32, &Tracked)| {
+        let users = self.tracked.values().filter(|tracked| tracked.has_memory());
+        let due = users.filter_map(|tracked| {
             let due = tracked.probes_due(self.round)?;
             self.may_ask(tracked, now).then_some(due)
-        };
-        let due = in_order(users.filter_map(due).collect());
+        });
+        let due = in_order(due.collect());
         if let Some(why) = self.lacks_memory(Degraded::HeapStatistics) {
             stats.probes_skipped += due.len() as u64;
             for Due { pid, .. } in due {

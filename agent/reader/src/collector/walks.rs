@@ -150,9 +150,9 @@ impl Collector {
     /// Drops the oldest walks, as far as all that are kept have too many mappings.
     fn make_room(&mut self, stats: &mut CollectionStats) {
         let areas = |tracked: &Tracked| tracked.walk.as_ref().map_or(0, |kept| kept.areas.len());
-        let mut kept: usize = self.tracked.values().map(areas).sum();
+        let mut kept: usize = self.tracked.values().map(|tracked| areas(tracked)).sum();
         while kept > self.max_kept {
-            let made = |tracked: &&mut Tracked| tracked.walk.as_ref().map(|kept| kept.made);
+            let made = |tracked: &&mut Box<Tracked>| tracked.walk.as_ref().map(|kept| kept.made);
             let walked = self.tracked.values_mut().filter(|tracked| tracked.walk.is_some());
             let Some(oldest) = walked.min_by_key(made) else { return };
             kept -= areas(oldest);
