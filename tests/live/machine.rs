@@ -144,6 +144,6 @@ fn a_kernel_thread_has_no_memory_and_says_so() {
         })
         .expect("kernel threads are visible");
     let made = process::ledger(&reader.process(pid, Depth::Walk).expect("it does not end"));
-    assert!(made.ledger.entries().iter().all(|e| e.figure == Figure::Exact(0)));
-    assert!(made.ledger.entries().iter().all(|e| e.age == Duration::ZERO));
+    assert!(made.ledger.entries().all(|e| e.figure == Figure::Exact(0)));
+    assert!(made.ledger.entries().all(|e| e.age == Duration::ZERO));
 }

@@ -87,7 +87,7 @@ pub fn explanation(subject: Subject<'_>, others: &[u32]) -> Explanation {
     Explanation {
         scope: scope(subject, others),
         headline: headline_of(subject),
-        accounts: ledger.entries().iter().map(|e| account_of(ledger.scope(), e)).collect(),
+        accounts: ledger.entries().map(|e| account_of(ledger.scope(), &e)).collect(),
         runtimes: runtimes(subject),
         unread: unread(subject),
         findings: finding::findings(subject).into_iter().map(finding_of).collect(),

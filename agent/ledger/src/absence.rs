@@ -32,7 +32,7 @@ pub(crate) fn of_accounts<'a>(
     why: impl Fn(Account) -> Option<&'a Missing>,
 ) {
     let unknown = Missing::absent("not read");
-    let unread = || ledger.entries().iter().filter(|e| e.figure == Figure::Absent);
+    let unread = || ledger.entries().filter(|e| e.figure == Figure::Absent);
     absent.reserve(unread().count());
     for entry in unread() {
         let missing = why(entry.account).unwrap_or(&unknown);

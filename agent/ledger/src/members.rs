@@ -77,8 +77,8 @@ pub(crate) fn book(ledger: &mut Ledger, stat: &MemoryStat, lazy: Figure, members
 /// What no process holds is known as well as the anonymous memory that is charged, and as
 /// what processes held at the time of it.
 pub(crate) fn bound_moved(ledger: &mut Ledger, behind: Behind, churned: u64) {
-    let booked = ledger.entries().iter().find(|entry| entry.account == Account::MovedCharges);
-    let Some((point, age)) = booked.and_then(|e| Some((e.figure.point()?, e.age))) else { return };
+    let booked = ledger.entry(Account::MovedCharges);
+    let Some(point) = booked.figure.point() else { return };
     let churned = signed(churned);
     let skew = ledger.figure(Account::Skew);
     // Where skew is more, what has moved is less.
@@ -92,7 +92,7 @@ pub(crate) fn bound_moved(ledger: &mut Ledger, behind: Behind, churned: u64) {
         churned.saturating_add(more),
     );
     let moved = behind.around(point).plus(apart);
-    ledger.book(Account::MovedCharges, moved, "memory.stat", age);
+    ledger.book(Account::MovedCharges, moved, "memory.stat", booked.age);
 }
 
 /// What the members are charged on one account. Where only some tell, what they

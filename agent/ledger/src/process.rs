@@ -140,6 +140,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
     let not_read = not_read(sample, &split, &ledger);
     let headline = headline(sample, in_use_of(sample, &split, &ledger));
     close(&mut ledger, &headline, counters.map_or("smaps", |c| c.source));
+    ledger.shrink();
 
     let absent = absences(sample, &ledger);
     let charged_skew = split.charged_skew();

@@ -29,10 +29,8 @@ pub fn reasons(subject: Subject<'_>) -> Vec<Reason> {
 
 /// The reasons that are not about single accounts.
 pub fn broad(subject: Subject<'_>) -> Vec<Reason> {
-    let is_account = |what: &str| {
-        let entries = ledger(subject).entries();
-        entries.iter().any(|e| e.account.name() == what)
-    };
+    let is_account =
+        |what: &str| ledger(subject).scope().accounts().any(|account| account.name() == what);
     let mut reasons = reasons(subject);
     reasons.retain(|r| !is_account(r.what));
     reasons

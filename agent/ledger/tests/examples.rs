@@ -101,7 +101,7 @@ fn kept_statistics_claim_no_more_than_a_newer_walk_found_and_are_dated() {
     let made = process::ledger(&ProcessSample { runtimes, ..sample(vec![heap], claims) });
     assert_eq!(made.ledger.booked(Account::HeapInUse), mib(40));
     assert_eq!((made.ledger.booked(Account::Skew), made.cut), (0, 60 * MIB));
-    let entry = made.ledger.entries().iter().find(|e| e.account == Account::HeapInUse);
+    let entry = made.ledger.entries().find(|e| e.account == Account::HeapInUse);
     assert_eq!(entry.expect("of the scope").age, age);
     // What looks like a ballast need not be one.
     let untouched = made.in_use.expect("claimed").untouched;

@@ -18,7 +18,7 @@ use crate::any::Scale;
 /// Every entry is of the scope's fixed set, in order, with its point inside.
 fn sound(ledger: &Ledger) -> Result<(), TestCaseError> {
     let expected: Vec<_> = ledger.scope().accounts().collect();
-    let found: Vec<_> = ledger.entries().iter().map(|e| e.account).collect();
+    let found: Vec<_> = ledger.entries().map(|e| e.account).collect();
     prop_assert_eq!(expected, found);
     for entry in ledger.entries() {
         let Some((low, high)) = entry.figure.bounds() else { continue };
@@ -31,7 +31,7 @@ fn sound(ledger: &Ledger) -> Result<(), TestCaseError> {
 
 /// Every figure that is absent has its reason.
 fn reasoned(ledger: &Ledger, absent: &[Absence]) -> Result<(), TestCaseError> {
-    for entry in ledger.entries().iter().filter(|e| e.figure == Figure::Absent) {
+    for entry in ledger.entries().filter(|e| e.figure == Figure::Absent) {
         let reason = absent.iter().find(|a| a.what == entry.account.name());
         prop_assert!(reason.is_some_and(|r| *r.missing.why != *"not read"), "{entry:?}");
     }
@@ -240,7 +240,7 @@ fn an_empty_sample_has_every_account() {
     let why = Missing::absent("not read");
     let process = process::ledger(&ProcessSample::missing(1, &why));
     assert!(sound(&process.ledger).is_ok());
-    assert!(process.ledger.entries().iter().all(|e| e.figure == Figure::Absent));
+    assert!(process.ledger.entries().all(|e| e.figure == Figure::Absent));
     let host = HostSample {
         meminfo: Err(why.clone()),
         pcp: Err(why.clone()),
@@ -249,5 +249,5 @@ fn an_empty_sample_has_every_account() {
         huge_pages: Err(why),
         cpus: 1,
     };
-    assert_eq!(host::ledger(&host).ledger.entries().len(), Scope::Host.accounts().count());
+    assert_eq!(host::ledger(&host).ledger.entries().count(), Scope::Host.accounts().count());
 }

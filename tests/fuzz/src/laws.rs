@@ -101,7 +101,7 @@ fn is_real(sample: &ProcessSample) -> bool {
 /// Every entry is of its scope's set, in order, with its point within its bounds.
 fn sound(ledger: &Ledger) {
     let expected: Vec<Account> = ledger.scope().accounts().collect();
-    let found: Vec<Account> = ledger.entries().iter().map(|entry| entry.account).collect();
+    let found: Vec<Account> = ledger.entries().map(|entry| entry.account).collect();
     assert_eq!(expected, found);
     for entry in ledger.entries() {
         let (Some((low, high)), Some(point)) = (entry.figure.bounds(), entry.figure.point()) else {

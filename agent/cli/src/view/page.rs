@@ -5,7 +5,9 @@ use memgap_ledger::finding::{self, Finding, Severity, Subject};
 use memgap_ledger::headlines::{self, Headline, label};
 use memgap_ledger::sample::{CgroupVersion, ProcessKind};
 use memgap_ledger::size::iec;
-use memgap_ledger::{Account, CgroupLedger, Figure, HostLedger, ProcessLedger, gap, note, reason};
+use memgap_ledger::{
+    Account, CgroupLedger, Entry, Figure, HostLedger, ProcessLedger, gap, note, reason,
+};
 
 use super::table::{runtime_line, unread_line};
 use super::terminal::{Ink, Style, pad};
@@ -161,8 +163,7 @@ fn chart(subject: Subject<'_>, style: &Style) -> String {
 
 /// Two blocks, each on its own scale: a ballast would flatten the first.
 fn process_chart(process: &ProcessLedger, style: &Style) -> String {
-    let entries = process.ledger.entries();
-    let of = |axis: &'static [_]| entries.iter().filter(move |e| axis.contains(&e.account));
+    let of = |axis: &'static [Account]| axis.iter().map(|account| process.ledger.entry(*account));
     let rss = process.headline.rss.point().unwrap_or(0);
     let mut text = block(&waterfall::steps(of(RSS)), rss, "RSS", style);
     let beyond = process.headline.vsz.point().map_or(0, |vsz| vsz.saturating_sub(rss));
@@ -238,7 +239,7 @@ const RUNTIME: &str = "runtime";
 /// broader falls with it; that a runtime lacks another's accounts is no news.
 fn unknown(subject: Subject<'_>, style: &Style) -> String {
     let from_statistics = |what: &str| {
-        let mut entries = reason::ledger(subject).entries().iter();
+        let mut entries = reason::ledger(subject).entries();
         entries.any(|e| e.account.name() == what && e.account.is_from_statistics())
     };
     let mut reasons = reason::broad(subject);
@@ -265,7 +266,7 @@ fn unknown(subject: Subject<'_>, style: &Style) -> String {
 
 /// How good the answer is: what nobody explains, from where, how old.
 fn quality(subject: Subject<'_>, style: &Style) -> String {
-    let entries = reason::ledger(subject).entries();
+    let entries: Vec<Entry> = reason::ledger(subject).entries().collect();
     let mut sources: Vec<&str> =
         entries.iter().map(|e| e.source).filter(|s| !s.is_empty()).collect();
     sources.sort_unstable();
@@ -276,8 +277,8 @@ fn quality(subject: Subject<'_>, style: &Style) -> String {
     let age = entries.iter().map(|e| e.age).max().unwrap_or_default();
     let share = match subject {
         Subject::Process(p) => p.unexplained_share(),
-        Subject::Cgroup(c) => residual(c.headline.usage, entries),
-        Subject::Host(h) => residual(h.headline.total, entries),
+        Subject::Cgroup(c) => residual(c.headline.usage, &entries),
+        Subject::Host(h) => residual(h.headline.total, &entries),
     };
     let share = share.map_or(String::new(), |s| format!("{:.1}% not explained; ", s * 100.0));
     let age = age.as_secs_f64();
@@ -287,7 +288,7 @@ fn quality(subject: Subject<'_>, style: &Style) -> String {
 }
 
 /// The residual accounts' share of the whole, without regard to sign.
-fn residual(whole: Figure, entries: &[memgap_ledger::Entry]) -> Option<f64> {
+fn residual(whole: Figure, entries: &[Entry]) -> Option<f64> {
     let whole = whole.point().filter(|whole| *whole > 0)?;
     let unknown: i64 = entries
         .iter()

@@ -75,7 +75,7 @@ const SIZE: usize = 10;
 const BEFORE: usize = 2 + NAME + 1 + SIZE + 1 + 5 + 2;
 
 /// Lays entries end to end.
-pub fn steps<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Step> {
+pub fn steps(entries: impl IntoIterator<Item = Entry>) -> Vec<Step> {
     let mut at = 0i64;
     entries
         .into_iter()
