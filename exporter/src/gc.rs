@@ -1,6 +1,7 @@
 //! What garbage collectors did from one collection of samples to the next.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,31 +23,41 @@ pub type Increments = BTreeMap<u32, Vec<Collections>>;
 /// By name and file of a runtime.
 type OfProcess = BTreeMap<(String, String), Collections>;
 
-/// What each process reported last; `None` before the first collection.
+/// What each process reported last.
 #[derive(Debug, Default)]
-pub struct Last(Option<BTreeMap<u32, OfProcess>>);
+pub struct Last {
+    /// By pid.
+    known: BTreeMap<u32, Known>,
+    /// Counts collections.
+    round: u64,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// What is missing in one collection is remembered.
+    said: OfProcess,
+    /// The last collection that met it.
+    seen: u64,
+}
 
 impl Last {
     /// What was done since the last time. All that a new process did counts; of one
     /// that was there before, what it did before it was read first does not.
     pub fn increments(&mut self, processes: &[Arc<ProcessLedger>]) -> Increments {
-        let is_first = self.0.is_none();
-        let mut last = self.0.take().unwrap_or_default();
+        self.round += 1;
         let mut increments = Increments::new();
-        let mut now = BTreeMap::new();
         for process in processes {
-            let before = last.remove(&process.pid);
-            let is_new = before.is_none() && !is_first;
-            // What is missing this time is remembered.
-            let mut said = before.unwrap_or_default();
+            let entry = self.known.entry(process.pid);
+            let is_new = matches!(entry, Entry::Vacant(_)) && self.round > 1;
+            let known = entry.or_default();
+            known.seen = self.round;
             if process.runtimes.iter().any(|runtime| runtime.gc.is_some()) {
                 let did = process.runtimes.iter();
-                let did = did.map(|runtime| advance(&mut said, runtime, is_new));
+                let did = did.map(|runtime| advance(&mut known.said, runtime, is_new));
                 increments.insert(process.pid, did.collect());
             }
-            now.insert(process.pid, said);
         }
-        self.0 = Some(now);
+        self.known.retain(|_, known| known.seen == self.round);
         increments
     }
 }
