@@ -8,7 +8,7 @@ use memgap_ledger::runtime::{Gc, RecentGc};
 use memgap_ledger::sample::{
     Area, CgroupSample, CgroupVersion, Counters, MemoryStat, ProcessKind, ProcessSample, Walk,
 };
-use memgap_ledger::{Account, Events, Finding, Missing, Runtime, cgroup, process};
+use memgap_ledger::{Account, Events, Figure, Finding, Missing, Runtime, cgroup, process};
 
 const MIB: u64 = 1 << 20;
 
@@ -95,6 +95,22 @@ fn a_ballast_is_found() {
     assert_eq!(ballast.bytes.point(), Some((960 * MIB).cast_signed()));
     assert_eq!(found(&sample(1024 * MIB, 1000 * MIB, None), "ballast"), None);
     assert_eq!(found(&sample(32 * MIB, 0, None), "ballast"), None);
+}
+
+#[test]
+fn what_may_not_be_in_use_at_all_is_no_ballast() {
+    let open = |least: u64| {
+        let mut sample = sample(1024 * MIB, 64 * MIB, None);
+        for runtime in sample.runtimes.iter_mut().flatten() {
+            runtime.in_use_bounds = Some((least * MIB, 1024 * MIB));
+        }
+        found(&sample, "ballast")
+    };
+    // 64 MiB are in memory: of 624 that are in use at the least 560 are not.
+    let ballast = open(624).expect("found");
+    assert_eq!(ballast.bytes, Figure::interval(560 << 20, 960 << 20, 960 << 20));
+    assert!(ballast.summary.starts_with("at least 560 MiB"), "{}", ballast.summary);
+    assert_eq!(open(100), None);
 }
 
 #[test]
