@@ -193,7 +193,8 @@ pub fn runtime_line(runtime: &Runtime) -> String {
     if let Some(gc) = &runtime.gc {
         facts.extend(gc.name.clone());
         facts.extend(gc.cycles.map(|n| format!("{n} collections")));
-        facts.extend(gc.paused.map(|p| format!("paused for {:.1} ms", p.as_secs_f64() * 1e3)));
+        let paused = gc.paused.filter(|_| gc.cycles != Some(0));
+        facts.extend(paused.map(|p| format!("paused for {:.1} ms", p.as_secs_f64() * 1e3)));
         facts.extend(gc.live.map(|b| format!("{} live at the last one", bytes(b))));
         facts.extend(gc.limit.map(|b| format!("limit {}", bytes(b))));
     }

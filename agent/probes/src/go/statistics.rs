@@ -219,11 +219,13 @@ pub(super) fn read(
     let at = variables.memstats.wrapping_add(variables.shape.after_deltas() + NUM_GC);
     let mut cycles = [0; 4];
     space.read(at.wrapping_add(bias), &mut cycles)?;
+    let cycles = u32::from_le_bytes(cycles);
     let c = read.controller;
     let gc = Gc {
-        cycles: Some(u32::from_le_bytes(cycles).into()),
+        cycles: Some(cycles.into()),
         paused: read.stats.map(|s| Duration::from_nanos(s.paused)),
-        live: c.marked,
+        // Before the first collection it is a guess of the runtime's.
+        live: c.marked.filter(|_| cycles > 0),
         percent: u32::try_from(c.percent).ok(),
         limit: Some(c.limit).filter(|limit| *limit != u64::MAX >> 1),
         ..Gc::default()
