@@ -10,7 +10,11 @@ use crate::{Account, ProcessLedger};
 /// The gaps of a process.
 pub fn of_process(process: &ProcessLedger) -> Vec<Gap> {
     let h = &process.headline;
-    let shared = || sharing(process.sharing.unwrap_or_default());
+    let shared = || {
+        let mut parts = sharing(process.sharing.unwrap_or_default());
+        parts.push(part(process, Account::Skew));
+        in_order(parts)
+    };
     let mut gaps = Vec::new();
     gaps.extend(gap("vsz", h.vsz, "rss", h.rss, |_| sentence(&of_address_space(process))));
     gaps.extend(gap("rss", h.rss, "in_use", h.in_use, |_| sentence(&of_resident(process))));
@@ -85,9 +89,9 @@ fn words(account: Account) -> &'static str {
 /// With whom pages are shared.
 fn sharing(sharing: Sharing) -> Vec<Part> {
     let part = |what, bytes| Part { what, bytes: signed(bytes) };
-    in_order(vec![
+    vec![
         part("merged with equal pages (KSM)", sharing.merged),
         part("that the process maps several times itself", sharing.own),
         part("that other processes map too, and carry their part of", sharing.others),
-    ])
+    ]
 }
