@@ -69,7 +69,7 @@ fn anonymous_memory_stays_where_it_was_written() -> Result<()> {
     assert!(notes(&left).contains("held by no process of the cgroup"), "{}", notes(&left));
     let gained = explain(&there)?;
     assert!((gained.ledger.booked(Account::MovedCharges) + touched).abs() < NOISE);
-    let sentence = "of its processes' anonymous memory are charged to another cgroup";
+    let sentence = "of its processes' anonymous memory are not charged to it";
     assert!(notes(&gained).contains(sentence), "{}", notes(&gained));
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use memgap_ledger::finding::Subject;
 use memgap_ledger::held::HolderKind;
-use memgap_ledger::{ProcessLedger, gap, note, process};
+use memgap_ledger::{Account, ProcessLedger, cgroup, gap, note, process};
 use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::cgroup::Cgroup;
 use memgap_tests::rights::{Need, left_out};
@@ -53,6 +53,29 @@ fn a_process_whose_first_thread_has_ended_is_where_the_others_are() -> Result<()
     let pool = held.holders.first().context("it holds a memory file")?;
     assert_eq!(pool.kind, HolderKind::MemoryFile("pool".to_owned()));
     assert_eq!((pool.pid, pool.bytes), (target.pid(), target.holds("memfd")?));
+    Ok(())
+}
+
+/// The kernel charges it once, and says of neither process that it is the other's.
+#[test]
+fn memory_that_two_processes_have_between_them_did_not_move() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
+    let group = Cgroup::new("onemm")?;
+    let target = Target::start_in("onemm", &group)?;
+    let heap = i64::try_from(target.holds("heap")?)?;
+    let reader = Reader::open(Roots::default())?;
+    let members = reader.members(group.path(), Depth::Walk)?;
+    let ledgers: Vec<ProcessLedger> = members.iter().map(process::ledger).collect();
+    assert_eq!(ledgers.len(), 2);
+    let inside: Vec<&ProcessLedger> = ledgers.iter().collect();
+    let made = cgroup::ledger(&reader.cgroup(group.path())?, Ok(&inside));
+    let moved = made.ledger.figure(Account::MovedCharges).point().context("walked")?;
+    assert!((moved + heap).abs() < heap / 8, "{moved}");
+    let said = note::notes(Subject::Cgroup(&made)).join("\n");
+    assert!(said.contains("are not charged to it"), "{said}");
+    assert!(said.contains("or two of them have one memory"), "{said}");
     Ok(())
 }
 

@@ -236,7 +236,7 @@ impl Account {
             A::HeapUnprobed => ("heap_unprobed", Unknown, "[heap] and anonymous mappings of which no allocator's heap statistics were read"),
             A::Unexplained => ("unexplained", Unknown, "anonymous memory outside everything that the heap statistics which were read claim"),
             A::Unreadable => ("unreadable", Unknown, "memory of processes that we may not look into"),
-            A::MovedCharges => ("moved_charges", Unknown, "anonymous memory charged here that no process of the cgroup holds (negative: held here, charged elsewhere)"),
+            A::MovedCharges => ("moved_charges", Unknown, "anonymous memory charged here that no process of the cgroup holds (negative: held here, charged elsewhere, or shown twice)"),
             A::Anonymous => ("anonymous", Program, "anonymous memory of all processes, less what is lazily freed"),
             A::LazyFree => ("lazy_free", Reclaimable, "freed with MADV_FREE and still resident: the kernel takes it back under pressure"),
             A::PageCache => ("page_cache", Reclaimable, "contents of files, read or written"),

@@ -74,7 +74,7 @@ pub fn beyond(cgroup: &CgroupLedger, bytes: i64) -> Vec<Part> {
     let away = [
         (in_use.map_or(0, |in_use| in_use.untouched), "in use and not in memory"),
         (in_use.map_or(0, |in_use| in_use.swapped), "swapped out"),
-        (moved, "charged to another cgroup"),
+        (moved, "not charged to it"),
     ];
     let sum = away.iter().fold(0i64, |sum, (bytes, _)| sum.saturating_add(*bytes));
     let rest = bytes.saturating_sub(sum);

@@ -69,8 +69,9 @@ fn anonymous(cgroup: &CgroupLedger) -> Option<String> {
     };
     if high <= -noise {
         Some(format!(
-            "{} of its processes' anonymous memory are charged to another cgroup: they moved \
-             here after they had written it, or share it with a process that is elsewhere",
+            "{} of its processes' anonymous memory are not charged to it: they moved here \
+             after they had written it, share it with a process that is elsewhere, or two of \
+             them have one memory between them (vfork), which is shown for each",
             words(high.saturating_neg())
         ))
     } else if low >= noise {
