@@ -5,7 +5,7 @@ use memgap_ledger::account::{self, Account};
 use memgap_ledger::{ProcessLedger, Runtime, process};
 use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::frozen::Frozen;
-use memgap_tests::python::{Python, pythons};
+use memgap_tests::python::{own, pythons};
 use memgap_tests::target::Target;
 use memgap_tests::traces::of_a_thousand_looks;
 
@@ -19,11 +19,6 @@ fn explain(target: &Target, depth: Depth) -> Result<ProcessLedger> {
 fn cpython(made: &ProcessLedger) -> Result<&Runtime> {
     let found = made.runtimes.iter().find(|r| r.name == "cpython");
     found.with_context(|| format!("{:?}", made.absent))
-}
-
-fn python(version: &str) -> Result<Python> {
-    let found = pythons()?.into_iter().find(|python| python.version == version);
-    found.with_context(|| format!("no Python {version}"))
 }
 
 /// The figures that both tell, and how far apart they may be: the interpreter
@@ -90,7 +85,7 @@ fn a_scheduled_reading_estimates_how_full_pools_are() -> Result<()> {
 
 #[test]
 fn another_allocator_is_refused_by_name() -> Result<()> {
-    let target = python("3.11")?.run(&[("PYTHONMALLOC", "malloc")])?;
+    let target = own()?.run(&[("PYTHONMALLOC", "malloc")])?;
     let made = explain(&target, Depth::Full)?;
     assert!(cpython(&made).is_err());
     let why = made.absent.iter().find(|a| a.missing.why.contains("ython")).context("no reason")?;
@@ -100,7 +95,7 @@ fn another_allocator_is_refused_by_name() -> Result<()> {
 
 #[test]
 fn a_heap_that_changes_is_answered_soundly_or_refused() -> Result<()> {
-    let mut target = python("3.11")?.run(&[])?;
+    let mut target = own()?.run(&[])?;
     target.step()?;
     target.step()?;
     target.proceed()?;
@@ -125,7 +120,7 @@ fn a_heap_that_changes_is_answered_soundly_or_refused() -> Result<()> {
 
 #[test]
 fn a_thousand_probes_leave_no_trace() -> Result<()> {
-    let target = python("3.11")?.run(&[])?;
+    let target = own()?.run(&[])?;
     let _frozen = Frozen::stop(target.pid())?;
     let (more, rss) = of_a_thousand_looks(target.pid(), "cpython")?;
     assert!(more <= rss / 100, "{more} bytes referenced");

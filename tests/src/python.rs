@@ -16,7 +16,7 @@ pub struct Python {
     command: Vec<String>,
 }
 
-/// Every Python, fetched where it is not there yet.
+/// Every Python, fetched where it is not there yet; the machine's own comes first.
 pub fn pythons() -> Result<Vec<Python>> {
     let lines = fetch("python")?;
     lines
@@ -27,6 +27,11 @@ pub fn pythons() -> Result<Vec<Python>> {
             Ok(Python { version, command: words.collect() })
         })
         .collect()
+}
+
+/// The machine's own.
+pub fn own() -> Result<Python> {
+    pythons()?.into_iter().next().context("no Python")
 }
 
 impl Python {

@@ -374,7 +374,7 @@ fn harm_cpython(_: &mut Group, findings: &mut Findings) -> Result<()> {
     }
     let program = Program {
         runtime: "cpython",
-        words: &["/usr/bin/python3.11", "-s", "-S", "/opt/heap.py"],
+        words: &["/usr/bin/python3", "-s", "-S", "/opt/heap.py"],
         environment: &[],
         free: &[""],
         frees_lazily: false,
