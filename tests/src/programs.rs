@@ -1,6 +1,8 @@
 //! Go programs that nobody here wrote, started with nothing to do: each in a
 //! directory of its own, and ended with it.
 
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -90,7 +92,8 @@ impl Program {
     }
 
     fn start(mut command: Command, dir: PathBuf, port: u16) -> Result<Self> {
-        let log = std::fs::File::create(dir.join("log"))?;
+        let log = File::create(dir.join("log"))?;
+        keep_in_page_cache(command.get_program())?;
         command.current_dir(&dir).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let child = command
             .spawn()
@@ -122,6 +125,19 @@ impl Drop for Program {
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Reads the file of a program as a whole. A fault maps what of a file the page cache has
+/// around it: of one that has just been read from disk the runtime's variables may be missing
+/// in memory, and then nobody reads them.
+fn keep_in_page_cache(program: &OsStr) -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut files = std::env::split_paths(&path).map(|folder| folder.join(program));
+    let file = files.find(|file| file.is_file());
+    let mut file =
+        File::open(file.with_context(|| format!("no {}: run tests/install", program.display()))?)?;
+    std::io::copy(&mut file, &mut std::io::sink())?;
+    Ok(())
 }
 
 /// A fresh directory, on disk.

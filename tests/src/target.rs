@@ -151,18 +151,20 @@ pub fn directory() -> Result<PathBuf> {
 }
 
 /// A program of the workspace, built where it is not yet.
-pub fn built(package: &str) -> Result<PathBuf> {
+pub fn built(program: &str) -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     let profile = test.ancestors().nth(2).context("a test stands in the build directory")?;
+    // As `tests/run` has built it: for its package alone other features of what it depends on
+    // are chosen, and all is compiled again.
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--locked", "--offline", "--package", package])
+        .args(["build", "--quiet", "--locked", "--offline", "--workspace", "--bin", program])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .context("failed to start cargo")?;
     if !output.status.success() {
-        bail!("{package} does not build: {}", String::from_utf8_lossy(&output.stderr));
+        bail!("{program} does not build: {}", String::from_utf8_lossy(&output.stderr));
     }
-    Ok(profile.join(package))
+    Ok(profile.join(program))
 }
 
 /// The program of `tests/targets/NAME.c`.
