@@ -3,12 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
 use memgap_ledger::account::{self, Account};
 use memgap_ledger::sample::{CgroupSample, ProcessKind, ProcessSample};
 use memgap_ledger::{CgroupLedger, Figure, MissingKind, ProcessLedger, cgroup, host, process};
 use memgap_reader::{Depth, Reader, Roots};
-use memgap_tests::release::{counts_exactly, release};
+use memgap_tests::release::lag;
 
 fn reader() -> Reader {
     Reader::open(Roots::default()).expect("procfs is mounted")
@@ -18,23 +17,6 @@ fn reader() -> Reader {
 fn skew_bound(ledger: &ProcessLedger) -> i64 {
     let rss = ledger.headline.rss.point().unwrap_or(0);
     (rss / 200).max(lag(ledger.pid).expect("the kernel has a release"))
-}
-
-/// What of RSS, of its three counters, the kernel may hold back.
-fn lag(pid: u32) -> Result<i64> {
-    const EXACT: i64 = 64 << 10;
-    if counts_exactly()? {
-        return Ok(EXACT);
-    }
-    let pages = if release()? < (6, 2, 0) {
-        // Each thread's 64 faults, of which one maps up to 16 pages of a file.
-        64 * 16 * std::fs::read_dir(format!("/proc/{pid}/task")).map_or(1, Iterator::count)
-    } else {
-        // A batch of each processor.
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        3 * processors * (2 * processors).max(32)
-    };
-    Ok(EXACT.max(i64::try_from(pages * rustix::param::page_size())?))
 }
 
 /// A process that allocates while it is read is read again: a skew that comes

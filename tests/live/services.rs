@@ -9,6 +9,7 @@ use memgap_ledger::finding::{self, Subject};
 use memgap_ledger::{Figure, MissingKind, ProcessLedger, process};
 use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::frozen::{Frozen, Kernel};
+use memgap_tests::release::lag;
 use memgap_tests::service::Service;
 
 /// A ledger and the kernel's figures at the same moment: shared libraries have
@@ -50,8 +51,10 @@ fn explain(frozen: &Frozen) -> ProcessLedger {
     assert_eq!(made.ledger.figure(Account::LazyFree), Figure::exact(kernel.lazy_free));
     assert_eq!(made.ledger.sum(account::RSS), h.rss.point().expect("known"));
     assert_eq!(made.ledger.total(), h.vsz.point().expect("known"));
-    let bound = (h.rss.point().expect("known") / 200).max(64 << 10);
-    assert!(made.ledger.booked(Account::Skew).abs() <= bound);
+    let lag = lag(frozen.pid()).expect("the kernel has a release");
+    let bound = (h.rss.point().expect("known") / 200).max(lag);
+    let skew = made.ledger.booked(Account::Skew);
+    assert!(skew.abs() <= bound, "{skew} of at most {bound}: {:?}", made.ledger);
     made
 }
 

@@ -15,3 +15,20 @@ pub fn counts_exactly() -> Result<bool> {
     let release = release()?;
     Ok(release >= (6, 16, 0) || ((6, 12, 95)..(6, 13, 0)).contains(&release))
 }
+
+/// What of RSS, of its three counters, the kernel may hold back.
+pub fn lag(pid: u32) -> Result<i64> {
+    const EXACT: i64 = 64 << 10;
+    if counts_exactly()? {
+        return Ok(EXACT);
+    }
+    let pages = if release()? < (6, 2, 0) {
+        // Each thread's 64 faults, of which one maps up to 16 pages of a file.
+        64 * 16 * std::fs::read_dir(format!("/proc/{pid}/task")).map_or(1, Iterator::count)
+    } else {
+        // A batch of each processor.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        3 * processors * (2 * processors).max(32)
+    };
+    Ok(EXACT.max(i64::try_from(pages * rustix::param::page_size())?))
+}

@@ -10,6 +10,12 @@ fn reader() -> Reader {
     Reader::open(Roots::default()).unwrap()
 }
 
+fn is_before_6_2() -> bool {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = text.split('.').map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) < (Some(6), Some(2))
+}
+
 #[test]
 fn our_own_statistics_close() {
     let sample = reader().process(std::process::id(), Depth::Walk).unwrap();
@@ -18,7 +24,13 @@ fn our_own_statistics_close() {
     assert_eq!(made.ledger.total(), made.headline.vsz.point().unwrap());
     let walked: u64 = sample.walk.unwrap().areas.iter().map(|a| a.rss).sum();
     let counted = sample.counters.unwrap().rss;
-    assert!(walked.abs_diff(counted) <= 1 << 20, "{walked} {counted}");
+    let lag = if is_before_6_2() {
+        // Each thread's 64 faults, of which one maps up to 16 pages of a file.
+        std::fs::read_dir("/proc/self/task").unwrap().count() as u64 * (64 * 16) << 12
+    } else {
+        1 << 20
+    };
+    assert!(walked.abs_diff(counted) <= lag, "{walked} {counted}");
 }
 
 #[test]
