@@ -26,7 +26,7 @@ fn our_own_statistics_close() {
     let counted = sample.counters.unwrap().rss;
     let lag = if is_before_6_2() {
         // Each thread's 64 faults, of which one maps up to 16 pages of a file.
-        std::fs::read_dir("/proc/self/task").unwrap().count() as u64 * (64 * 16) << 12
+        std::fs::read_dir("/proc/self/task").unwrap().count() as u64 * 64 * 16 * 4096
     } else {
         1 << 20
     };
