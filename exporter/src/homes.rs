@@ -145,13 +145,13 @@ impl Home {
 
 /// The cgroups of which each byte counts once: the outermost containers, and the leaves outside
 /// of them.
-pub fn with_ledgers(cgroups: &[Arc<CgroupLedger>]) -> impl Iterator<Item = &CgroupLedger> {
+pub fn with_ledgers(cgroups: &[Arc<CgroupLedger>]) -> impl Iterator<Item = &Arc<CgroupLedger>> {
     let counted = |cgroup: &&Arc<CgroupLedger>| match &cgroup.identity {
         Identity::Container(_) => true,
         Identity::Pod { .. } => false,
         Identity::Unit { .. } | Identity::Other => cgroup.leaf,
     };
-    outermost(cgroups).filter(counted).map(|cgroup| &**cgroup)
+    outermost(cgroups).filter(counted)
 }
 
 /// The paths above a path, the nearest first, without the root.

@@ -42,13 +42,14 @@ pub const MAX_DOCUMENT: usize = 256 << 10;
 #[derive(Debug)]
 struct Last {
     file: File,
-    processes: HashMap<u32, Kept>,
+    cgroups: HashMap<String, Kept<CgroupLedger>>,
+    processes: HashMap<u32, Kept<ProcessLedger>>,
 }
 
-/// What a process's documents were made of.
+/// What documents of a ledger were made.
 #[derive(Debug)]
-struct Kept {
-    ledger: Arc<ProcessLedger>,
+struct Kept<L> {
+    ledger: Arc<L>,
     document: Span,
     findings: Vec<Found>,
 }
@@ -105,11 +106,18 @@ impl Maker {
                 &[]
             }
         };
-        let cgroups: Vec<&CgroupLedger> = with_ledgers(cgroups).collect();
-        making.cgroups(&cgroups)?;
-        let processes = making.processes(&machine.processes, &containers(&cgroups), last)?;
+        let (file, mut cgroups_before, mut processes_before) = match last {
+            Some(Last { file, cgroups, processes }) => (Some(file), cgroups, processes),
+            None => (None, HashMap::new(), HashMap::new()),
+        };
+        let file = file.as_ref();
+        let cgroups: Vec<&Arc<CgroupLedger>> = with_ledgers(cgroups).collect();
+        let kept_cgroups = making.cgroups(&cgroups, file, &mut cgroups_before)?;
+        let containers = containers(&cgroups);
+        let processes =
+            making.processes(&machine.processes, &containers, file, &mut processes_before)?;
         let (made, file) = making.finish()?;
-        self.last = Some(Last { file, processes });
+        self.last = Some(Last { file, cgroups: kept_cgroups, processes });
         Ok(made)
     }
 }
@@ -134,44 +142,50 @@ impl Making {
     }
 
     /// The largest first, for as long as there is room.
-    fn cgroups(&mut self, cgroups: &[&CgroupLedger]) -> io::Result<()> {
+    fn cgroups(
+        &mut self,
+        cgroups: &[&Arc<CgroupLedger>],
+        file: Option<&File>,
+        before: &mut HashMap<String, Kept<CgroupLedger>>,
+    ) -> io::Result<HashMap<String, Kept<CgroupLedger>>> {
         let mut cgroups = cgroups.to_vec();
         cgroups.sort_by_key(|cgroup| std::cmp::Reverse(cgroup.headline.usage.point()));
         let mut list = BTreeMap::new();
         let mut left_out = 0;
+        let mut kept = HashMap::new();
         for cgroup in cgroups {
             if self.is_full {
                 left_out += 1;
                 continue;
             }
-            let subject = Subject::Cgroup(cgroup);
-            match self.explain(subject)? {
-                // Two paths that are not UTF-8 can look the same.
-                Some(span) if !list.contains_key(&cgroup.path) => {
-                    list.insert(cgroup.path.clone(), (cgroup_labels(cgroup), span));
-                    let found = self.findings_of(subject)?;
-                    self.found.extend(found);
-                }
-                _ => left_out += 1,
+            // Two paths that are not UTF-8 can look the same.
+            let made = if list.contains_key(&cgroup.path) {
+                None
+            } else {
+                self.made(cgroup, Subject::Cgroup(cgroup), file, before.remove(&cgroup.path))?
+            };
+            if let Some(made) = made {
+                list.insert(cgroup.path.clone(), (cgroup_labels(cgroup), made.document));
+                self.found.extend(made.findings.iter().cloned());
+                kept.insert(cgroup.path.clone(), made);
+            } else {
+                left_out += 1;
             }
         }
         self.index.cgroups = list_of(list, left_out);
-        Ok(())
+        Ok(kept)
     }
 
-    /// The same of processes, which are kept for the next time.
+    /// The same of processes.
     fn processes(
         &mut self,
         processes: &[Arc<ProcessLedger>],
         containers: &BTreeMap<&str, &ContainerIdentity>,
-        last: Option<Last>,
-    ) -> io::Result<HashMap<u32, Kept>> {
+        file: Option<&File>,
+        before: &mut HashMap<u32, Kept<ProcessLedger>>,
+    ) -> io::Result<HashMap<u32, Kept<ProcessLedger>>> {
         let mut processes: Vec<_> = processes.iter().filter(|process| is_known(process)).collect();
         processes.sort_by_key(|process| std::cmp::Reverse(process.headline.rss.point()));
-        let (file, mut before) = match last {
-            Some(Last { file, processes }) => (Some(file), processes),
-            None => (None, HashMap::new()),
-        };
         let mut entries = BTreeMap::new();
         let mut left_out = 0;
         let mut kept = HashMap::new();
@@ -181,12 +195,8 @@ impl Making {
                 left_out += 1;
                 continue;
             }
-            let same = before.remove(&process.pid);
-            let same = same.filter(|same| Arc::ptr_eq(&same.ledger, process));
-            let made = match (same, &file) {
-                (Some(same), Some(file)) => self.copy(file, same)?,
-                _ => self.process(process)?,
-            };
+            let subject = Subject::Process(process);
+            let made = self.made(process, subject, file, before.remove(&process.pid))?;
             if let Some(made) = made {
                 let labels = process_labels(process, containers);
                 entries.insert(pid_key(process.pid), (labels, made.document));
@@ -200,15 +210,26 @@ impl Making {
         Ok(kept)
     }
 
-    fn process(&mut self, ledger: &Arc<ProcessLedger>) -> io::Result<Option<Kept>> {
-        let subject = Subject::Process(ledger);
+    /// The documents of a ledger: those of `before`, which stand in that file, where they were
+    /// made of the same.
+    fn made<L>(
+        &mut self,
+        ledger: &Arc<L>,
+        subject: Subject<'_>,
+        file: Option<&File>,
+        before: Option<Kept<L>>,
+    ) -> io::Result<Option<Kept<L>>> {
+        let same = before.filter(|before| Arc::ptr_eq(&before.ledger, ledger));
+        if let (Some(same), Some(file)) = (same, file) {
+            return self.copy(file, same);
+        }
         let Some(document) = self.explain(subject)? else { return Ok(None) };
         let findings = self.findings_of(subject)?;
         Ok(Some(Kept { ledger: Arc::clone(ledger), document, findings }))
     }
 
     /// What was made of a ledger says when that was, and still holds.
-    fn copy(&mut self, from: &File, kept: Kept) -> io::Result<Option<Kept>> {
+    fn copy<L>(&mut self, from: &File, kept: Kept<L>) -> io::Result<Option<Kept<L>>> {
         let Kept { ledger, document, findings } = kept;
         let Some(document) = self.copied(from, document)? else { return Ok(None) };
         let mut copies = Vec::with_capacity(findings.len());
@@ -295,8 +316,8 @@ fn list_of(entries: BTreeMap<String, (Vec<String>, Span)>, left_out: u64) -> Lis
 }
 
 /// The containers among some cgroups, by path.
-fn containers<'c>(cgroups: &[&'c CgroupLedger]) -> BTreeMap<&'c str, &'c ContainerIdentity> {
-    let container = |cgroup: &&'c CgroupLedger| match &cgroup.identity {
+fn containers<'c>(cgroups: &[&'c Arc<CgroupLedger>]) -> BTreeMap<&'c str, &'c ContainerIdentity> {
+    let container = |cgroup: &&'c Arc<CgroupLedger>| match &cgroup.identity {
         Identity::Container(identity) => Some((cgroup.path.as_str(), identity)),
         _ => None,
     };

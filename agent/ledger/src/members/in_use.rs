@@ -31,7 +31,7 @@ struct Share {
 impl Share {
     fn of(members: &Sum, anon: Option<u64>) -> Self {
         let whole = members.unwalked;
-        let left = |anon| signed(anon).saturating_sub(members.walked).clamp(0, whole.max(0));
+        let left = |anon| signed(anon).saturating_sub(members.walked).clamp(0, whole);
         Self { part: anon.map_or(whole, left), whole }
     }
 
