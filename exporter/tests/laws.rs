@@ -9,16 +9,22 @@ mod common;
 #[allow(dead_code, reason = "a part of it is used here")]
 mod any;
 
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, SystemTime};
+
 use any::Scale;
 use common::machine::{id, pod_uid};
 use common::{Counters, assert_closed, exposition, parse, write_machine};
+use memgap_exporter::api::documents::{Made, Maker};
+use memgap_exporter::api::index::Entry;
 use memgap_exporter::encode::Format;
 use memgap_exporter::limit::Limits;
 use memgap_exporter::select::{Grouping, Kept};
-use memgap_ledger::Machine;
 use memgap_ledger::sample::{ContainerNames, MachineSample};
+use memgap_ledger::{Machine, Machines};
 use proptest::prelude::*;
 use proptest::sample::select;
+use serde_json::Value;
 
 /// Paths that contain one another, and names that need escaping.
 fn path() -> impl Strategy<Value = String> {
@@ -152,4 +158,35 @@ proptest! {
             parse(&exposition(&sample, limits, format), format);
         }
     }
+}
+
+/// The ages in a ledger count from when it was made, which its document has to say.
+#[test]
+fn a_cgroup_that_has_not_changed_keeps_the_time_of_its_ledger() {
+    let mut maker = Maker::new(1 << 20);
+    let mut machines = Machines::default();
+    let mut times = |usage: u64, seconds: u64| {
+        let mut sample = common::machine::machine(
+            vec![common::machine::cgroup("/a"), common::machine::cgroup("/b")],
+            Vec::new(),
+        );
+        for of in sample.cgroups.iter_mut().flatten().filter(|of| of.path == "/b") {
+            of.usage = Ok(usage);
+        }
+        let made = machines.next(&sample.host, &sample.cgroups, Vec::new());
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let Made { file, index, .. } = maker.make(&made, now).expect("memory for a file");
+        let time = |entry: &Entry| {
+            let mut bytes = vec![0; entry.span.length as usize];
+            file.read_exact_at(&mut bytes, entry.span.at).expect("it is there");
+            let document: Value = serde_json::from_slice(&bytes).expect("JSON");
+            document["time"].as_str().expect("a time").to_owned()
+        };
+        index.cgroups.entries.iter().map(time).collect::<Vec<_>>()
+    };
+    let first = times(1 << 30, 0);
+    assert_eq!(times(1 << 30, 60), first);
+    // One of the two has another usage.
+    let last = times(1 << 29, 120);
+    assert!(last[0] == first[0] && last[1] != first[1], "{last:?}");
 }
