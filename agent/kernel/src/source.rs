@@ -4,6 +4,7 @@ pub mod amount;
 pub mod cgroup;
 pub mod cgroup_stat;
 pub mod cgroups;
+pub mod cpu_clock;
 pub mod hugepages;
 pub mod maps;
 pub mod meminfo;

@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use memgap_kernel::cgroups::{Cgroups, Pressure};
 use memgap_kernel::file::Buf;
+use memgap_kernel::source::cpu_clock;
 use memgap_ledger::sample::{CgroupSample, HostSample, MachineSample};
 use memgap_ledger::{Fact, Machines, Missing, MissingKind};
 use memgap_probes::CacheUse;
@@ -184,9 +185,11 @@ impl Collector {
         let of_cgroups = (limit / CGROUPS_PART).min(MAX_OF_CGROUPS);
         reader.keep_cgroups_open(of_cgroups);
         let own = reader.hierarchy().ok().and_then(Cgroups::own);
+        let mut buf = Buf::default();
         let source = Source {
             procfs: reader.procfs().to_owned(),
             page_size: rustix::param::page_size() as u64,
+            has_own_pids: cpu_clock::has_own_pids(reader.procfs(), &mut buf),
             probes: Arc::clone(reader.probes()),
         };
         Self {
@@ -211,7 +214,7 @@ impl Collector {
             machines: Machines::default(),
             round: 0,
             last: None,
-            buf: Buf::default(),
+            buf,
         }
     }
 
@@ -307,6 +310,7 @@ impl Collector {
             reader: &self.reader,
             number: self.round,
             page_size: self.source.page_size,
+            has_own_pids: self.source.has_own_pids,
             buf: &mut self.buf,
         };
         for &pid in pids {

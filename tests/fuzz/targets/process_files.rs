@@ -19,7 +19,7 @@ fuzz_target!(|input: &[u8]| {
         0 => lines_are_whole(text, statm::parse(text, PAGE).is_ok()),
         1 => lines_are_whole(text, stat::parse(text).is_ok()),
         2 => {
-            let _ = (status::parse(text), status::parse_users(text));
+            let _ = (status::parse(text), status::parse_users(text), status::parse_pids(text));
         }
         3 => {
             if let Ok(all) = maps::parse(text) {

@@ -61,6 +61,21 @@ pub fn parse_users(text: &[u8]) -> Parsed<[u32; 3]> {
     Ok([real, effective, saved])
 }
 
+/// Reads its pids: in the pid namespace of the procfs, and in each below it down to its own.
+/// The line is there since 4.1.
+pub fn pids(process: &Process, buf: &mut Buf) -> Fact<Vec<u32>> {
+    let text = process.read(NAME, LIMIT, buf)?;
+    parse_pids(text).map_err(|what| process.malformed(NAME, what))
+}
+
+/// The pids of the text.
+pub fn parse_pids(text: &[u8]) -> Parsed<Vec<u32>> {
+    let value = |line| text::key_value(line).and_then(|(key, v)| (key == b"NSpid").then_some(v));
+    let value = text::lines(text).find_map(value).ok_or("there is no line NSpid")?;
+    let pid = |word| text::decimal(word)?.try_into().ok();
+    text::words(value).map(|word| pid(word).ok_or("a pid is not a number")).collect()
+}
+
 /// The counters of the text; `None` where it has no lines on memory: a kernel
 /// thread, or a process that has given its memory back.
 pub fn parse(text: &[u8]) -> Parsed<Option<Counters>> {
@@ -103,5 +118,19 @@ pub fn parse(text: &[u8]) -> Parsed<Option<Counters>> {
         }
         [None, None, None, None, None, None, Some(_)] => Ok(None),
         _ => Err("a line among VmSize, VmRSS, RssAnon, RssFile, RssShmem, VmSwap, Threads lacks"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pids_are_those_of_each_namespace_down_to_its_own() {
+        assert_eq!(parse_pids(b"Name:\tcat\nNSpid:\t4711\t12\nNSsid:\t1\n"), Ok(vec![4711, 12]));
+        for bad in [&b"Name:\tcat\n"[..], b"NSpid:\tx\n", b"NSpid:\t-1\n", b"NSpid:\t99999999999\n"]
+        {
+            assert!(parse_pids(bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -80,6 +80,7 @@ impl Collector {
             reader: &self.reader,
             number: self.round,
             page_size: self.source.page_size,
+            has_own_pids: self.source.has_own_pids,
             buf: &mut self.buf,
         };
         let mut held = Held::new();

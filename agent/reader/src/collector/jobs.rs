@@ -46,6 +46,8 @@ pub(super) struct Job {
 pub(super) struct Source {
     pub procfs: PathBuf,
     pub page_size: u64,
+    /// Whether its pids are those of this program's own pid namespace.
+    pub has_own_pids: bool,
     pub probes: Arc<Probes>,
 }
 

@@ -2,6 +2,7 @@
 
 mod count_again;
 mod forget;
+mod made;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -12,8 +13,8 @@ use std::time::{Duration, Instant};
 use memgap_kernel::file::{Buf, missing};
 use memgap_kernel::process::{Process, gone};
 use memgap_kernel::source::{stat, statm, status};
-use memgap_ledger::sample::{Counters, ProcessKind, ProcessSample, Sampled, Walk};
-use memgap_ledger::{Fact, Figure, Missing, MissingKind, ProcessLedger, process};
+use memgap_ledger::sample::{Counters, ProcessKind};
+use memgap_ledger::{Fact, Figure, Missing, MissingKind, ProcessLedger};
 
 use super::activity::Activity;
 use super::back_off::BackOff;
@@ -22,6 +23,9 @@ use super::probe_state::{Due, ProbeState};
 use crate::locked::Locked;
 use crate::process::no_memory;
 use crate::reader::Reader;
+
+/// Collections between two readings of the counters of a process that has not run.
+const REREAD: u64 = 2;
 
 /// Collections between two readings of a process's name and cgroup. A new process
 /// is read again the next time, for it may just be starting: moved to its cgroup,
@@ -70,21 +74,7 @@ pub(super) struct Tracked {
     /// When it may be asked again, where it did not answer in time.
     pub back_off: BackOff,
     /// The ledger that was made of it last.
-    made: Option<(Inputs, Arc<ProcessLedger>)>,
-}
-
-/// What tells whether a ledger would be made again as it was, beside a process's name and
-/// cgroup.
-#[derive(Debug, PartialEq)]
-struct Inputs {
-    counters: Counters,
-    /// When the walk was made.
-    walk: Option<Instant>,
-    no_walk: Missing,
-    /// When its pages were asked.
-    sampled: Option<Instant>,
-    /// How often its heap statistics, or why there are none, have changed.
-    statistics: u64,
+    made: Option<(made::Inputs, Arc<ProcessLedger>)>,
 }
 
 /// A process, told from those that had its pid before or will have it.
@@ -110,6 +100,8 @@ pub(super) struct Round<'c> {
     pub reader: &'c Reader,
     pub number: u64,
     pub page_size: u64,
+    /// Whether pids are those of this program's own pid namespace.
+    pub has_own_pids: bool,
     pub buf: &'c mut Buf,
 }
 
@@ -124,7 +116,7 @@ impl Tracked {
         let is_empty = identity.kind != ProcessKind::User;
         let mut activity = Activity::new(round.number);
         if room > 1 && !is_empty {
-            activity.watch(&process, identity.threads);
+            activity.watch(&process, identity.threads, round.has_own_pids);
         }
         Ok(Self {
             pid,
@@ -158,16 +150,20 @@ impl Tracked {
             }
             return self.is_still_empty(round);
         };
-        let counters = self.count(statm, round)?;
         if self.has_memory() {
+            // One that has not run is as it was, but for what the kernel took or others cut.
+            let is_due = self.activity.look() || is_turn(self.pid, round.number, REREAD);
+            let counters = if is_due { self.count(statm, round)? } else { self.counters };
             let is_same = counters == self.counters;
-            self.activity.look(is_same, self.pid, round.reader.procfs(), round.number);
+            self.counters = counters;
+            self.activity.conclude(is_same, self.pid, round.reader.procfs(), round.number);
             if self.is_settled() && round.number >= self.probes.served() + REFRESH {
                 // It is opened again where it runs.
                 self.probes.memory = None;
             }
+        } else {
+            self.counters = self.count(statm, round)?;
         }
-        self.counters = counters;
         self.seen = round.number;
         if round.number < self.due {
             Ok(())
@@ -206,7 +202,7 @@ impl Tracked {
 
     fn refresh(&mut self, room: usize, round: &mut Round<'_>) -> Fact<()> {
         // One handle to watch it by, where there is room and none is open.
-        let is_watched = self.activity.handles() > 0;
+        let is_watched = self.activity.is_watched();
         let room = room + usize::from(self.statm.is_some());
         let mut fresh = Self::new(self.pid, if is_watched { 0 } else { room.min(2) }, round)?;
         if fresh.identity.start != self.identity.start {
@@ -214,6 +210,7 @@ impl Tracked {
         }
         if is_watched {
             std::mem::swap(&mut fresh.activity, &mut self.activity);
+            fresh.activity.limit(fresh.identity.threads);
         }
         let is_named = fresh.identity.name == self.identity.name;
         let is_placed = fresh.cgroup == self.cgroup && fresh.identity.kind == self.identity.kind;
@@ -301,62 +298,17 @@ impl Tracked {
     pub fn cgroup(&self) -> Option<&str> {
         self.cgroup.as_deref().ok()
     }
-
-    /// The sample, with the age of its walk at `now`.
-    pub fn sample(&self, now: Instant) -> ProcessSample {
-        let walk = match (no_memory(self.identity.kind), &self.walk) {
-            (Some((_, none)), _) => none,
-            (None, Some(kept)) => {
-                let age = now.saturating_duration_since(kept.made);
-                let (areas, stacks) = (kept.areas.clone(), Some(kept.stacks.clone()));
-                Ok(Walk { areas, age, stacks, ..Walk::default() })
-            }
-            (None, None) => Err(self.no_walk.clone()),
-        };
-        let lazily_freed = self.lazily_freed.as_ref().filter(|_| walk.is_err());
-        let mut sample = ProcessSample {
-            lazily_freed: lazily_freed.map(|(figure, made)| {
-                let age = now.saturating_duration_since(*made);
-                figure.clone().map(|figure| Sampled { figure, age })
-            }),
-            pid: self.pid,
-            name: self.identity.name.clone(),
-            kind: self.identity.kind,
-            counters: Ok(self.counters),
-            walk,
-            claims: Vec::new(),
-            runtimes: Vec::new(),
-            cgroup: self.cgroup.clone(),
-        };
-        self.probes.add_to(&mut sample, now);
-        sample
-    }
-
-    /// The ledger. As long as nothing it was made of has changed it is the same one, whose
-    /// ages are those of when it was made.
-    pub fn ledger(&mut self, now: Instant, keep: bool) -> Arc<ProcessLedger> {
-        let inputs = Inputs {
-            counters: self.counters,
-            walk: self.walk.as_ref().map(|kept| kept.made),
-            no_walk: self.no_walk.clone(),
-            sampled: self.lazily_freed.as_ref().map(|(_, made)| *made),
-            statistics: self.probes.version(),
-        };
-        match &self.made {
-            Some((of, ledger)) if *of == inputs => Arc::clone(ledger),
-            _ => {
-                let ledger = Arc::new(process::ledger(&self.sample(now)));
-                self.made = keep.then(|| (inputs, Arc::clone(&ledger)));
-                ledger
-            }
-        }
-    }
 }
 
 /// The next collection whose turn a process is, where `every` collections share all out.
 fn turn(pid: u32, now: u64, every: u64) -> u64 {
     let next = now + 1;
     next + u64::from(pid).wrapping_sub(next) % every
+}
+
+/// Whether it is one's turn now, where `every` collections share all out.
+fn is_turn(pid: u32, now: u64, every: u64) -> bool {
+    u64::from(pid) % every == now % every
 }
 
 /// Opens a process, or a thread of it that has its memory, and tells who it is.

@@ -1,0 +1,115 @@
+//! The CPU clock of a process: clock_gettime(2), kernel/time/posix-cpu-timers.c. It counts
+//! what all its threads have run, those that have ended too, and any user may read it.
+#![allow(unsafe_code, reason = "rustix reads no clock of another process")]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::path::Path;
+use std::time::Duration;
+
+use super::status;
+use crate::file::Buf;
+use crate::process::Process;
+
+/// `CPUCLOCK_SCHED` of include/linux/posix-timers.h: what the scheduler counts, in
+/// nanoseconds.
+const SCHED: i32 = 2;
+
+/// The clock of the process that has a pid, whoever that is when it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CpuClock(i32);
+
+impl CpuClock {
+    /// Of a pid in this program's own pid namespace: see [`has_own_pids`].
+    pub fn of(pid: u32) -> Option<Self> {
+        // `MAKE_PROCESS_CPUCLOCK`: bits of the complement, above three of the kind.
+        let pid = i32::try_from(pid).ok()?;
+        Some(Self((!pid).checked_mul(8)? | SCHED))
+    }
+
+    /// What it has run. Of a thread that is on a processor now the kernel counts it at its next
+    /// tick or when it gives the processor up.
+    ///
+    /// # Errors
+    ///
+    /// There is no such process.
+    pub fn read(self) -> io::Result<Duration> {
+        let mut time = MaybeUninit::uninit();
+        // SAFETY: the call writes a `timespec` to where it is pointed to, and nothing else.
+        if unsafe { libc::clock_gettime(self.0, time.as_mut_ptr()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: it was written, for the call has not failed.
+        let time = unsafe { time.assume_init() };
+        let seconds = u64::try_from(time.tv_sec).map_err(io::Error::other)?;
+        let nanoseconds = u32::try_from(time.tv_nsec).map_err(io::Error::other)?;
+        Ok(Duration::new(seconds, nanoseconds))
+    }
+}
+
+/// Whether the pids of a mounted procfs are those of this program's pid namespace. In a
+/// container the host's procfs has others.
+pub fn has_own_pids(procfs: &Path, buf: &mut Buf) -> bool {
+    let own = std::process::id();
+    let link = std::fs::read_link(procfs.join("self"));
+    link.is_ok_and(|link| link.as_os_str().to_str() == Some(&own.to_string()))
+        && Process::open(procfs, own)
+            .and_then(|process| status::pids(&process, buf))
+            .is_ok_and(|pids| pids == [own])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+    use std::sync::mpsc;
+    use std::time::Instant;
+
+    use super::*;
+
+    /// A child that is ended with the test, be it a failure.
+    struct Kid(Child);
+
+    impl Drop for Kid {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn another_thread_counts_too() {
+        let own = CpuClock::of(std::process::id()).expect("a pid");
+        let (end, ends) = mpsc::channel::<()>();
+        let other = std::thread::spawn(move || {
+            while ends.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                std::hint::spin_loop();
+            }
+        });
+        let before = own.read().expect("it runs");
+        let spin = Instant::now();
+        while own.read().expect("it runs") < before + Duration::from_millis(50) {
+            assert!(spin.elapsed() < Duration::from_mins(1), "it runs uncounted");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(end);
+        other.join().expect("it ends");
+    }
+
+    #[test]
+    fn who_has_ended_has_no_clock() {
+        let mut kid = Kid(Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat runs"));
+        let clock = CpuClock::of(kid.0.id()).expect("a pid");
+        clock.read().expect("it waits for its input");
+        drop(kid.0.stdin.take());
+        kid.0.wait().expect("it ends with its input");
+        assert!(clock.read().is_err());
+        assert_eq!(CpuClock::of(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_directory_that_is_no_procfs_has_no_pids_of_ours() {
+        let mut buf = Buf::default();
+        assert!(!has_own_pids(Path::new("/nonexistent"), &mut buf));
+        assert!(!has_own_pids(Path::new("/"), &mut buf));
+    }
+}
