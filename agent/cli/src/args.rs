@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
+use memgap_ledger::finding;
 
 use crate::demo::{DemoArgs, Program};
 use crate::view::terminal::Color;
@@ -89,6 +91,12 @@ pub enum Command {
     Ps(Ps),
     /// List every account that memory can stand on
     Accounts,
+    /// Say what a finding means, who causes it, and what to do
+    Why {
+        /// Its name, as it stands beside its severity
+        #[arg(value_name = "FINDING", value_parser = findings())]
+        finding: String,
+    },
     /// List the runtimes and allocators that can be read, and those of a target
     Probes {
         /// Whose to list; `host` is every process
@@ -192,6 +200,10 @@ pub fn one_line(error: &clap::Error) -> String {
     let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
     format!("{line}; `memgap --help` tells more")
+}
+
+fn findings() -> PossibleValuesParser {
+    PossibleValuesParser::new(finding::ALL.iter().map(|diagnosis| diagnosis.id))
 }
 
 #[cfg(test)]

@@ -6,3 +6,4 @@ pub mod explain;
 pub mod generate;
 pub mod probes;
 pub mod ps;
+pub mod why;

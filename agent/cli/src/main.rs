@@ -56,6 +56,7 @@ fn run(global: &Global, command: &Command) -> anyhow::Result<Answer> {
             commands::probes::of_target(&open(global)?, target, &output)
         }
         Command::Accounts => output.text(json::accounts, table::accounts).map(Answer::whole),
+        Command::Why { finding } => commands::why::run(finding, &output),
         Command::Demo(args) => commands::demo::run(&open(global)?, args, &output),
         Command::DemoTarget { program } => {
             demo::target(*program)?;

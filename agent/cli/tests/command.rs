@@ -160,6 +160,19 @@ fn a_tree_that_tells_nothing_is_no_answer() {
 }
 
 #[test]
+fn a_finding_has_its_page() {
+    let document = json(memgap(&["why", "retention", "--json"]));
+    assert_eq!(document["finding"], "retention");
+    assert!(document["page"].as_str().is_some_and(|page| page.starts_with("# retention\n")));
+    let page = run(memgap(&["why", "retention"]));
+    assert!(text(&page.stdout).starts_with("retention\n\nPart of the RSS"), "{page:?}");
+    let wrong = run(memgap(&["why", "leaks"]));
+    let said = text(&wrong.stderr);
+    assert_eq!((wrong.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+    assert!(said.contains("leaks") && said.contains("retention"), "{said}");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);

@@ -15,7 +15,7 @@ mod time;
 use std::io::Write;
 use std::time::SystemTime;
 
-use memgap_ledger::finding::Subject;
+use memgap_ledger::finding::{Diagnosis, Subject};
 use memgap_ledger::{CgroupLedger, Coverage, Missing, ProcessLedger, Program, Scope, reason};
 use serde::Serialize;
 
@@ -102,6 +102,13 @@ struct AccountHelp {
     class: &'static str,
     signed: bool,
     help: &'static str,
+}
+
+/// `memgap why`.
+#[derive(Debug, Serialize)]
+pub struct FindingPage {
+    finding: &'static str,
+    page: &'static str,
 }
 
 /// `memgap probes`.
@@ -219,6 +226,11 @@ pub fn accounts() -> Accounts {
         })
     };
     Accounts { accounts: Scope::ALL.into_iter().flat_map(help).collect() }
+}
+
+/// The page of a finding, in Markdown.
+pub fn finding_page(diagnosis: &Diagnosis) -> FindingPage {
+    FindingPage { finding: diagnosis.id, page: diagnosis.page }
 }
 
 fn line(subject: Subject<'_>) -> Line {

@@ -7,11 +7,14 @@ use crate::{CgroupLedger, Figure, HostLedger, ProcessLedger};
 mod address_space;
 mod ancestor_limit;
 mod ballast;
+mod fragmentation;
 mod gc_churn;
 mod hidden_working_set;
+mod kept;
 mod lazy_free;
 mod oom_kill;
 mod reclaimable_working_set;
+mod retention;
 mod throttled;
 
 /// A diagnosis that applies to one process, cgroup or host.
@@ -71,19 +74,67 @@ pub struct Diagnosis {
     pub id: &'static str,
     /// Looks for it.
     pub find: fn(Subject<'_>) -> Option<Finding>,
+    /// Its page: what it means, and what to do.
+    pub page: &'static str,
 }
 
 /// Every diagnosis.
 pub const ALL: &[Diagnosis] = &[
-    Diagnosis { id: lazy_free::ID, find: lazy_free::find },
-    Diagnosis { id: hidden_working_set::ID, find: hidden_working_set::find },
-    Diagnosis { id: reclaimable_working_set::ID, find: reclaimable_working_set::find },
-    Diagnosis { id: address_space::ID, find: address_space::find },
-    Diagnosis { id: ballast::ID, find: ballast::find },
-    Diagnosis { id: gc_churn::ID, find: gc_churn::find },
-    Diagnosis { id: oom_kill::ID, find: oom_kill::find },
-    Diagnosis { id: throttled::ID, find: throttled::find },
-    Diagnosis { id: ancestor_limit::ID, find: ancestor_limit::find },
+    Diagnosis {
+        id: lazy_free::ID,
+        find: lazy_free::find,
+        page: include_str!("../../../docs/findings/lazy-free.md"),
+    },
+    Diagnosis {
+        id: retention::ID,
+        find: retention::find,
+        page: include_str!("../../../docs/findings/retention.md"),
+    },
+    Diagnosis {
+        id: fragmentation::ID,
+        find: fragmentation::find,
+        page: include_str!("../../../docs/findings/fragmentation.md"),
+    },
+    Diagnosis {
+        id: hidden_working_set::ID,
+        find: hidden_working_set::find,
+        page: include_str!("../../../docs/findings/hidden-working-set.md"),
+    },
+    Diagnosis {
+        id: reclaimable_working_set::ID,
+        find: reclaimable_working_set::find,
+        page: include_str!("../../../docs/findings/reclaimable-working-set.md"),
+    },
+    Diagnosis {
+        id: address_space::ID,
+        find: address_space::find,
+        page: include_str!("../../../docs/findings/address-space.md"),
+    },
+    Diagnosis {
+        id: ballast::ID,
+        find: ballast::find,
+        page: include_str!("../../../docs/findings/ballast.md"),
+    },
+    Diagnosis {
+        id: gc_churn::ID,
+        find: gc_churn::find,
+        page: include_str!("../../../docs/findings/gc-churn.md"),
+    },
+    Diagnosis {
+        id: oom_kill::ID,
+        find: oom_kill::find,
+        page: include_str!("../../../docs/findings/oom-kill.md"),
+    },
+    Diagnosis {
+        id: throttled::ID,
+        find: throttled::find,
+        page: include_str!("../../../docs/findings/throttled.md"),
+    },
+    Diagnosis {
+        id: ancestor_limit::ID,
+        find: ancestor_limit::find,
+        page: include_str!("../../../docs/findings/ancestor-limit.md"),
+    },
 ];
 
 /// Everything that is found, the most urgent first.

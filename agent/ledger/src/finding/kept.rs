@@ -1,0 +1,68 @@
+//! Free memory that allocators and runtimes keep, and what of it they could give back.
+
+use crate::figure::signed;
+use crate::size::iec;
+use crate::{Account, Figure, ProcessLedger, Runtime};
+
+/// What of a process's resident memory is free.
+#[derive(Debug)]
+pub struct Kept<'p> {
+    /// Account `allocator_free`.
+    pub free: Figure,
+    /// What of it could be given back now; `None` where one that keeps free memory was not
+    /// read that closely.
+    pub returnable: Option<Figure>,
+    /// The one that keeps most.
+    pub most: &'p Runtime,
+    pub evidence: Vec<String>,
+}
+
+impl<'p> Kept<'p> {
+    /// `None` where no heap statistics tell of free memory.
+    pub fn of(process: &'p ProcessLedger) -> Option<Self> {
+        let free = process.ledger.figure(Account::AllocatorFree);
+        let keepers: Vec<&Runtime> = process.runtimes.iter().filter(|r| kept(r) > 0).collect();
+        let most = keepers.iter().copied().max_by_key(|runtime| kept(runtime))?;
+        let sum =
+            keepers.iter().try_fold(0, |sum: i64, r| Some(sum.saturating_add(returnable(r)?)));
+        let evidence = keepers.iter().map(|runtime| line(runtime)).collect();
+        Some(Self { free, returnable: sum.and_then(|sum| at_most(free, sum)), most, evidence })
+    }
+
+    /// What of it lies in pages that it shares with memory in use.
+    pub fn pinned(&self) -> Option<Figure> {
+        let (free, back) = (self.free, self.returnable?);
+        let ((low, high), (least, most)) = (free.bounds()?, back.bounds()?);
+        let point = free.point()?.saturating_sub(back.point()?);
+        Some(interval(low.saturating_sub(most).max(0), point, high.saturating_sub(least)))
+    }
+}
+
+/// A figure that is no more than `most`.
+fn at_most(figure: Figure, most: i64) -> Option<Figure> {
+    let (low, high) = figure.bounds()?;
+    Some(interval(low.min(most), figure.point()?.min(most), high.min(most)))
+}
+
+fn interval(low: i64, point: i64, high: i64) -> Figure {
+    if low == high { Figure::Exact(point) } else { Figure::interval(low, point, high) }
+}
+
+/// What a runtime keeps and has not given back, resident or not.
+fn kept(runtime: &Runtime) -> i64 {
+    signed(runtime.free.unwrap_or(0).saturating_sub(runtime.released.unwrap_or(0)))
+}
+
+fn returnable(runtime: &Runtime) -> Option<i64> {
+    // It gives an arena back as soon as nothing in it is in use (Objects/obmalloc.c).
+    let by_itself = (runtime.name == "cpython").then_some(0);
+    runtime.trimmable.or(by_itself).map(signed)
+}
+
+fn line(runtime: &Runtime) -> String {
+    let (name, free) = (&runtime.name, iec(kept(runtime)));
+    match returnable(runtime) {
+        Some(back) => format!("{name}: {free} free, of it {} in pages of its own", iec(back)),
+        None => format!("{name}: {free} free, not known in how many pages of its own"),
+    }
+}

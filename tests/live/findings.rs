@@ -1,0 +1,116 @@
+//! Findings on real programs: each remedy is applied, and what it gives back is what was said.
+
+use anyhow::{Context, Result};
+use memgap_ledger::finding::{self, Finding, Subject};
+use memgap_ledger::{ProcessLedger, process};
+use memgap_reader::{Depth, Reader, Roots};
+use memgap_tests::frozen::Frozen;
+use memgap_tests::glibc::Library;
+use memgap_tests::golang::{Build, without_symbols};
+use memgap_tests::redis::Client;
+use memgap_tests::service::Service;
+use memgap_tests::target::Target;
+
+const MIB: i64 = 1 << 20;
+
+/// What a process is found to have, frozen.
+fn look(pid: u32, depth: Depth) -> Result<(ProcessLedger, Vec<Finding>)> {
+    let _frozen = Frozen::stop(pid)?;
+    let made = process::ledger(&Reader::open(Roots::default())?.process(pid, depth)?);
+    let found = finding::findings(Subject::Process(&made));
+    Ok((made, found))
+}
+
+fn rss(pid: u32) -> Result<i64> {
+    let made = process::ledger(&Reader::open(Roots::default())?.process(pid, Depth::Counters)?);
+    made.headline.rss.point().context("no RSS")
+}
+
+fn bytes(found: &[Finding], id: &str) -> Option<i64> {
+    found.iter().find(|finding| finding.id == id)?.bytes.point()
+}
+
+/// What a remedy gave back is what was said, but for a fiftieth and what the program takes
+/// to apply it.
+fn assert_given_back(what: &str, said: i64, before: i64, after: i64, but: i64) {
+    let fell = before - after;
+    println!("{what}: {said} said, fell by {fell}");
+    assert!((said - fell).abs() <= fell / 50 + but, "{what}: {said} said, fell by {fell}");
+}
+
+#[test]
+fn glibc_gives_back_what_is_retained_and_not_what_is_fragmented() -> Result<()> {
+    let malloc = |steps: &str| Target::spawn(Library::Own.malloc()?.env("STEPS", steps));
+    // Runs of freed blocks, all but one block, and every other of a million small ones.
+    for (steps, is_retained, is_fragmented) in [
+        ("fragmented trim", true, true),
+        ("last trim", true, false),
+        ("many trim", false, true),
+        ("steady trim", false, false),
+    ] {
+        let mut target = malloc(steps)?;
+        let (made, found) = look(target.pid(), Depth::Pages)?;
+        let said = bytes(&found, "retention");
+        println!("{steps}: {found:#?}");
+        assert_eq!(said.is_some(), is_retained, "{steps}: {:?}", made.runtimes);
+        let pinned = bytes(&found, "fragmentation");
+        assert_eq!(pinned.is_some(), is_fragmented, "{steps}: {:?}", made.runtimes);
+        let before = i64::try_from(target.holds("rss")?)?;
+        target.step()?;
+        let after = i64::try_from(target.holds("rss")?)?;
+        assert_given_back(steps, said.unwrap_or(0), before, after, MIB);
+    }
+    Ok(())
+}
+
+#[test]
+fn without_a_look_at_each_block_it_is_not_said_what_could_be_given_back() -> Result<()> {
+    let mut target = Target::spawn(Library::Own.malloc()?.env("STEPS", "last trim"))?;
+    let (_, found) = look(target.pid(), Depth::Full)?;
+    let retention = found.iter().find(|finding| finding.id == "retention").context("not found")?;
+    let before = i64::try_from(target.holds("rss")?)?;
+    target.step()?;
+    let fell = before - i64::try_from(target.holds("rss")?)?;
+    let (low, high) = retention.bytes.bounds().context("no amount")?;
+    assert!(low <= fell && fell <= high + MIB, "{low} .. {high}: {fell}");
+    assert!(retention.summary.contains("not known"), "{}", retention.summary);
+    assert_eq!(bytes(&found, "fragmentation"), None);
+    Ok(())
+}
+
+#[test]
+fn redis_gives_back_what_is_retained() -> Result<()> {
+    let redis = Service::redis()?;
+    let mut client = Client::of(&redis)?;
+    client.ask("DEBUG POPULATE 20000 big 5000")?;
+    let (_, found) = look(redis.pid(), Depth::Full)?;
+    assert_eq!(bytes(&found, "retention"), None, "{found:#?}");
+
+    // A flush would purge by itself; keys that are deleted leave it to time.
+    client
+        .ask(r#"EVAL "for i = 0, 19999 do redis.call('DEL', 'big:' .. i) end return 'gone'" 0"#)?;
+    let (_, found) = look(redis.pid(), Depth::Full)?;
+    let said = bytes(&found, "retention").with_context(|| format!("{found:#?}"))?;
+    let before = rss(redis.pid())?;
+    client.ask("MEMORY PURGE")?;
+    assert!(said > 40 * MIB, "{said}");
+    assert_given_back("redis", said, before, rss(redis.pid())?, 2 * MIB);
+    Ok(())
+}
+
+#[test]
+fn go_gives_back_what_is_retained() -> Result<()> {
+    for toolchain in without_symbols()? {
+        // It keeps the scavenger from doing it first.
+        let environment = [("STEPS", "shed"), ("GOGC", "off")];
+        let mut target = Target::run(&toolchain.build(Build::Plain)?, &environment)?;
+        let (_, found) = look(target.pid(), Depth::Full)?;
+        let said = bytes(&found, "retention").with_context(|| format!("{found:#?}"))?;
+        let before = rss(target.pid())?;
+        target.take("free")?;
+        let what = format!("Go {}", toolchain.version);
+        assert!(said > 40 * MIB, "{what}: {said}");
+        assert_given_back(&what, said, before, rss(target.pid())?, 2 * MIB);
+    }
+    Ok(())
+}
