@@ -41,6 +41,7 @@ fn program(pid: u32, walk: Option<Vec<Area>>) -> ProcessSample {
     let not_due = Missing::new(MissingKind::Refused, "no walk is due");
     ProcessSample {
         lazily_freed: None,
+        one_memory: None,
         pid,
         name: format!("program-{pid}"),
         kind: ProcessKind::User,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use memgap_ledger::finding::Subject;
 use memgap_ledger::held::HolderKind;
-use memgap_ledger::{Account, ProcessLedger, cgroup, gap, note, process};
+use memgap_ledger::{Account, CgroupLedger, ProcessLedger, cgroup, gap, note, process, program};
 use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::cgroup::Cgroup;
 use memgap_tests::rights::{Need, left_out};
@@ -56,27 +56,73 @@ fn a_process_whose_first_thread_has_ended_is_where_the_others_are() -> Result<()
     Ok(())
 }
 
-/// The kernel charges it once, and says of neither process that it is the other's.
+/// The kernel charges it once, and shows it for each as if it were that one's alone.
 #[test]
-fn memory_that_two_processes_have_between_them_did_not_move() -> Result<()> {
+fn memory_that_two_processes_have_between_them_counts_once() -> Result<()> {
     if left_out(Need::Cgroups) {
         return Ok(());
     }
     let group = Cgroup::new("onemm")?;
     let target = Target::start_in("onemm", &group)?;
     let heap = i64::try_from(target.holds("heap")?)?;
+    let (parent, child) = (target.pid(), u32::try_from(target.holds("child")?)?);
     let reader = Reader::open(Roots::default())?;
     let members = reader.members(group.path(), Depth::Walk)?;
     let ledgers: Vec<ProcessLedger> = members.iter().map(process::ledger).collect();
     assert_eq!(ledgers.len(), 2);
-    let inside: Vec<&ProcessLedger> = ledgers.iter().collect();
-    let made = cgroup::ledger(&reader.cgroup(group.path())?, Ok(&inside));
+    let (made, said) = explained(&reader, &group, &ledgers)?;
+    let moved = made.ledger.figure(Account::MovedCharges).point().context("walked")?;
+    assert!(moved.abs() < heap / 8, "{moved}");
+    assert!(!said.contains("are not charged to it"), "{said}");
+
+    for (pid, other) in [(parent, child), (child, parent)] {
+        let made = explain(pid)?;
+        assert!(made.headline.rss.point().is_some_and(|rss| rss > heap), "{:?}", made.headline);
+        assert_eq!(made.headline.uss.point(), Some(0));
+        assert_eq!(made.headline.pss.point().is_some_and(|pss| pss > heap), pid == parent);
+        let said = note::notes(Subject::Process(&made)).join("\n");
+        assert!(said.contains(&format!("process {other} has the same memory")), "{said}");
+        assert!(!said.contains("ending it frees"), "{said}");
+    }
+    let rows = program::programs(&ledgers, false);
+    let pss = rows.iter().filter_map(|row| row.pss.point()).sum::<i64>();
+    assert!(rows.len() == 1 && pss < heap * 5 / 4, "{rows:?}");
+    Ok(())
+}
+
+/// Where the kernel is not asked who has one memory with whom, nobody knows that better.
+#[test]
+fn memory_that_counts_twice_is_not_said_to_have_moved() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
+    let group = Cgroup::new("twice")?;
+    let target = Target::start_in("onemm", &group)?;
+    let heap = i64::try_from(target.holds("heap")?)?;
+    let reader = Reader::open(Roots::default())?;
+    let mut members = reader.members(group.path(), Depth::Walk)?;
+    for member in &mut members {
+        member.one_memory = None;
+    }
+    let ledgers: Vec<ProcessLedger> = members.iter().map(process::ledger).collect();
+    let (made, said) = explained(&reader, &group, &ledgers)?;
     let moved = made.ledger.figure(Account::MovedCharges).point().context("walked")?;
     assert!((moved + heap).abs() < heap / 8, "{moved}");
-    let said = note::notes(Subject::Cgroup(&made)).join("\n");
     assert!(said.contains("are not charged to it"), "{said}");
     assert!(said.contains("or two of them have one memory"), "{said}");
     Ok(())
+}
+
+/// The ledger of a cgroup, and what is said of it.
+fn explained(
+    reader: &Reader,
+    group: &Cgroup,
+    members: &[ProcessLedger],
+) -> Result<(CgroupLedger, String)> {
+    let members: Vec<&ProcessLedger> = members.iter().collect();
+    let made = cgroup::ledger(&reader.cgroup(group.path())?, Ok(&members));
+    let said = note::notes(Subject::Cgroup(&made)).join("\n");
+    Ok((made, said))
 }
 
 /// Who has not touched what it shares does not know whether there is memory behind it,

@@ -14,6 +14,7 @@ mod kept_files;
 mod kind;
 pub mod lazily_freed;
 pub mod memory;
+pub mod one_memory;
 pub mod process;
 pub mod published;
 pub mod source;

@@ -49,6 +49,10 @@ fn whole_texts_are_understood() {
     let found = stat::parse(STAT).unwrap();
     assert_eq!((found.comm, found.state, found.threads), (&b"a) (b\n"[..], b'S', 3));
     assert_eq!((found.start, found.kind()), (7000, ProcessKind::User));
+    // Code and no stack: who reads it has no right to know them.
+    assert_eq!(found.image, None);
+    let seen = String::from_utf8_lossy(STAT).replace("615 1 1 0 0", "615 64 128 256 0");
+    assert_eq!(stat::parse(seen.as_bytes()).unwrap().image, Some([64, 128, 256]));
 
     let counters = status::parse(STATUS).unwrap().unwrap();
     assert_eq!((counters.vsz, counters.rss, counters.anon), (3060 << 10, 1716 << 10, 116 << 10));

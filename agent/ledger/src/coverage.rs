@@ -48,6 +48,9 @@ impl Coverage {
         let grow = |sum: &mut i64, bytes: i64| *sum = sum.saturating_add(bytes);
         self.processes += 1;
         grow(&mut self.rss, process.headline.rss.point().unwrap_or(0));
+        if process.is_counted_elsewhere() {
+            return;
+        }
         grow(&mut self.cut, signed(process.cut));
         for (owner, bytes) in &process.owners {
             grow(self.owners.entry(owner.clone()).or_default(), *bytes);

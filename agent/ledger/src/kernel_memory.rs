@@ -18,7 +18,8 @@ pub struct OfProcesses {
 impl OfProcesses {
     /// Of one process, where its counters tell.
     pub(crate) fn of(process: &ProcessLedger) -> Option<Self> {
-        Some(Self { page_tables: process.page_tables?, threads: process.threads? })
+        let tables = if process.is_counted_elsewhere() { 0 } else { process.page_tables? };
+        Some(Self { page_tables: tables, threads: process.threads? })
     }
 
     /// The sum of two.

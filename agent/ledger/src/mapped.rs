@@ -31,8 +31,8 @@ impl Mapped {
     }
 }
 
-/// What a walk saw.
-pub(crate) fn mapped(walk: &Walk) -> Mapped {
+/// What a walk saw; where another process has the same memory, nothing of it is its own.
+pub(crate) fn mapped(walk: &Walk, is_shared: bool) -> Mapped {
     let sum = |kind: AreaKind| {
         let areas = walk.areas.iter().filter(|area| area.kind == kind);
         areas.fold(0u64, |sum, area| {
@@ -50,7 +50,7 @@ pub(crate) fn mapped(walk: &Walk) -> Mapped {
             let away = area.size().saturating_sub(area.rss).saturating_sub(area.swap);
             sum.saturating_add(away.saturating_sub(area.hugetlb))
         }),
-        own: walk.areas.iter().fold(0, |sum, area| sum.saturating_add(own(area))),
+        own: if is_shared { 0 } else { walk.areas.iter().map(own).fold(0, u64::saturating_add) },
     }
 }
 

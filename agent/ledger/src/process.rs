@@ -1,5 +1,7 @@
 //! Laws P1 to P3: the ledger of one process, from in use to VSZ.
 
+mod headline;
+
 use std::time::Duration;
 
 use crate::absence::{self, Absence};
@@ -13,10 +15,13 @@ use crate::ledger::Ledger;
 use crate::mapped::{self, Mapped};
 use crate::parts::Split;
 use crate::runtime::{Found, Runtime, Unread, left_open};
-use crate::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Walk};
+use crate::sample::{AreaKind, Counters, OneMemory, ProcessKind, ProcessSample, Walk};
 use crate::sharing::{self, Sharing};
 use crate::sockets::SocketQueues;
 use crate::split;
+
+pub use headline::ProcessHeadline;
+use headline::headline;
 
 /// What one process's memory is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +75,8 @@ pub struct ProcessLedger {
     pub largest: Vec<Holding>,
     /// Why its RSS exceeds its PSS, where a walk reported it.
     pub sharing: Option<Sharing>,
+    /// Who else has the same memory, where that is known.
+    pub one_memory: Option<OneMemory>,
     /// What of its memory lies in huge pages, where a walk reported it.
     pub huge: Option<u64>,
     /// Pages that the kernel keeps in place for input and output (`VmPin`).
@@ -82,22 +89,6 @@ pub struct ProcessLedger {
     pub sockets: Option<Fact<SocketQueues>>,
     /// What could not be read, and why.
     pub absent: Vec<Absence>,
-}
-
-/// The figures that other tools show for a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProcessHeadline {
-    /// `VmSize`.
-    pub vsz: Figure,
-    /// `VmRSS`.
-    pub rss: Figure,
-    /// Sum of the mappings' `Pss`.
-    pub pss: Figure,
-    /// Sum of the mappings' private pages, of files and shared memory too.
-    pub uss: Figure,
-    /// In use by the program's allocators' and runtimes' own statistics; the high bound
-    /// includes what none were read of.
-    pub in_use: Figure,
 }
 
 /// Makes the ledger of a process.
@@ -179,9 +170,10 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
         locked_file: walk.map_or(Figure::Absent, |w| Figure::exact(mapped::locked_file(&w.areas))),
         locked_other: walk
             .map_or(Figure::Absent, |w| Figure::exact(mapped::locked_other(&w.areas))),
-        mapped: walk.map(mapped::mapped),
+        mapped: walk.map(|walk| mapped::mapped(walk, sample.one_memory.is_some())),
         largest: split.largest,
         sharing: walk.map(sharing::sharing),
+        one_memory: sample.one_memory.clone(),
         huge: walk.and_then(|w| mapped::huge(&w.areas)),
         pinned: counters.and_then(|c| c.pinned),
         page_tables: counters.and_then(|c| c.page_tables),
@@ -208,6 +200,11 @@ impl ProcessLedger {
     pub fn coverage(&self) -> Option<f64> {
         let charged = |account| self.charged.iter().find(|(a, _)| *a == account).map_or(0, |c| c.1);
         self.in_use.map(|_| in_use::coverage(charged))
+    }
+
+    /// Whether its memory counts for another process, which has the same.
+    pub fn is_counted_elsewhere(&self) -> bool {
+        self.one_memory.as_ref().is_some_and(|one| one.counted_at != self.pid)
     }
 
     /// Whether the mappings were walked for this ledger.
@@ -335,25 +332,6 @@ fn not_read(sample: &ProcessSample, split: &Split, ledger: &Ledger) -> Figure {
         .copied()
         .reduce(i64::saturating_add)
         .map_or(Figure::Absent, |point| Figure::interval(0, point, high))
-}
-
-fn headline(sample: &ProcessSample, in_use: Figure) -> ProcessHeadline {
-    let walk = sample.walk.as_ref().ok();
-    let sum = |field: fn(&Area) -> u64| {
-        walk.map(|w| w.areas.iter().fold(0u64, |sum, a| sum.saturating_add(field(a))))
-    };
-    let of = |counter: Option<u64>, walked: Option<u64>| {
-        counter.or(walked).map_or(Figure::Absent, Figure::exact)
-    };
-    let zero = (sample.kind != ProcessKind::User).then_some(0);
-    let counters = sample.counters.as_ref().ok();
-    ProcessHeadline {
-        vsz: of(zero.or(counters.map(|c| c.vsz)), sum(Area::size)),
-        rss: of(zero.or(counters.map(|c| c.rss)), sum(|a| a.rss)),
-        pss: of(zero, sum(|a| a.pss)),
-        uss: of(zero, sum(|a| a.private)),
-        in_use,
-    }
 }
 
 /// The account of what no claim finds in a heap: where the heap statistics of an allocator that is

@@ -59,25 +59,30 @@ pub fn programs(processes: &[ProcessLedger], each: bool) -> Vec<Program> {
 impl Program {
     fn of(processes: &[&ProcessLedger]) -> Option<Self> {
         let first = processes.first()?;
+        let mut pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
+        pids.sort_unstable();
+        let rss = processes.iter().fold(Figure::Absent, |sum, p| sum.plus(p.headline.rss));
+        // The memory of the others counts for processes that may be of another name.
+        let counted = processes.iter().copied().filter(|process| !process.is_counted_elsewhere());
+        let processes: Vec<&ProcessLedger> = counted.collect();
+        let none = if processes.is_empty() { Figure::Exact(0) } else { Figure::Absent };
         let sum = |figure: fn(&ProcessLedger) -> Figure| {
-            processes.iter().fold(Figure::Absent, |sum, process| sum.plus(figure(process)))
+            processes.iter().fold(none, |sum, process| sum.plus(figure(process)))
         };
         let charged = |accounts: &[Account]| {
             let all = processes.iter().flat_map(|process| &process.charged);
             let held = all.filter(|(account, _)| accounts.contains(account));
-            held.map(|(_, bytes)| Figure::Exact(*bytes)).fold(Figure::Absent, Figure::plus)
+            held.map(|(_, bytes)| Figure::Exact(*bytes)).fold(none, Figure::plus)
         };
-        let mut pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
-        pids.sort_unstable();
         let unread = processes.iter().flat_map(|process| &process.unread);
         Some(Self {
             name: first.name.clone(),
             cgroup: first.cgroup.clone(),
             pids,
-            rss: sum(|p| p.headline.rss),
+            rss,
             pss: sum(|p| p.headline.pss),
-            in_use: in_use(processes),
-            coverage: coverage(processes),
+            in_use: none.plus(in_use(&processes)),
+            coverage: if processes.is_empty() { Some(1.0) } else { coverage(&processes) },
             free: charged(&[Account::AllocatorFree]),
             lazy: charged(&[Account::LazyFree]),
             not_read: charged(&UNREAD),

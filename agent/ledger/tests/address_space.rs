@@ -25,6 +25,7 @@ fn found(kind: AreaKind) -> Option<Finding> {
     let counters = Counters { source: "status", vsz: size, rss, ..Counters::default() };
     let made = process::ledger(&ProcessSample {
         lazily_freed: None,
+        one_memory: None,
         pid: 1,
         name: "postgres".to_owned(),
         kind: ProcessKind::User,

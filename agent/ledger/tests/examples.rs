@@ -47,6 +47,7 @@ fn sample(areas: Vec<Area>, claims: Vec<Claim>) -> ProcessSample {
     };
     ProcessSample {
         lazily_freed: None,
+        one_memory: None,
         pid: 1,
         name: "example".to_owned(),
         kind: ProcessKind::User,

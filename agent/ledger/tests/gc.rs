@@ -34,6 +34,7 @@ fn sample(in_use: u64, resident: u64, gc: Option<Gc>) -> ProcessSample {
     let runtime = Runtime { in_use: Some(in_use), gc, ..Runtime::named("go") };
     ProcessSample {
         lazily_freed: None,
+        one_memory: None,
         pid: 7,
         name: "api".to_owned(),
         kind: ProcessKind::User,

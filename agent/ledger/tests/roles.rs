@@ -56,6 +56,7 @@ fn explain(areas: Vec<Area>, stacks: Fact<Stacks>, threads: u64) -> ProcessLedge
     };
     process::ledger(&ProcessSample {
         lazily_freed: None,
+        one_memory: None,
         pid: 1,
         name: "a".to_owned(),
         kind: ProcessKind::User,

@@ -139,6 +139,7 @@ fn explain(mappings: &[Vec<Page>], every_page: bool) -> ProcessLedger {
     let rss = areas.iter().map(|a| a.rss).sum();
     process::ledger(&ProcessSample {
         lazily_freed: None,
+        one_memory: None,
         pid: 1,
         name: "known".to_owned(),
         kind: ProcessKind::User,

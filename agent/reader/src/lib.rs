@@ -17,6 +17,7 @@ mod held;
 pub mod host;
 mod locked;
 mod members;
+mod one_memory;
 mod process;
 mod reader;
 mod sockets;

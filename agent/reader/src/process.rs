@@ -79,6 +79,7 @@ pub fn sample(
     };
     let mut sample = ProcessSample {
         lazily_freed: None,
+        one_memory: None,
         pid: process.pid(),
         name,
         kind,

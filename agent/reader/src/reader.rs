@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::held;
 use crate::host;
 use crate::locked::{self, Locked};
+use crate::one_memory::Peers;
 use crate::process::{self, Depth};
 use crate::sockets;
 
@@ -75,8 +76,9 @@ impl Reader {
             let why = format!("{} lists no process: it is no procfs", self.procfs().display());
             return Err(Missing::absent(why));
         }
+        let peers = self.peers(&pids, depth, &mut buf);
         for pid in pids {
-            processes.extend(self.present(pid, depth, &mut buf));
+            processes.extend(self.present(pid, depth, &peers, &mut buf));
         }
         let host = self.host();
         let mut cgroups = self.hierarchy().and_then(Cgroups::all);
@@ -125,8 +127,10 @@ impl Reader {
     /// The processes in a cgroup and in those below it.
     pub fn members(&self, cgroup_path: &str, depth: Depth) -> Fact<Vec<ProcessSample>> {
         let mut buf = Buf::default();
+        // Who has one memory with a member may be elsewhere.
+        let peers = self.peers(&self.pids()?, depth, &mut buf);
         let pids = self.member_pids(cgroup_path)?.into_iter();
-        Ok(pids.filter_map(|pid| self.present(pid, depth, &mut buf)).collect())
+        Ok(pids.filter_map(|pid| self.present(pid, depth, &peers, &mut buf)).collect())
     }
 
     /// The pids of the processes in a cgroup and in those below it.
@@ -143,8 +147,34 @@ impl Reader {
 
     /// Reads one process; without cap or budget.
     pub fn process(&self, pid: u32, depth: Depth) -> Result<ProcessSample, Missing> {
+        let mut buf = Buf::default();
         let process = self.open_process(pid)?;
-        process::sample(&process, depth, &self.cgroups, &self.probes, &mut Buf::default())
+        let peers = self.peers(&self.pids()?, depth, &mut buf);
+        self.sample(&process, depth, &peers, &mut buf)
+    }
+
+    /// What is known of one memory that several processes have, where so much is read of them
+    /// that it is worth to look at all of the machine.
+    fn peers(&self, pids: &[u32], depth: Depth, buf: &mut Buf) -> Peers {
+        match depth {
+            Depth::Counters | Depth::Runtimes => Peers::default(),
+            Depth::Walk | Depth::Full | Depth::Pages => {
+                Peers::read(&self.procfs, pids, |pid| self.open_process(pid).ok(), buf)
+            }
+        }
+    }
+
+    fn sample(
+        &self,
+        process: &Process,
+        depth: Depth,
+        peers: &Peers,
+        buf: &mut Buf,
+    ) -> Fact<ProcessSample> {
+        // Afterwards one of them may have begun to run a program of its own.
+        let one_memory = peers.of(process, |pid| self.open_process(pid).ok(), buf);
+        let sample = process::sample(process, depth, &self.cgroups, &self.probes, buf)?;
+        Ok(ProcessSample { one_memory, ..sample })
     }
 
     /// What waits in the sockets of processes; those that have ended are left out.
@@ -193,10 +223,15 @@ impl Reader {
     }
 
     /// A process, unless it has ended; what else is wrong with it is in the sample.
-    fn present(&self, pid: u32, depth: Depth, buf: &mut Buf) -> Option<ProcessSample> {
-        let read = self
-            .open_process(pid)
-            .and_then(|process| process::sample(&process, depth, &self.cgroups, &self.probes, buf));
+    fn present(
+        &self,
+        pid: u32,
+        depth: Depth,
+        peers: &Peers,
+        buf: &mut Buf,
+    ) -> Option<ProcessSample> {
+        let read =
+            self.open_process(pid).and_then(|process| self.sample(&process, depth, peers, buf));
         match read {
             Ok(sample) => Some(sample),
             Err(lack) if lack.kind == MissingKind::Gone => None,

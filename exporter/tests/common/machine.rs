@@ -122,6 +122,7 @@ pub fn process(pid: u32, name: &str, cgroup: &str, rss: u64) -> ProcessSample {
     };
     ProcessSample {
         lazily_freed: None,
+        one_memory: None,
         pid,
         name: name.to_owned(),
         kind: ProcessKind::User,

@@ -44,6 +44,7 @@ pub fn server() -> ProcessSample {
     let rss = areas.iter().map(|a| a.rss).sum::<u64>();
     ProcessSample {
         lazily_freed: None,
+        one_memory: None,
         pid: 4711,
         name: "api-server".to_owned(),
         kind: ProcessKind::User,

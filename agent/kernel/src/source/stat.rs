@@ -31,7 +31,14 @@ pub struct Stat<'t> {
     pub threads: u64,
     /// Field 22: start in clock ticks since boot. Pid and start name a process.
     pub start: u64,
+    /// Fields 26 to 28: where its program's code and its stack begin. `None` where it has
+    /// no memory, or the reader no right to know.
+    pub image: Option<Image>,
 }
+
+/// Where a program's code begins and ends, and its stack begins: of all that have one memory
+/// they are the same, but of forked ones too.
+pub type Image = [u64; 3];
 
 /// Reads the file of a process.
 pub fn read<'b>(process: &Process, buf: &'b mut Buf) -> Fact<Stat<'b>> {
@@ -58,7 +65,9 @@ pub fn parse(text: &[u8]) -> Parsed<Stat<'_>> {
     let flags = field(9 - 4)?;
     let threads = field(20 - 10)?;
     let start = field(22 - 21)?;
-    Ok(Stat { comm, state: *state, is_kernel: flags & PF_KTHREAD != 0, threads, start })
+    let image = [26 - 23, 0, 0].map(|skip| field(skip).unwrap_or(0));
+    let image = (image[2] != 0).then_some(image);
+    Ok(Stat { comm, state: *state, is_kernel: flags & PF_KTHREAD != 0, threads, start, image })
 }
 
 /// Characters of a name that are shown: `TASK_COMM_LEN` less its end, and what

@@ -78,9 +78,13 @@ impl Sum {
     /// Adds a process.
     pub fn add(&mut self, process: &ProcessLedger) {
         self.processes += 1;
+        self.kernel = either(self.kernel, OfProcesses::of(process), OfProcesses::plus);
+        // Whose it counts for is charged for it, be that one in the cgroup or not.
+        if process.is_counted_elsewhere() {
+            return;
+        }
         self.locked_file = self.locked_file.plus(process.locked_file);
         self.locked_other = self.locked_other.plus(process.locked_other);
-        self.kernel = either(self.kernel, OfProcesses::of(process), OfProcesses::plus);
         self.mapped = either(self.mapped, process.mapped, Mapped::plus);
         self.is_read |= process.in_use.is_some();
         note_names(&mut self.runtimes, process.runtimes.iter().map(|runtime| &runtime.name));

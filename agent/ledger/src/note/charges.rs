@@ -71,7 +71,7 @@ fn anonymous(cgroup: &CgroupLedger) -> Option<String> {
         Some(format!(
             "{} of its processes' anonymous memory are not charged to it: they moved here \
              after they had written it, share it with a process that is elsewhere, or two of \
-             them have one memory between them (vfork), which is shown for each",
+             them have one memory between them (vfork), which was not recognised and counts twice",
             words(high.saturating_neg())
         ))
     } else if low >= noise {

@@ -8,7 +8,35 @@ use crate::size::iec;
 const MATTERS: u64 = 16 << 20;
 
 pub(super) fn notes(process: &ProcessLedger) -> Vec<String> {
-    [freed(process), huge(process), pinned(process)].into_iter().flatten().collect()
+    let freed = one_memory(process).or_else(|| freed(process));
+    [freed, huge(process), pinned(process)].into_iter().flatten().collect()
+}
+
+/// Pids that are named.
+const NAMED: usize = 5;
+
+/// The kernel shows the memory for each of them as its own.
+fn one_memory(process: &ProcessLedger) -> Option<String> {
+    let one = process.one_memory.as_ref()?;
+    let pids: Vec<String> = one.others.iter().take(NAMED).map(u32::to_string).collect();
+    let (noun, verb) = match one.others.len() {
+        1 => ("process", "has"),
+        _ => ("processes", "have"),
+    };
+    let more = match one.others.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let counted_at = if process.is_counted_elsewhere() {
+        format!("for process {}", one.counted_at)
+    } else {
+        "here".to_owned()
+    };
+    Some(format!(
+        "{noun} {}{more} {verb} the same memory (vfork, or clone with CLONE_VM): it counts once, \
+         {counted_at}, and is freed when the last of them ends",
+        pids.join(", ")
+    ))
 }
 
 /// Where it shares much, or maps much, neither RSS nor PSS is what its end gives back.

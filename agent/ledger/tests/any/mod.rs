@@ -8,8 +8,8 @@ use memgap_ledger::events::{Events, Stall, Waited};
 use memgap_ledger::runtime::Found;
 use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, Counters, FileRange, HostSample, HugePages,
-    MachineSample, Meminfo, MemoryStat, Named, ProcessKind, ProcessSample, Sampled, SocketBuffers,
-    Stacks, Vmstat, Walk,
+    MachineSample, Meminfo, MemoryStat, Named, OneMemory, ProcessKind, ProcessSample, Sampled,
+    SocketBuffers, Stacks, Vmstat, Walk,
 };
 use memgap_ledger::{Account, Fact, Figure, Missing, MissingKind, Runtime};
 use proptest::prelude::*;
@@ -48,9 +48,12 @@ pub fn process(scale: Scale) -> impl Strategy<Value = ProcessSample> {
     let claims = prop::collection::vec(claim(scale), 0..4);
     let cgroup = fact(select(vec!["/a", "/a/b", "/c"]).prop_map(str::to_owned));
     let lazily_freed = prop::option::of(fact(sampled(scale)));
-    (kind, fact(counters(scale)), fact(walk(scale)), claims, cgroup, lazily_freed).prop_map(
-        |(kind, counters, walk, claims, cgroup, lazily_freed)| ProcessSample {
+    let counted_at = prop::option::of(select(vec![7, 8]));
+    let known = (fact(counters(scale)), fact(walk(scale)), lazily_freed, counted_at);
+    (kind, known, claims, cgroup).prop_map(
+        |(kind, (counters, walk, lazily_freed, counted_at), claims, cgroup)| ProcessSample {
             lazily_freed,
+            one_memory: counted_at.map(|counted_at| OneMemory { counted_at, others: vec![8] }),
             pid: 7,
             name: "any".to_owned(),
             kind,

@@ -49,6 +49,7 @@ impl Tracked {
             claims: Vec::new(),
             runtimes: Vec::new(),
             cgroup: self.cgroup.clone(),
+            one_memory: None,
         };
         self.probes.add_to(&mut sample, now);
         sample
