@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use memgap_ledger::account::Account;
 use memgap_ledger::finding::Subject;
 use memgap_ledger::held::{HolderKind, SharedHeld};
-use memgap_ledger::{Missing, cgroup, note};
-use memgap_reader::{Reader, Roots};
+use memgap_ledger::{Missing, ProcessLedger, cgroup, note, process};
+use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::cgroup::Cgroup;
 use memgap_tests::rights::{Need, left_out};
 use memgap_tests::target::Target;
@@ -48,5 +48,38 @@ fn a_cgroup_says_who_holds_its_shared_memory() -> Result<()> {
     let said = format!("pid {} holds 8 memfd:buffer-pool, 16.0 MiB", target.pid());
     assert!(notes.contains(&said), "{notes}");
     assert!(notes.contains("1 System V segment made by pid"), "{notes}");
+    Ok(())
+}
+
+/// The kernel shows nobody what a socket keeps of files that are on their way.
+#[test]
+fn what_is_on_its_way_between_sockets_is_said_not_to_be_found() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
+    let reader = Reader::open(Roots::default())?;
+    let group = Cgroup::new("sent")?;
+    let mut target = Target::start_in("inflight", &group)?;
+    let said = || -> Result<(String, u64)> {
+        let members = reader.members(group.path(), Depth::Walk)?;
+        let ledgers: Vec<ProcessLedger> = members.iter().map(process::ledger).collect();
+        let ledgers: Vec<&ProcessLedger> = ledgers.iter().collect();
+        let mut made = cgroup::ledger(&reader.cgroup(group.path())?, Ok(&ledgers));
+        let held = reader.shared_held(&reader.member_pids(group.path())?)?;
+        let elsewhere = held.tmpfs.iter().map(|tmpfs| tmpfs.bytes).sum::<u64>() + held.mapped;
+        made.held = Some(Ok(held));
+        Ok((note::notes(Subject::Cgroup(&made)).join("\n"), elsewhere))
+    };
+    let (notes, _) = said()?;
+    assert!(notes.contains("holds 1 memfd:sent, 32.0 MiB"), "{notes}");
+    assert!(!notes.contains("were not found"), "{notes}");
+    target.step()?;
+    let (notes, elsewhere) = said()?;
+    if elsewhere < target.holds("sent")? / 2 {
+        assert!(notes.contains("MiB of shared memory were not found"), "{notes}");
+        assert!(notes.contains("SCM_RIGHTS"), "{notes}");
+    } else {
+        eprintln!("left out: a tmpfs of this machine may hold as much");
+    }
     Ok(())
 }

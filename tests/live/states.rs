@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use memgap_ledger::finding::Subject;
 use memgap_ledger::held::HolderKind;
-use memgap_ledger::{Account, CgroupLedger, ProcessLedger, cgroup, gap, note, process, program};
+use memgap_ledger::{
+    Account, CgroupLedger, Figure, ProcessLedger, cgroup, gap, note, process, program,
+};
 use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::cgroup::Cgroup;
 use memgap_tests::rights::{Need, left_out};
@@ -123,6 +125,28 @@ fn explained(
     let made = cgroup::ledger(&reader.cgroup(group.path())?, Ok(&members));
     let said = note::notes(Subject::Cgroup(&made)).join("\n");
     Ok((made, said))
+}
+
+/// The kernel drops it when it is short, whether it was written since or not.
+#[test]
+fn memory_that_may_be_dropped_is_not_live() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
+    let group = Cgroup::new("droppable")?;
+    let target = Target::start_in("droppable", &group)?;
+    let size = i64::try_from(target.holds("droppable")?)?;
+    if size == 0 {
+        eprintln!("left out: Linux has had droppable memory since 6.11");
+        return Ok(());
+    }
+    let ledgers = [explain(target.pid())?];
+    assert!(ledgers[0].ledger.booked(Account::LazyFree) >= size);
+    let (made, _) = explained(&Reader::open(Roots::default())?, &group, &ledgers)?;
+    let high = |figure: Figure| figure.bounds().map_or(i64::MAX, |(_, high)| high);
+    assert!(high(made.headline.required) < size / 4, "{:?}", made.headline);
+    assert!(high(made.headline.working_set_hidden) < size / 4, "{:?}", made.headline);
+    Ok(())
 }
 
 /// Who has not touched what it shares does not know whether there is memory behind it,

@@ -1,11 +1,12 @@
 //! Programs with memory that no probe reads: each is named, and nothing false is said
 //! beside it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use memgap_tests::target::{Target, built, compiled};
+use memgap_tests::target::{Target, built, compiled, directory};
 use serde_json::Value;
 
 /// What a program is named by, and how its memory stands in the ledger.
@@ -152,4 +153,41 @@ fn a_sanitizer_in_place_of_malloc() -> Result<()> {
     let library = String::from_utf8(output.stdout)?;
     let expected = Expected { name: "sanitizer", file: "libasan", heap: Heap::InPlaceOfMalloc };
     preloaded(library.trim(), &expected)
+}
+
+/// A program of 32 bits for x86: it says that it is ready, waits for a line and ends.
+const SMALL: &[u8] = &[
+    0x7f, b'E', b'L', b'F', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, // 32 bits, little-endian
+    2, 0, 3, 0, 1, 0, 0, 0, 0x54, 0x80, 4, 8, 0x34, 0, 0,
+    0, // a program, which begins at 0x8048054
+    0, 0, 0, 0, 0, 0, 0, 0, 0x34, 0, 0x20, 0, 1, 0, 0x28, 0, //
+    0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 4, 8, // one part, which is loaded
+    0, 0x80, 4, 8, 0x90, 0, 0, 0, 0x90, 0, 0, 0, 7, 0, 0, 0, //
+    0, 0x10, 0, 0, //
+    0xb8, 4, 0, 0, 0, 0xbb, 1, 0, 0, 0, 0xb9, 0x8a, 0x80, 4, 8, 0xba, 6, 0, 0, 0, 0xcd,
+    0x80, // write
+    0xb8, 3, 0, 0, 0, 0x31, 0xdb, 0xb9, 0x8a, 0x80, 4, 8, 0xba, 1, 0, 0, 0, 0xcd,
+    0x80, // read
+    0xb8, 1, 0, 0, 0, 0x31, 0xdb, 0xcd, 0x80, 0x90, 0x90, 0x90, 0x90, // exit
+    b'r', b'e', b'a', b'd', b'y', b'\n',
+];
+
+#[test]
+fn a_program_of_32_bits_is_named() -> Result<()> {
+    let program = directory()?.join("small32");
+    std::fs::write(&program, SMALL)?;
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
+    let target = match Target::run(&program, &[]) {
+        Ok(target) => target,
+        Err(error) => {
+            eprintln!("left out: this machine runs no such program: {error:#}");
+            return Ok(());
+        }
+    };
+    let document: Value = serde_json::from_str(&memgap(&target, &["--json"])?)?;
+    let unread = document["unread"].as_array().context("no unread")?;
+    ensure!(unread.len() == 1 && unread[0]["name"] == "32-bit", "{unread:?}");
+    let text = memgap(&target, &[])?;
+    ensure!(text.contains("not read: 32-bit in "), "{text}");
+    Ok(())
 }

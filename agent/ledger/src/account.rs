@@ -238,7 +238,7 @@ impl Account {
             A::Unreadable => ("unreadable", Unknown, "memory of processes that we may not look into"),
             A::MovedCharges => ("moved_charges", Unknown, "anonymous memory charged here that no process of the cgroup holds (negative: held here, charged elsewhere, or shown twice)"),
             A::Anonymous => ("anonymous", Program, "anonymous memory of all processes, less what is lazily freed"),
-            A::LazyFree => ("lazy_free", Reclaimable, "freed with MADV_FREE and still resident: the kernel takes it back under pressure"),
+            A::LazyFree => ("lazy_free", Reclaimable, "freed with MADV_FREE, or of MAP_DROPPABLE, and still resident: the kernel takes it back under pressure"),
             A::PageCache => ("page_cache", Reclaimable, "contents of files, read or written"),
             A::FileMapped => ("file_mapped", Reclaimable, "contents of files mapped into the process: its code, libraries, mapped data"),
             A::Shmem => ("shmem", Program, "shared memory, tmpfs files and memfds"),

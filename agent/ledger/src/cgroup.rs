@@ -66,6 +66,9 @@ pub struct CgroupLedger {
     pub unread: Vec<String>,
     /// Of its processes' garbage collectors the one that ran most often lately.
     pub busiest_gc: Option<BusyGc>,
+    /// Shared memory that it is charged for beyond all that its processes map; `None` where not
+    /// all of them were walked.
+    pub shmem_unmapped: Option<u64>,
     /// What its processes map of other cgroups' pages, where one of them was walked.
     pub elsewhere: Option<Elsewhere>,
     /// How much its processes' memory changed while it was read.
@@ -82,6 +85,13 @@ pub struct CgroupLedger {
 pub fn ledger(sample: &CgroupSample, members: Members<'_>) -> CgroupLedger {
     let sum = members.map(|members| Sum::of(members.iter().copied()));
     of_sum(sample, sum.as_ref().map_err(|missing| *missing))
+}
+
+/// The root is charged for what other cgroups, that are no more, have left.
+fn shmem_unmapped(ledger: &Ledger, is_root: bool, sum: Option<&Sum>) -> Option<u64> {
+    let charged = u64::try_from(ledger.figure(Account::Shmem).point()?).ok()?;
+    let unmapped = charged.saturating_sub(sum?.shmem_space()?);
+    (!is_root).then_some(unmapped)
 }
 
 /// Makes it from its sample and what its processes sum up to.
@@ -108,6 +118,7 @@ pub(crate) fn of_sum(sample: &CgroupSample, members: Sums<'_>) -> CgroupLedger {
     let in_use = members::in_use(members, stat.map(|stat| stat.anon));
     let headline = headline::of_cgroup(sample, &ledger, &cuts, in_use.as_ref());
     let room = Missing::absent("the cgroups above it were not read");
+    let shmem_unmapped = shmem_unmapped(&ledger, sample.root, sum);
     let mut absent = absences(sample, &ledger, members);
     absent.push(Absence::new("room", &room));
     CgroupLedger {
@@ -131,6 +142,7 @@ pub(crate) fn of_sum(sample: &CgroupSample, members: Sums<'_>) -> CgroupLedger {
         runtimes: sum.iter().flat_map(|sum| &sum.runtimes).cloned().collect(),
         unread: sum.iter().flat_map(|sum| &sum.unread).cloned().collect(),
         busiest_gc: sum.and_then(|sum| sum.busiest_gc.clone()),
+        shmem_unmapped,
         elsewhere: stat.and_then(|stat| elsewhere::of(stat, behind, members)),
         churned: sample.churned,
         sockets: None,

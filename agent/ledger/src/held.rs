@@ -7,6 +7,8 @@ pub struct SharedHeld {
     pub holders: Vec<Holder>,
     /// The tmpfs that they see and that hold something, the largest first.
     pub tmpfs: Vec<TmpfsHeld>,
+    /// What they hold of memory files and segments that somebody maps, in all.
+    pub mapped: u64,
     /// Whether every open file of every process was looked at.
     pub is_whole: bool,
     /// Whether a process is in another IPC namespace, whose segments are not seen.

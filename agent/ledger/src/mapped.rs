@@ -10,6 +10,8 @@ pub struct Mapped {
     pub file: u64,
     /// Shared memory.
     pub shmem: u64,
+    /// Address space of shared memory, touched or not.
+    pub shmem_space: u64,
     /// Address space of files and shared memory that this process has not touched: others
     /// may have.
     pub untouched: u64,
@@ -25,6 +27,7 @@ impl Mapped {
         Self {
             file: self.file.saturating_add(other.file),
             shmem: self.shmem.saturating_add(other.shmem),
+            shmem_space: self.shmem_space.saturating_add(other.shmem_space),
             untouched: self.untouched.saturating_add(other.untouched),
             own: self.own.saturating_add(other.own),
         }
@@ -46,6 +49,11 @@ pub(crate) fn mapped(walk: &Walk, is_shared: bool) -> Mapped {
     Mapped {
         file: sum(AreaKind::File),
         shmem: sum(AreaKind::Shmem),
+        shmem_space: walk
+            .areas
+            .iter()
+            .filter(|area| area.kind == AreaKind::Shmem)
+            .fold(0, |sum, area| sum.saturating_add(area.size())),
         untouched: untouched.fold(0, |sum, area| {
             let away = area.size().saturating_sub(area.rss).saturating_sub(area.swap);
             sum.saturating_add(away.saturating_sub(area.hugetlb))

@@ -21,7 +21,10 @@ pub fn notes(subject: Subject<'_>) -> Vec<String> {
         Subject::Cgroup(cgroup) => {
             let sockets = sockets::of_cgroup(cgroup.sockets.as_ref(), cgroup.version);
             let notes = cgroup::notes(cgroup).into_iter().chain(charges::notes(cgroup));
-            notes.chain(held::notes(cgroup.held.as_ref())).chain(sockets).collect()
+            notes
+                .chain(held::notes(cgroup.held.as_ref(), cgroup.shmem_unmapped))
+                .chain(sockets)
+                .collect()
         }
         Subject::Host(host) => host::notes(host),
     }

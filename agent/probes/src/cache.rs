@@ -71,6 +71,8 @@ struct Known {
     candidates: Vec<Candidate>,
     /// What it holds that no probe reads.
     named: Vec<&'static Rule>,
+    /// Whether it is of another word size or byte order, which no probe reads.
+    is_foreign: bool,
 }
 
 /// A probe that may read a file.
@@ -279,7 +281,9 @@ impl Known {
     fn of(file: &File, name: &[u8]) -> Self {
         let stamp = Stamp::of(file);
         let nothing = Self::nothing(stamp);
-        let Ok(elf) = Elf::read(file) else { return nothing };
+        let Ok(elf) = Elf::read(file) else {
+            return Self { is_foreign: Elf::is_foreign(file), ..nothing };
+        };
         let mut named = registry::named(&elf, name, file);
         let is_tried = |name| named.iter().any(|rule| rule.is_tried && rule.name == name);
         let candidates: Vec<Candidate> = PROBES
@@ -298,7 +302,8 @@ impl Known {
     fn nothing(stamp: Option<Stamp>) -> Self {
         let (segments, sections) = (Vec::new(), Vec::new());
         let elf = Elf { machine: 0, segments, sections, is_static: false };
-        Self { stamp, used: AtomicU64::new(0), elf, candidates: Vec::new(), named: Vec::new() }
+        let (used, candidates, named) = (AtomicU64::new(0), Vec::new(), Vec::new());
+        Self { stamp, used, elf, candidates, named, is_foreign: false }
     }
 }
 

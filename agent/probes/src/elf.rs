@@ -104,6 +104,11 @@ impl Elf {
         Ok(Self { machine, segments, sections, is_static })
     }
 
+    /// Whether it is a program of another word size or byte order.
+    pub fn is_foreign(file: &File) -> bool {
+        bytes(file, 0, 6).is_ok_and(|start| start[..4] == *b"\x7fELF" && start[4..] != [2, 1])
+    }
+
     fn program_headers(file: &File, header: &[u8]) -> io::Result<Vec<u8>> {
         let at = u64_at(header, 32).unwrap_or_default();
         let count = usize::from(u16_at(header, 56).unwrap_or_default()).min(MAX_SEGMENTS);

@@ -114,6 +114,16 @@ impl Rule {
     }
 }
 
+/// What stands for all that a program of another word size or byte order allocates.
+pub(crate) static FOREIGN: Rule = Rule {
+    name: "32-bit",
+    about: "a program that is not of 64 bits, little-endian",
+    is_tried: false,
+    heap: Heap::Own,
+    signs: &[],
+    unless: &[],
+};
+
 /// What a file holds by its headers, its symbols, its constants and its name.
 pub fn named(elf: &Elf, name: &[u8], file: &File) -> Vec<&'static Rule> {
     let found = FOUND.in_file(elf, file);

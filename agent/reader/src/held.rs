@@ -93,14 +93,19 @@ impl Seen {
             *count += 1;
             *sum = sum.saturating_add(bytes);
         };
+        let mut mapped = 0u64;
         for (key, (pid, file)) in self.files {
-            if !self.mapped.contains(&key) {
+            if self.mapped.contains(&key) {
+                mapped = mapped.saturating_add(file.bytes);
+            } else {
                 add(pid, HolderKind::MemoryFile(file.name), file.bytes);
             }
         }
-        for segment in segments.iter().flatten().filter(|segment| segment.attached == 0) {
-            if self.pids.contains(&segment.creator) {
-                let bytes = segment.rss.saturating_add(segment.swap);
+        for segment in segments.iter().flatten() {
+            let bytes = segment.rss.saturating_add(segment.swap);
+            if segment.attached > 0 {
+                mapped = mapped.saturating_add(bytes);
+            } else if self.pids.contains(&segment.creator) {
                 add(segment.creator, HolderKind::Segment, bytes);
             }
         }
@@ -112,6 +117,6 @@ impl Seen {
         // A kernel without System V shared memory has no segments.
         let other_ipc =
             self.other_ipc || segments.as_ref().is_err_and(|lack| lack.kind != MissingKind::Absent);
-        SharedHeld { holders, tmpfs, is_whole: self.is_whole, other_ipc }
+        SharedHeld { holders, tmpfs, mapped, is_whole: self.is_whole, other_ipc }
     }
 }

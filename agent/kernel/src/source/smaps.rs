@@ -18,6 +18,7 @@ use crate::cpu::thread_cpu;
 use crate::file::Buf;
 use crate::kind;
 use crate::process::Process;
+use crate::text;
 use crate::turns::Part;
 
 pub use figures::Figures;
@@ -247,6 +248,8 @@ impl Areas {
 
 fn area(mapping: &Mapping<'_>, figures: Figures, flags: &[u8]) -> Area {
     let (kind, special) = kind::of_mapping(mapping);
+    // `MAP_DROPPABLE` (6.11): pages that the kernel drops, written since or not.
+    let is_droppable = text::words(flags).any(|flag| flag == b"dp");
     Area {
         start: mapping.start,
         end: mapping.end,
@@ -260,7 +263,7 @@ fn area(mapping: &Mapping<'_>, figures: Figures, flags: &[u8]) -> Area {
         pss: figures.pss,
         anonymous: figures.anonymous,
         private: figures.private_clean.saturating_add(figures.private_dirty),
-        lazy_free: figures.lazy_free,
+        lazy_free: if is_droppable { figures.anonymous } else { figures.lazy_free },
         swap: figures.swap,
         locked: figures.locked,
         hugetlb: figures.shared_hugetlb.saturating_add(figures.private_hugetlb),

@@ -19,9 +19,10 @@ use crate::sample::ProcessKind;
 /// The sum over some processes. Threads of the kernel and zombies hold nothing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sum {
-    /// How many there are, and how many of them can hold memory.
+    /// How many there are, how many of them can hold memory, and were walked.
     pub processes: usize,
     pub users: usize,
+    pub walked_users: usize,
     /// What is charged for those that were walked and for the others.
     pub walked: i64,
     pub unwalked: i64,
@@ -101,6 +102,7 @@ impl Sum {
     pub fn plus(&mut self, other: &Self) {
         self.processes += other.processes;
         self.users += other.users;
+        self.walked_users += other.walked_users;
         for (sum, more) in [
             (&mut self.walked, other.walked),
             (&mut self.unwalked, other.unwalked),
@@ -143,6 +145,12 @@ impl Sum {
         self.held(account).lack.as_ref()
     }
 
+    /// All address space of shared memory, where it is known of every process.
+    pub fn shmem_space(&self) -> Option<u64> {
+        let mapped = self.mapped.map_or(0, |mapped| mapped.shmem_space);
+        (self.walked_users == self.users).then_some(mapped)
+    }
+
     /// Whether every process was looked at just now.
     pub fn is_all_seen_now(&self) -> bool {
         self.unwalked == 0 && self.oldest == Duration::ZERO
@@ -153,6 +161,7 @@ impl Sum {
         let of = |account| process.charged.iter().find(|(a, _)| *a == account).map(|(_, b)| *b);
         let all = process.charged.iter().fold(0i64, |sum, (_, bytes)| sum.saturating_add(*bytes));
         if let Some(age) = process.walk_age {
+            self.walked_users += 1;
             let lazy = of(Account::LazyFree).unwrap_or(0);
             self.walked = self.walked.saturating_add(all);
             self.lazy = self.lazy.saturating_add(lazy);

@@ -9,13 +9,31 @@ const MATTERS: u64 = 1 << 20;
 /// Holders that are named.
 const NAMED: usize = 5;
 
-/// The sentences; none where nothing of any size is held so.
-pub(super) fn notes(held: Option<&Fact<SharedHeld>>) -> Vec<String> {
+/// The sentences; none where nothing of any size is held so. `charged` is shared memory that
+/// none of the processes maps.
+pub(super) fn notes(held: Option<&Fact<SharedHeld>>, charged: Option<u64>) -> Vec<String> {
     let Some(Ok(held)) = held else { return Vec::new() };
     let mut notes = Vec::new();
     notes.extend(unmapped(held));
     notes.extend(tmpfs(held));
+    notes.extend(charged.and_then(|charged| not_found(held, charged)));
     notes
+}
+
+/// What a socket keeps of files that are on their way to a receiver, the kernel shows nobody.
+fn not_found(held: &SharedHeld, charged: u64) -> Option<String> {
+    let holders = held.holders.iter().map(|holder| holder.bytes);
+    let tmpfs = held.tmpfs.iter().map(|tmpfs| tmpfs.bytes);
+    let found = holders.chain(tmpfs).fold(held.mapped, u64::saturating_add);
+    let rest = charged.checked_sub(found).filter(|rest| *rest >= MATTERS)?;
+    (held.is_whole && !held.other_ipc).then(|| {
+        format!(
+            "at least {} of shared memory were not found with its processes, neither mapped nor \
+             held: files that are sent over a socket and not yet received (SCM_RIGHTS), which the \
+             kernel shows nobody, or what processes elsewhere hold, or a tmpfs that they do not see",
+            size(rest)
+        )
+    })
 }
 
 fn unmapped(held: &SharedHeld) -> Option<String> {
@@ -80,6 +98,7 @@ mod tests {
                 Holder { pid: 9, kind: HolderKind::Segment, count: 1, bytes: 4096 },
             ],
             tmpfs: vec![tmpfs("/dev/shm", 64 * MIB), tmpfs("/run", 4096)],
+            mapped: 8 * MIB,
             is_whole: true,
             other_ipc: false,
         }
@@ -88,7 +107,7 @@ mod tests {
     #[test]
     fn who_holds_what_is_said_by_pid_and_name() {
         assert_eq!(
-            notes(Some(&Ok(held()))),
+            notes(Some(&Ok(held())), None),
             [
                 "202 MiB of shared memory are held and mapped by none of its processes: pid 7 holds \
                  40 memfd:buffer-pool, 200 MiB; 1 System V segment made by pid 8, 2.0 MiB: ipcs -m \
@@ -100,10 +119,22 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_holds_is_not_found() {
+        // 202 MiB held, 8 mapped, 64 on tmpfs, and some pages.
+        let said = notes(Some(&Ok(held())), Some(374 * MIB)).pop().expect("said");
+        assert!(said.starts_with("at least 100.0 MiB of shared memory were not found"), "{said}");
+        let none = notes(Some(&Ok(held())), Some(274 * MIB));
+        assert_eq!(none, notes(Some(&Ok(held())), None));
+        // What was not looked at may be it.
+        let part = SharedHeld { is_whole: false, ..held() };
+        assert_eq!(notes(Some(&Ok(part)), Some(374 * MIB)).len(), 2);
+    }
+
+    #[test]
     fn what_was_not_looked_at_makes_it_the_least() {
         let part = SharedHeld { other_ipc: true, ..held() };
-        assert!(notes(Some(&Ok(part)))[0].starts_with("at least 202 MiB"));
+        assert!(notes(Some(&Ok(part)), None)[0].starts_with("at least 202 MiB"));
         let lack = crate::Missing::absent("a test");
-        assert!(notes(Some(&Err(lack))).is_empty() && notes(None).is_empty());
+        assert!(notes(Some(&Err(lack)), None).is_empty() && notes(None, None).is_empty());
     }
 }

@@ -167,6 +167,9 @@ impl<'a> Visit<'a> {
             found.extend(registry::by_name(name).map(|rule| Err(Refused::named(rule, name))));
             return;
         };
+        if known.is_foreign && part.is_program {
+            found.push(Err(Refused::named(&registry::FOREIGN, name)));
+        }
         found.extend(known.named.iter().map(|rule| Err(Refused::named(rule, name))));
         for candidate in &known.candidates {
             let Some(mapped) = Mapped::of(&part.mapping, &known.elf) else { continue };
