@@ -122,7 +122,7 @@ mod tests {
     fn what_nobody_holds_is_not_found() {
         // 202 MiB held, 8 mapped, 64 on tmpfs, and some pages.
         let said = notes(Some(&Ok(held())), Some(374 * MIB)).pop().expect("said");
-        assert!(said.starts_with("at least 100.0 MiB of shared memory were not found"), "{said}");
+        assert!(said.starts_with("at least 100 MiB of shared memory were not found"), "{said}");
         let none = notes(Some(&Ok(held())), Some(274 * MIB));
         assert_eq!(none, notes(Some(&Ok(held())), None));
         // What was not looked at may be it.
