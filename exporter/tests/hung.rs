@@ -8,7 +8,7 @@ use common::daemon::{Daemon, PATIENCE};
 use common::{Family, samples};
 use memgap_tests::procfs::Procfs;
 use memgap_tests::rights::{Need, left_out};
-use memgap_tests::target::Target;
+use memgap_tests::target::{Target, compiled};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long the exporter may take to end.
@@ -21,6 +21,16 @@ fn hung() -> (Target, Vec<u32>) {
     let mut target = Target::start("hung").expect("FUSE is there");
     let pid = |name| target.holds(name).expect("it says").try_into().expect("a pid");
     let waiting = ["map", "first", "second"].map(pid).to_vec();
+    target.step().expect("it stops to answer");
+    (target, waiting)
+}
+
+/// The same of six processes of one user who hold their memory maps.
+fn held() -> (Target, Vec<u32>) {
+    let mut target =
+        Target::run(&compiled("hung").expect("cc"), &[("HOLDERS", "1")]).expect("FUSE is there");
+    let pid = |name| target.holds(name).expect("it says").try_into().expect("a pid");
+    let waiting = ["first", "second", "third", "fourth", "fifth", "sixth"].map(pid).to_vec();
     target.step().expect("it stops to answer");
     (target, waiting)
 }
@@ -126,4 +136,43 @@ fn a_file_server_that_does_not_answer_takes_the_figures_of_nobody_else() {
         assert!(Instant::now() < end, "they wait for what has ended");
         std::thread::yield_now();
     }
+}
+
+/// Heap statistics of a process: what its malloc says is in use.
+fn in_use(families: &[Family], pid: u32) -> f64 {
+    let of = samples(families, "memgap_process_ledger_bytes");
+    let of = of.iter().filter(|sample| sample.label("pid") == pid.to_string());
+    let is_known = |sample: &&&common::Sample| sample.label("account") == "heap_in_use";
+    of.filter(is_known).map(|sample| sample.value).sum()
+}
+
+#[test]
+fn one_user_does_not_keep_all_workers_waiting() {
+    if left_out(Need::Mounts) {
+        return;
+    }
+    let (held, waiting) = held();
+    let mut healthy = Target::start("ballast").expect("it starts");
+    let pids = waiting.into_iter().chain([held.pid(), healthy.pid()]);
+    let procfs = Procfs::with(pids).expect("it is ours");
+    let place = format!("--path.procfs={}", procfs.path().display());
+    let daemon = Daemon::ready(&[ARGS, &[place.as_str()]].concat());
+    let are_two = |families: &[Family]| {
+        let stuck = samples(families, "memgap_exporter_stuck_targets");
+        stuck.iter().any(|one| one.label("name") == "nobodys-map" && is(one.value, 2.0))
+            && is(sum(families, "memgap_exporter_workers_stuck"), 2.0)
+    };
+    wait_for(&daemon, "two of them are waited for", are_two);
+    // Everybody else is walked, and his heap statistics are read: time and again.
+    let mut taken = 0;
+    while taken == 0 {
+        healthy.step().expect("it takes memory");
+        taken = healthy.holds("touched").expect("it says");
+    }
+    let walks = |families: &[Family]| sum(families, "memgap_exporter_walk_seconds_count");
+    let before = walks(&daemon.families());
+    let is_read = |families: &[Family]| {
+        walks(families) > before && in_use(families, healthy.pid()) > 0.0 && are_two(families)
+    };
+    wait_for(&daemon, "a healthy process of another user is read", is_read);
 }

@@ -1,6 +1,8 @@
 /* A FUSE server that stops to answer, and processes that wait for it: one that holds its
  * memory map meanwhile, and programs whose file it serves, on a mount that no table shows
- * any more. All of it ends with this process: its connection is closed, and so aborted. */
+ * any more. All of it ends with this process: its connection is closed, and so aborted.
+ *
+ * With HOLDERS in its environment it is six processes of nobody's that hold theirs, and no program. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/fuse.h>
@@ -20,6 +22,7 @@
 #define PROGRAM MOUNT "/hung-program"
 
 enum { NODE_PROGRAM = 2, NODE_DATA = 3, PROGRAMS = 2, REQUEST = 1 << 17, HEAP = 32 };
+enum { HOLDERS = 6, NOBODY = 65534 };
 
 static char program[1 << 20], request[REQUEST];
 static ssize_t program_size;
@@ -65,11 +68,13 @@ static pid_t child(const char *name, const int begin[2], int settled, int leave)
         fail("fork");
     if (pid)
         return pid;
+    if (strcmp(name, "nobodys-map") == 0 && (setgid(NOBODY) || setuid(NOBODY)))
+        fail("setuid");
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_NAME, name);
     if (read(begin[0], &word, 1) != 1)
         exit(0);
-    if (!strcmp(name, "hung-map"))
+    if (strcmp(name, "hung-program"))
         hold(settled, leave);
     snprintf(number, sizeof number, "%d", settled);
     execl(PROGRAM, "hung-program", number, NULL);
@@ -186,7 +191,10 @@ int main(int count, char **arguments)
 {
     int begin[2], settled[2], leave[2], self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     pthread_t server;
-    char options[128], words[1 + PROGRAMS] = { 0 };
+    char options[128], words[HOLDERS] = { 0 };
+    int are_nobodys = getenv("HOLDERS") != NULL;
+    int holders = are_nobodys ? HOLDERS : 1, programs = are_nobodys ? 0 : PROGRAMS;
+    pid_t pids[HOLDERS];
 
     if (count == 2) {
         settle(atoi(arguments[1]));
@@ -200,27 +208,32 @@ int main(int count, char **arguments)
     if (pipe(begin) || pipe(settled) || pipe(leave))
         fail("pipe");
     /* They must not have the connection open: it ends with this process. */
-    pid_t holder = child("hung-map", begin, settled[1], leave[0]), programs[PROGRAMS];
-    for (int i = 0; i < PROGRAMS; i++)
-        programs[i] = child("hung-program", begin, settled[1], leave[0]);
+    for (int i = 0; i < holders + programs; i++) {
+        const char *name = are_nobodys ? "nobodys-map" : i ? "hung-program" : "hung-map";
+        pids[i] = child(name, begin, settled[1], leave[0]);
+    }
     fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fuse);
     if (fuse < 0 || mount("hung", MOUNT, "fuse", MS_NOSUID | MS_NODEV, options))
         fail("/dev/fuse");
     if (sem_init(&written, 0, 0) || pthread_create(&server, NULL, take, NULL))
         fail("pthread_create");
-    if (write(begin[1], words, sizeof words) != sizeof words)
+    if (write(begin[1], words, holders + programs) != holders + programs)
         fail("pipe");
-    for (int i = 0; i < 1 + PROGRAMS; i++)
+    for (int i = 0; i < holders + programs; i++)
         if (read(settled[0], words, 1) != 1)
             fail("pipe");
     if (umount2(MOUNT, MNT_DETACH))
         fail("umount");
-    ready("map=%d first=%d second=%d", holder, programs[0], programs[1]);
+    if (are_nobodys)
+        ready("first=%d second=%d third=%d fourth=%d fifth=%d sixth=%d", pids[0], pids[1], pids[2],
+              pids[3], pids[4], pids[5]);
+    else
+        ready("map=%d first=%d second=%d", pids[0], pids[1], pids[2]);
 
     /* From here on nothing is answered. */
     answers = 0;
-    if (write(leave[1], "x", 1) != 1)
+    if (write(leave[1], words, holders) != holders)
         fail("pipe");
     while (sem_wait(&written))
         ;

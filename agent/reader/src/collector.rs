@@ -20,6 +20,7 @@ mod probe_state;
 mod probing;
 mod spent;
 mod stuck;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod tracked;

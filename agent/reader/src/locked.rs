@@ -6,7 +6,7 @@ use memgap_kernel::file::Buf;
 use memgap_kernel::process::Process;
 use memgap_kernel::source::status;
 use memgap_ledger::sample::{CgroupSample, Counters, HostSample};
-use memgap_ledger::{Missing, MissingKind};
+use memgap_ledger::{Fact, Missing, MissingKind};
 
 /// What processes lock.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,7 +20,12 @@ pub(crate) struct Locked {
 impl Locked {
     /// Of one process; `None` where it is not known.
     pub fn of(process: Result<&Process, &Missing>, buf: &mut Buf) -> Option<Self> {
-        match process.map_err(Missing::clone).and_then(|process| status::read(process, buf)) {
+        Self::of_status(process.map_err(Missing::clone).and_then(|process| status::read(process, buf)))
+    }
+
+    /// By the counters that `status` told, or why it did not.
+    pub fn of_status(counters: Fact<Option<Counters>>) -> Option<Self> {
+        match counters {
             Ok(Some(counters)) => Self::of_counters(&counters),
             // A thread of the kernel, or it has given its memory back.
             Ok(None) => Some(Self::default()),

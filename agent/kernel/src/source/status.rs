@@ -32,6 +32,14 @@ pub fn read(process: &Process, buf: &mut Buf) -> Fact<Option<Counters>> {
     parse(text).map_err(|what| process.malformed(NAME, what))
 }
 
+/// The same, and the real user that the process runs as, where that is told.
+pub fn read_with_user(process: &Process, buf: &mut Buf) -> Fact<(Option<Counters>, Option<u32>)> {
+    let text = process.read(NAME, LIMIT, buf)?;
+    let user = parse_users(text).ok().map(|[real, ..]| real);
+    let counters = parse(text).map_err(|what| process.malformed(NAME, what))?;
+    Ok((counters, user))
+}
+
 /// A thread of a process whose first one has ended: the files in its directory
 /// describe the memory that those of the process no longer do.
 pub fn living_thread(process: &Process, buf: &mut Buf) -> Fact<Process> {

@@ -60,8 +60,8 @@ impl Collector {
         stats.tier2.cpu += done.cpu;
         self.probe_budget = done.budgets.budget;
         stats.probes_skipped += done.left.len() as u64;
-        let why = self.closed();
         for job in done.left {
+            let why = self.closed(job.id);
             if let (Some(tracked), Work::Probe(asked)) = (of(&mut self.tracked, job.id), job.work) {
                 tracked.probes.memory = asked.memory;
                 tracked.probes.wait_for(&why);

@@ -8,6 +8,7 @@ use memgap_ledger::{Missing, MissingKind};
 
 use super::jobs::{Budgets, Job, Outcome, Probed, Walked, Work};
 use super::pool::{DEADLINE, MAX_STUCK};
+use super::tenant::Tenant;
 use super::tracked::{ProcessId, Tracked};
 use super::{CollectionStats, Collector, of};
 use crate::budget::Budget;
@@ -34,11 +35,12 @@ pub struct StuckTarget {
 pub(super) struct Waiting {
     name: String,
     since: Instant,
+    pub tenant: Tenant,
 }
 
 /// What came of jobs beside their outcomes.
 pub(super) struct Done {
-    /// Those for which there was no worker.
+    /// Those for which there was no worker, or of whose tenant others do not answer.
     pub left: VecDeque<Job>,
     pub budgets: Budgets,
     /// What they took of the CPU.
@@ -77,7 +79,8 @@ impl Collector {
         room: usize,
         stats: &mut CollectionStats,
     ) -> Done {
-        let mut cpu = Duration::ZERO;
+        let (mut cpu, mut left) = (Duration::ZERO, VecDeque::new());
+        self.turn_away(&mut jobs, &mut left);
         while !jobs.is_empty() && self.pool.is_ready() {
             let ran = self.pool.run(jobs, budgets, room);
             (jobs, budgets) = (ran.left, ran.budgets);
@@ -90,10 +93,12 @@ impl Collector {
             }
             if let Some((id, waits)) = ran.stuck {
                 self.give_up(id, waits, stats);
+                self.turn_away(&mut jobs, &mut left);
             }
         }
         stats.is_blind |= !jobs.is_empty();
-        Done { left: jobs, budgets, cpu }
+        left.append(&mut jobs);
+        Done { left, budgets, cpu }
     }
 
     /// Leaves a worker behind that waits for a process, or that works on it for too long.
@@ -113,7 +118,8 @@ impl Collector {
         let why = Missing::new(MissingKind::Refused, why);
         tracked.probes.wait_for(&why);
         tracked.no_walk = why;
-        self.waiting.insert(id, Waiting { name, since: Instant::now() });
+        let tenant = tracked.tenant();
+        self.waiting.insert(id, Waiting { name, since: Instant::now(), tenant });
     }
 
     /// Takes note of the workers that have returned since the last collection.
@@ -147,8 +153,12 @@ impl Collector {
         }
     }
 
-    /// Why nothing is read of any process but its counters.
-    pub(super) fn closed(&self) -> Missing {
+    /// Why nothing is read of a process but its counters, for want of a worker.
+    pub(super) fn closed(&self, id: ProcessId) -> Missing {
+        let tracked = self.tracked.get(&id.pid);
+        if let Some(why) = tracked.and_then(|tracked| self.turned_away(tracked)) {
+            return why;
+        }
         let stuck = self.pool.stuck();
         let why = if stuck < MAX_STUCK {
             "no thread can be started to read of processes: see the limit of threads".to_owned()

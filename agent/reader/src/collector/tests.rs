@@ -50,6 +50,12 @@ impl Procfs {
         fs::write(dir.join("smaps"), smaps).expect("it is ours");
     }
 
+    /// From now on that user runs it.
+    fn owned(&self, pid: u32, user: u32) {
+        let status = format!("Uid:\t{user}\t{user}\t{user}\t{user}\nThreads:\t1\n");
+        fs::write(self.0.join(format!("{pid}/status")), status).expect("it is ours");
+    }
+
     /// Gives a process so many pages more than it had first.
     fn count(&self, pid: u32, more: u64) {
         let pages = 16384 + more;
@@ -215,6 +221,7 @@ fn with_four_that_do_not_answer_nobody_is_asked_until_one_does() {
     let all = 101..=106;
     for pid in all.clone() {
         procfs.process(pid, "holds");
+        procfs.owned(pid, pid);
         procfs.block(&format!("{pid}/smaps"));
     }
     let mut collector = procfs.collector();
@@ -232,4 +239,40 @@ fn with_four_that_do_not_answer_nobody_is_asked_until_one_does() {
         machine.processes.iter().all(|process| process.walk.is_ok())
     });
     assert_eq!((stats.workers_stuck, stats.is_blind), (0, false));
+}
+
+#[test]
+fn who_has_two_that_do_not_answer_keeps_no_more_workers_waiting() {
+    let procfs = Procfs::new("tenant");
+    for pid in 101..=107 {
+        procfs.process(pid, if pid <= 106 { "holds" } else { "healthy" });
+        procfs.owned(pid, if pid <= 106 { 1000 } else { 1001 });
+    }
+    for pid in 101..=106 {
+        procfs.block(&format!("{pid}/smaps"));
+    }
+    let mut collector = procfs.collector();
+    let (machine, stats) = collector.collect().expect("it is readable");
+    assert_eq!((stats.timeouts, stats.workers_stuck), (2, tenant::MAX_OF_TENANT));
+    assert!(!stats.is_blind);
+    let why = of(&machine, 106).walk.as_ref().expect_err("it was not made");
+    assert!(why.why.contains("2 processes of user 1000 do not answer"), "{why}");
+    assert!(of(&machine, 107).walk.is_ok());
+    // Nobody waits for them any more, and others are read as ever.
+    for more in 1..=3 {
+        procfs.count(107, more * 8192);
+        let began = Instant::now();
+        let (machine, stats) = collector.collect().expect("it is readable");
+        assert_eq!((stats.timeouts, stats.workers_stuck, stats.is_blind), (0, 2, false));
+        let walk = of(&machine, 107).walk.as_ref();
+        assert!(walk.is_ok_and(|walk| walk.age <= began.elapsed()));
+    }
+    // Those that answer make room for the others.
+    for pid in 101..=106 {
+        procfs.release(&format!("{pid}/smaps"));
+    }
+    let (_, stats) = until(&mut collector, |machine, _| {
+        machine.processes.iter().all(|process| process.walk.is_ok())
+    });
+    assert_eq!(stats.workers_stuck, 0);
 }

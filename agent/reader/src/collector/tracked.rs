@@ -3,6 +3,7 @@
 mod count_again;
 mod forget;
 mod made;
+mod said;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -20,9 +21,9 @@ use super::activity::Activity;
 use super::back_off::BackOff;
 use super::kept::{Cost, Kept};
 use super::probe_state::{Due, ProbeState};
-use crate::locked::Locked;
 use crate::process::no_memory;
 use crate::reader::Reader;
+use said::Said;
 
 /// Collections between two readings of the counters of a process that has not run.
 const REREAD: u64 = 2;
@@ -51,8 +52,7 @@ pub(super) struct Tracked {
     /// `statm`, kept open: a handle that never comes to mean another process.
     statm: Option<File>,
     pub counters: Counters,
-    /// What it locked when its name was read last.
-    locked: Option<Locked>,
+    said: Said,
     activity: Activity,
     /// The last collection that read its name.
     named: u64,
@@ -112,7 +112,7 @@ impl Tracked {
         let (process, identity) = open(pid, round.reader.procfs(), round.buf)?;
         let cgroup = round.reader.cgroup_of(&process, round.buf);
         let statm = process.file(statm::NAME)?;
-        let locked = Locked::of(Ok(&process), round.buf);
+        let said = Said::read(&process, round.buf);
         let is_empty = identity.kind != ProcessKind::User;
         let mut activity = Activity::new(round.number);
         if room > 1 && !is_empty {
@@ -121,7 +121,7 @@ impl Tracked {
         Ok(Self {
             pid,
             counters: count(&statm, pid, identity.kind, round.reader.procfs(), round.page_size)?,
-            locked,
+            said,
             identity,
             cgroup,
             statm: (room > 0).then_some(statm),
@@ -276,10 +276,6 @@ impl Tracked {
 
     pub fn id(&self) -> ProcessId {
         ProcessId { pid: self.pid, start: self.identity.start }
-    }
-
-    pub fn locked(&self) -> Option<Locked> {
-        self.locked
     }
 
     pub fn name(&self) -> &str {

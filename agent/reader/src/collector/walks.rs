@@ -68,10 +68,10 @@ impl Collector {
         stats.tier1.cpu += done.cpu;
         (self.budget, self.rate) = (done.budgets.budget, done.budgets.rate);
         stats.skipped += done.left.len() as u64;
-        let why = self.closed();
         for job in done.left {
+            let why = self.closed(job.id);
             if let Some(tracked) = of(&mut self.tracked, job.id) {
-                tracked.no_walk = why.clone();
+                tracked.no_walk = why;
             }
         }
     }
