@@ -37,7 +37,7 @@ pub struct Args {
 }
 
 const EXIT: &str = "Exit status: 0 answered; 1 not found, or failed; 2 wrong usage; \
-3 answered in part, for want of rights.";
+3 answered in part, for want of rights or because a process does not answer.";
 
 /// Options of every command.
 #[derive(Debug, clap::Args)]
@@ -126,6 +126,22 @@ pub enum Command {
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         directory: Option<PathBuf>,
     },
+}
+
+impl Command {
+    /// Whether it reads memory of processes that may keep their reader waiting.
+    pub fn reads_targets(&self) -> bool {
+        match self {
+            Self::Explain { .. } | Self::Ps(_) | Self::Capture(_) => true,
+            Self::Probes { target } => target.is_some(),
+            Self::Accounts
+            | Self::Why { .. }
+            | Self::Demo(_)
+            | Self::DemoTarget { .. }
+            | Self::Completions { .. }
+            | Self::Man { .. } => false,
+        }
+    }
 }
 
 /// Which processes or cgroups to list.

@@ -5,6 +5,7 @@ mod commands;
 mod demo;
 mod output;
 mod own;
+mod patience;
 mod view;
 
 use std::io::{self, Write};
@@ -17,6 +18,7 @@ use memgap_reader::{Error, Reader, Roots};
 
 use args::{Args, Command, Global};
 use output::{Answer, IN_PART, Output, print};
+use patience::{Asked, Way};
 use view::table;
 use view::terminal::Style;
 
@@ -35,14 +37,24 @@ fn main() -> ExitCode {
         }
         Err(error) => return failed(&args::one_line(&error), USAGE),
     };
-    match run(&global, &command) {
+    let asked = if command.reads_targets() { patience::ask() } else { Ok(Asked::Here(Way::Whole)) };
+    let way = match asked {
+        Ok(Asked::Here(way)) => way,
+        Ok(Asked::Answered(code)) => return code,
+        Err(why) => return failed(&why, IN_PART),
+    };
+    let done = run(&global, &command, way);
+    patience::answers();
+    match done {
+        Ok(answer) if way == Way::Counters => in_part(&answer),
         Ok(answer) => written(print(&answer.text), ExitCode::from(answer.code)),
         Err(error) if is_broken_pipe(error.downcast_ref()) => ExitCode::SUCCESS,
         Err(error) => failed(&sentence(&error), code(&error)),
     }
 }
 
-fn run(global: &Global, command: &Command) -> anyhow::Result<Answer> {
+fn run(global: &Global, command: &Command, way: Way) -> anyhow::Result<Answer> {
+    let open = |global: &Global| open(global, way);
     let style = Style::detect(global.color);
     let output = Output { style, json: global.json, time: SystemTime::now() };
     match command {
@@ -77,12 +89,13 @@ fn run(global: &Global, command: &Command) -> anyhow::Result<Answer> {
     }
 }
 
-fn open(global: &Global) -> Result<Reader, Error> {
-    Reader::open(Roots {
+fn open(global: &Global, way: Way) -> Result<Reader, Error> {
+    let reader = Reader::open(Roots {
         procfs: global.procfs.clone(),
         cgroupfs: global.cgroupfs.clone(),
         container_logs: global.container_logs.clone(),
-    })
+    })?;
+    Ok(if way == Way::Counters { reader.by_counters(patience::lack()) } else { reader })
 }
 
 /// The exit code of an error: what was asked for, what is there, what may be read.
@@ -107,6 +120,13 @@ fn sentence(error: &anyhow::Error) -> String {
         let cause = cause.to_string();
         if text.contains(&cause) { text } else { format!("{text}: {cause}") }
     })
+}
+
+/// What is known of those who did not answer.
+fn in_part(answer: &Answer) -> ExitCode {
+    let code = written(print(&answer.text), ExitCode::from(IN_PART));
+    failed(&patience::lack().why, IN_PART);
+    code
 }
 
 /// A reader that went away, as `head` does, is no error.

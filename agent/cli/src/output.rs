@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::view::terminal::Style;
 
-/// The exit code of an answer that is one in part, where rights were wanting.
+/// The exit code of an answer that is one in part: rights were wanting, or a process does not answer.
 pub const IN_PART: u8 = 3;
 
 /// What is printed, and the exit code.

@@ -20,7 +20,9 @@ pub(crate) struct Locked {
 impl Locked {
     /// Of one process; `None` where it is not known.
     pub fn of(process: Result<&Process, &Missing>, buf: &mut Buf) -> Option<Self> {
-        Self::of_status(process.map_err(Missing::clone).and_then(|process| status::read(process, buf)))
+        Self::of_status(
+            process.map_err(Missing::clone).and_then(|process| status::read(process, buf)),
+        )
     }
 
     /// By the counters that `status` told, or why it did not.

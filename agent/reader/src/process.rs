@@ -7,7 +7,7 @@ use memgap_kernel::memory::{Live, Memory};
 use memgap_kernel::source::{cgroup, smaps, stat, status, syscall};
 use memgap_kernel::{Buf, Cgroups, Process, stacks};
 use memgap_ledger::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Ranges, Walk};
-use memgap_ledger::{Fact, Missing, MissingKind};
+use memgap_ledger::{Fact, Missing, MissingKind, Unread};
 use memgap_probes::{Detail, Probes};
 
 /// How much is read of a process.
@@ -91,6 +91,14 @@ pub fn sample(
     };
     memgap_probes::add(&mut sample, &statistics, Duration::ZERO);
     Ok(sample)
+}
+
+/// Says of a sample by counters why it has no more.
+pub fn leave_out(sample: &mut ProcessSample, why: &Missing) {
+    if sample.kind == ProcessKind::User {
+        sample.walk = Err(why.clone());
+        sample.runtimes = vec![Err(Unread::process(why.clone()))];
+    }
 }
 
 /// A process, or a thread of it where the first one has ended: the kernel says of that one

@@ -49,6 +49,8 @@ pub struct Reader {
     procfs: Dir,
     cgroups: Fact<Cgroups>,
     probes: Arc<Probes>,
+    /// Why nothing is asked of processes that may keep their reader waiting.
+    by_counters: Option<Missing>,
 }
 
 impl Reader {
@@ -56,7 +58,14 @@ impl Reader {
     pub fn open(roots: Roots) -> Result<Self, Error> {
         let procfs = Dir::open(&roots.procfs).map_err(Error::Procfs)?;
         let cgroups = Cgroups::open(&procfs, roots.cgroupfs.as_deref(), &roots.container_logs);
-        Ok(Self { roots, procfs, cgroups, probes: Arc::default() })
+        Ok(Self { roots, procfs, cgroups, probes: Arc::default(), by_counters: None })
+    }
+
+    /// Reads of processes what none of them can keep from being read: the kernel's counters.
+    /// `why` is said of all else.
+    #[must_use]
+    pub fn by_counters(self, why: Missing) -> Self {
+        Self { by_counters: Some(why), ..self }
     }
 
     /// Lets collections keep files of cgroups open, as many as that.
@@ -153,10 +162,15 @@ impl Reader {
         self.sample(&process, depth, &peers, &mut buf)
     }
 
+    /// How much is read where so much was asked for.
+    fn asked(&self, depth: Depth) -> Depth {
+        if self.by_counters.is_some() { Depth::Counters } else { depth }
+    }
+
     /// What is known of one memory that several processes have, where so much is read of them
     /// that it is worth to look at all of the machine.
     fn peers(&self, pids: &[u32], depth: Depth, buf: &mut Buf) -> Peers {
-        match depth {
+        match self.asked(depth) {
             Depth::Counters | Depth::Runtimes => Peers::default(),
             Depth::Walk | Depth::Full | Depth::Pages => {
                 Peers::read(&self.procfs, pids, |pid| self.open_process(pid).ok(), buf)
@@ -173,7 +187,11 @@ impl Reader {
     ) -> Fact<ProcessSample> {
         // Afterwards one of them may have begun to run a program of its own.
         let one_memory = peers.of(process, |pid| self.open_process(pid).ok(), buf);
-        let sample = process::sample(process, depth, &self.cgroups, &self.probes, buf)?;
+        let asked = self.asked(depth);
+        let mut sample = process::sample(process, asked, &self.cgroups, &self.probes, buf)?;
+        if let Some(why) = self.by_counters.as_ref().filter(|_| asked != depth) {
+            process::leave_out(&mut sample, why);
+        }
         Ok(ProcessSample { one_memory, ..sample })
     }
 
@@ -185,6 +203,9 @@ impl Reader {
 
     /// Who of the processes holds shared memory that none of them maps.
     pub fn shared_held(&self, pids: &[u32]) -> Fact<SharedHeld> {
+        if let Some(why) = &self.by_counters {
+            return Err(why.clone());
+        }
         let open = pids.iter().filter_map(|pid| self.open_living(*pid).ok());
         held::read(&self.procfs, open, &mut Buf::default())
     }

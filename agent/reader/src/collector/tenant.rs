@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 
 use memgap_ledger::{Identity, Missing, MissingKind};
 
+use super::Collector;
 use super::jobs::Job;
 use super::tracked::Tracked;
-use super::Collector;
 
 /// Workers that wait for processes of one tenant, of those that may wait at all.
 pub(super) const MAX_OF_TENANT: usize = 2;
@@ -49,7 +49,8 @@ fn is_owned(path: &str) -> bool {
     let last = path.rsplit('/').next().unwrap_or_default();
     let user = last.strip_prefix("user-").and_then(|rest| rest.strip_suffix(".slice"));
     let is_user = user.is_some_and(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()));
-    is_user || matches!(Identity::of_path(last, None), Identity::Container(_) | Identity::Pod { .. })
+    is_user
+        || matches!(Identity::of_path(last, None), Identity::Container(_) | Identity::Pod { .. })
 }
 
 impl Collector {
@@ -89,7 +90,9 @@ impl Collector {
         let is_full = self.full().contains(&&tenant);
         let why = || {
             let whose = tenant.says();
-            format!("{MAX_OF_TENANT} processes {whose} do not answer: none of the others is asked until one does")
+            format!(
+                "{MAX_OF_TENANT} processes {whose} do not answer: none of the others is asked until one does"
+            )
         };
         is_full.then(|| Missing::new(MissingKind::Refused, why()))
     }
