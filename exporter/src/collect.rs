@@ -73,6 +73,12 @@ impl Pipeline {
         }
     }
 
+    /// Gives up what is kept of the last ledgers, before others are made of everything.
+    pub fn forget(&mut self) {
+        self.kept = Kept::default();
+        self.kept.groups.leave_out(self.is_poor);
+    }
+
     /// Sorts ledgers into scopes and encodes those. Each form of the figures is given up as
     /// soon as the next is made: together they would be the exporter's peak.
     pub fn families(&mut self, Ledgers { machine, clock }: Ledgers) -> Families {

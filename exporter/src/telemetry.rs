@@ -5,6 +5,7 @@
 //! [`Telemetry::render`] sorts them.
 
 pub mod api;
+pub mod costly;
 pub mod degraded;
 pub mod http;
 pub mod otlp;
@@ -104,6 +105,7 @@ impl Own {
             processes.write(out);
             cpu.write(out);
             targets::write(out);
+            costly::write(out);
         }
         for family in &self.families {
             out.append(family);

@@ -22,7 +22,7 @@ use memgap_exporter::tables::{CONTAINER, MACHINE, PLAIN, POD, PROCESS_GROUP, UNI
 use memgap_exporter::telemetry::http::{self, Closed};
 use memgap_exporter::telemetry::otlp::{self, Pushed};
 use memgap_exporter::telemetry::reload::Reload;
-use memgap_exporter::telemetry::{self, Telemetry, api, degraded, probes, targets};
+use memgap_exporter::telemetry::{self, Telemetry, api, costly, degraded, probes, targets};
 use memgap_ledger::sample::MachineSample;
 use memgap_ledger::{Machine, MissingKind, SecondSource};
 use metrics::gauge;
@@ -103,7 +103,8 @@ they speak. A process or container that ended is gone from the next collection.
 | walks kept | 131,072 mappings in all, which take 12 MiB; the oldest are dropped and counted in `memgap_exporter_walks_dropped_total` |
 | one process | 200 ms for it to answer, 1 s where we are at work on it; then it is left alone, from 10 s up to 10 min, and counted in `memgap_exporter_target_timeouts_total` |
 | own memory | where the exporter's own cgroup is limited, or one above it that it takes half of: an eighth of the limit for files that stay open, 5 KiB each. With 80 % used something is given up, step by step: `memgap_exporter_degraded`; with less than 60 % for 32 collections a step is taken back, after twice as many the next |
-| processes that do not answer | 4 at a time, named by `memgap_exporter_stuck_targets`; with 4 nothing but counters is read of any |
+| processes that do not answer | 4 at a time, and 2 of one pod, container, user, or cgroup of root's, named by `memgap_exporter_stuck_targets`; with 2 nothing but counters is read of his others, with 4 of any |
+| processes that cost too much | what is not read of them is named by `memgap_exporter_costly_targets`, the 32 with most memory by name |
 | documents of the [API](api.md) | `--web.api-max-bytes`, 8 MiB; what is left out is counted in `memgap_exporter_api_left_out` |
 | HTTP | `--web.max-connections`, 64 at a time, of at most 5 minutes, a quarter for one address; 32 more are answered about health and refused else; 30 s and 16 KiB for the head of a request, 16 KiB/s at least for an answer after 10 s |
 
@@ -207,6 +208,7 @@ fn own() -> String {
     gauge!("memgap_exporter_server_start_time_seconds").set(0.5);
     targets::timeouts(1);
     targets::stuck([("java".to_owned(), 1)].into_iter(), 1, false);
+    costly::costly(std::iter::once(("java", "walk", 1)));
     api::made(1, [("cgroups", 0), ("processes", 1), ("findings", 0)]);
     api::answered(200);
     http::scrape(200);

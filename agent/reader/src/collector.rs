@@ -8,6 +8,7 @@
 mod activity;
 mod back_off;
 mod churn;
+mod costly;
 mod degraded;
 mod jobs;
 mod kept;
@@ -43,6 +44,8 @@ use crate::locked::{self, Locked};
 use crate::reader::Reader;
 use crate::walk::{Rate, WalkPolicy};
 use churn::Unheld;
+use costly::Costly;
+pub use costly::{CostlyTarget, Unaffordable};
 pub use degraded::Degraded;
 use degraded::{OwnMemory, STRIDE};
 use jobs::{Job, Source};
@@ -88,6 +91,7 @@ pub struct Collector {
     pool: Pool<Job>,
     /// Whom workers of the pool still wait for.
     waiting: BTreeMap<ProcessId, Waiting>,
+    costly: Costly,
     /// How long the first pause is after a target that did not answer.
     first_pause: Duration,
     /// What cgroups were charged for beyond what their processes held, when nothing changed
@@ -142,6 +146,8 @@ pub struct CollectionStats {
     pub timeouts: u64,
     /// Targets that a worker still waits for.
     pub stuck: Vec<StuckTarget>,
+    /// Targets of which something is not read, for it would cost too much.
+    pub costly: Vec<CostlyTarget>,
     /// Workers that wait, some for targets that have ended meanwhile.
     pub workers_stuck: usize,
     /// Whether walks or heap statistics were left out for want of workers that do not wait.
@@ -210,6 +216,7 @@ impl Collector {
             tracked: BTreeMap::new(),
             pool: Pool::default(),
             waiting: BTreeMap::new(),
+            costly: Costly::default(),
             first_pause: back_off::FIRST,
             settled: Unheld::new(),
             machines: Machines::default(),
@@ -283,6 +290,7 @@ impl Collector {
         stats.handles = self.handles();
         stats.workers_stuck = self.pool.stuck();
         stats.stuck = self.stuck(ended);
+        stats.costly = self.costly.running(&self.tracked);
         stats.own_memory = self.own.most.take();
         stats.given_up = std::mem::take(&mut self.given_up);
         stats.degraded = self.degraded();

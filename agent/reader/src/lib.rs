@@ -29,7 +29,10 @@ pub use memgap_probes::{PROBES, RULES};
 
 pub use access::Access;
 pub use capture::{Captured, capture};
-pub use collector::{CollectionStats, Collector, Degraded, PROBE_SHARE, Spent, StuckTarget};
+pub use collector::{
+    CollectionStats, Collector, CostlyTarget, Degraded, PROBE_SHARE, Spent, StuckTarget,
+    Unaffordable,
+};
 pub use endpoint::http::{Endpoint, Limits};
 pub use endpoint::pods::{ANNOTATION, PodEndpoint, read as read_pods};
 pub use endpoint::{Answer, Figures, read as read_endpoint};

@@ -14,7 +14,7 @@ use memgap_exporter::collect::{self, Ledgers, Pipeline, Schedule};
 use memgap_exporter::log::Log;
 use memgap_exporter::orders::Receiver;
 use memgap_exporter::stage::{Clock, Stage};
-use memgap_exporter::telemetry::{self, Telemetry, degraded, probes, targets};
+use memgap_exporter::telemetry::{self, Telemetry, costly, degraded, probes, targets};
 use memgap_ledger::{Machine, Missing};
 use memgap_reader::{CollectionStats, Collector, Degraded, Pressure, Reader, Roots, WalkPolicy};
 use rustix::process::{Pid, getppid};
@@ -33,7 +33,8 @@ pub fn run(args: Args, server: OwnedFd, supervisor: OwnedFd, log: &Log) -> anyho
     let server = Sender::new(server);
     let mut orders = Receiver::new(supervisor);
     loop {
-        if let Some(ledgers) = read(&mut collecting.collector, &mut collecting.sources) {
+        let forget = || collecting.pipeline.forget();
+        if let Some(ledgers) = read(&mut collecting.collector, &mut collecting.sources, forget) {
             if let Some(documents) = &mut collecting.documents {
                 let against = collecting.collector.lacks_memory(Degraded::Handles);
                 collect::send_documents(documents, &ledgers.machine, against, &server);
@@ -131,8 +132,12 @@ fn walk_policy(args: &Args) -> WalkPolicy {
 
 /// Collects once and records what it cost. Without a list of processes nothing
 /// true can be said, so nothing is.
-fn read(collector: &mut Collector, sources: &mut Sources) -> Option<Ledgers> {
-    match ledgers(collector, sources) {
+fn read(
+    collector: &mut Collector,
+    sources: &mut Sources,
+    forget: impl FnOnce(),
+) -> Option<Ledgers> {
+    match ledgers(collector, sources, forget) {
         Ok((ledgers, stats)) => {
             record(&stats);
             Some(ledgers)
@@ -145,13 +150,15 @@ fn read(collector: &mut Collector, sources: &mut Sources) -> Option<Ledgers> {
     }
 }
 
-/// Where endpoints tell more of processes, whoever of them, all ledgers are made anew.
+/// Where endpoints tell more of processes, whoever of them, all ledgers are made anew. `forget`
+/// is to give up what is kept of the last ones.
 fn ledgers(
     collector: &mut Collector,
     sources: &mut Sources,
+    forget: impl FnOnce(),
 ) -> Result<(Ledgers, CollectionStats), Missing> {
     if sources.are_none() {
-        let (machine, stats) = collector.machine()?;
+        let (machine, stats) = collector.machine_after(forget)?;
         let clock = Clock::started(stats.ledgers.wall, stats.ledgers.cpu);
         return Ok((Ledgers { machine, clock }, stats));
     }
@@ -179,6 +186,9 @@ fn record(stats: &CollectionStats) {
     targets::timeouts(stats.timeouts);
     let stuck = stats.stuck.iter().map(|target| (target.name.clone(), target.pid));
     targets::stuck(stuck, stats.workers_stuck, stats.is_blind);
+    let unaffordable =
+        stats.costly.iter().map(|one| (one.name.as_str(), one.unread.name(), one.rss));
+    costly::costly(unaffordable);
     probes::skipped(stats.probes_skipped);
     probes::reopened(stats.reopened);
     probes::files(true, stats.files.hits);

@@ -54,6 +54,8 @@ pub struct Look {
     pub found: Vec<Result<Attached, Refused>>,
     /// How many mappings it has.
     pub mappings: usize,
+    /// Whether its mount table is longer than may be read: what serves its files is not known.
+    pub are_mounts_unknown: bool,
     /// Where among its files the next look is to go on, which this one left out.
     pub rest: Option<usize>,
 }
@@ -108,6 +110,7 @@ impl Probes {
             look.add_lack(format!("some of its files are yet to be looked at: {opened} were"));
         }
         if let Some(lack) = visit.mounts.get().and_then(|mounts| mounts.unknown()) {
+            look.are_mounts_unknown = true;
             look.add_lack(format!("what serves its files is not known: {}", lack.why));
         } else if let Some(lack) = closed {
             look.add_lack(format!("not all of its files are looked at: {}", lack.why));

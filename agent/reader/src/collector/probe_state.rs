@@ -77,12 +77,21 @@ pub(super) struct Found {
     refused: Vec<Refused>,
     /// How many mappings the process has.
     pub mappings: usize,
+    /// Whether its mount table is longer than may be read.
+    pub are_mounts_unknown: bool,
     /// Where among its files the next look goes on.
     rest: Option<usize>,
 }
 
+impl Found {
+    /// Whether some of its files are yet to be looked at.
+    pub fn is_in_part(&self) -> bool {
+        self.rest.is_some()
+    }
+}
+
 impl From<Look> for Found {
-    fn from(Look { found, mappings, rest }: Look) -> Self {
+    fn from(Look { found, mappings, are_mounts_unknown, rest }: Look) -> Self {
         let (mut runtimes, mut refused) = (Vec::new(), Vec::new());
         for one in found {
             match one {
@@ -90,7 +99,7 @@ impl From<Look> for Found {
                 Err(lack) => refused.push(lack),
             }
         }
-        Self { runtimes: runtimes.into(), refused, mappings, rest }
+        Self { runtimes: runtimes.into(), refused, mappings, are_mounts_unknown, rest }
     }
 }
 
@@ -222,6 +231,15 @@ impl ProbeState {
             self.statistics = said;
             self.version += 1;
         }
+    }
+
+    /// Whether heap statistics of a runtime or allocator were given up for a bound of theirs.
+    pub fn are_beyond_bounds(&self) -> bool {
+        let is_refused = |lack: &Unread| lack.why.kind == MissingKind::Refused;
+        self.statistics
+            .iter()
+            .skip(self.refused.len())
+            .any(|one| one.as_ref().is_err_and(is_refused))
     }
 
     /// The last collection that spent anything on it.

@@ -93,6 +93,7 @@ impl Collector {
         let taken = answer.and_then(|answer| {
             let Answer { found, vsz, read, memory, is_reopened } = *answer;
             if let Some(found) = found {
+                self.costly.looked(id, found.as_ref());
                 if let Ok(found) = &found {
                     tracked.cost.areas.get_or_insert(found.mappings);
                 }
@@ -100,6 +101,7 @@ impl Collector {
             }
             if let Some((read, began)) = read {
                 probes.take(read, began, self.round);
+                self.costly.read(id, probes.are_beyond_bounds());
                 stats.reopened += u64::from(is_reopened);
             }
             probes.memory = memory;

@@ -81,6 +81,7 @@ impl Collector {
         let Some(tracked) = of(&mut self.tracked, id) else { return };
         match walked {
             Walked::TooLarge(why, lazily_freed) => {
+                self.costly.too_large(id, &why);
                 tracked.no_walk = match why {
                     TooLarge::Cost(cost) => {
                         stats.refused += 1;
@@ -122,6 +123,8 @@ impl Collector {
         stats: &mut CollectionStats,
     ) {
         let Some(tracked) = of(&mut self.tracked, id) else { return };
+        let stacks = walk.as_ref().ok().and_then(|walk| walk.stacks.as_ref().err());
+        self.costly.walked(id, walk.as_ref().err(), stacks);
         match walk.map(|walk| *walk) {
             Ok(Walk { counters, areas, stacks, made, rate, huge, .. }) => {
                 stats.walks.push(took.wall);
