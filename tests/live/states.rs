@@ -85,6 +85,13 @@ fn memory_that_two_processes_have_between_them_counts_once() -> Result<()> {
         let said = note::notes(Subject::Process(&made)).join("\n");
         assert!(said.contains(&format!("process {other} has the same memory")), "{said}");
         assert!(!said.contains("ending it frees"), "{said}");
+        let gaps = gap::of_process(&made);
+        let why = &gaps.iter().find(|gap| gap.to == "pss").context("no such gap")?.why;
+        assert_eq!(
+            why.contains("MiB that counts for a process with the same"),
+            pid == child,
+            "{why}"
+        );
     }
     let rows = program::programs(&ledgers, false);
     let pss = rows.iter().filter_map(|row| row.pss.point()).sum::<i64>();

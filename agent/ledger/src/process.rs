@@ -135,6 +135,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
 
     let absent = absences(sample, &ledger);
     let charged_skew = split.charged_skew();
+    let is_elsewhere = headline::is_elsewhere(sample);
     let mut runtimes: Vec<Runtime> = sample.runtimes.iter().flatten().cloned().collect();
     runtimes.sort_unstable();
     // They are many times as large as what else is known of most processes.
@@ -172,7 +173,7 @@ pub fn ledger(sample: &ProcessSample) -> ProcessLedger {
             .map_or(Figure::Absent, |w| Figure::exact(mapped::locked_other(&w.areas))),
         mapped: walk.map(|walk| mapped::mapped(walk, sample.one_memory.is_some())),
         largest: split.largest,
-        sharing: walk.map(sharing::sharing),
+        sharing: walk.map(|walk| sharing::sharing(walk, is_elsewhere)),
         one_memory: sample.one_memory.clone(),
         huge: walk.and_then(|w| mapped::huge(&w.areas)),
         pinned: counters.and_then(|c| c.pinned),

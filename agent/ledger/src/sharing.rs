@@ -14,10 +14,12 @@ pub struct Sharing {
     pub own: u64,
     /// Pages that other processes map too.
     pub others: u64,
+    /// What is left of PSS, where all of it counts for another process with the same memory.
+    pub elsewhere: u64,
 }
 
-/// Divides what a walk saw.
-pub(crate) fn sharing(walk: &Walk) -> Sharing {
+/// Divides what a walk saw; `is_elsewhere` tells that it counts for another process.
+pub(crate) fn sharing(walk: &Walk, is_elsewhere: bool) -> Sharing {
     let sum = |field: fn(&Area) -> u64| {
         walk.areas.iter().fold(0u64, |sum, area| sum.saturating_add(field(area)))
     };
@@ -25,7 +27,8 @@ pub(crate) fn sharing(walk: &Walk) -> Sharing {
     // What the merged pages keep of PSS is not told: a page is seldom merged with few others.
     let merged = sum(|a| a.merged.unwrap_or(0).min(a.rss.saturating_sub(a.pss))).min(whole);
     let own = mapped_again(walk).min(whole - merged);
-    Sharing { merged, own, others: whole - merged - own }
+    let elsewhere = if is_elsewhere { sum(|area| area.pss) } else { 0 };
+    Sharing { merged, own, others: whole - merged - own, elsewhere }
 }
 
 /// Device and inode of a file, and where in it a mapping begins.
@@ -62,7 +65,9 @@ mod tests {
     fn pages_of_one_process_alone_are_no_other_processes() {
         let thrice = |_| Area { rss: 60, pss: 20, ..Area::default() };
         let seen = walk((0..3).map(thrice).collect(), &[Some(7), Some(7), Some(7)]);
-        assert_eq!(sharing(&seen), Sharing { merged: 0, own: 120, others: 0 });
+        let own = Sharing { own: 120, ..Sharing::default() };
+        assert_eq!(sharing(&seen, false), own);
+        assert_eq!(sharing(&seen, true), Sharing { elsewhere: 60, ..own });
     }
 
     #[test]
@@ -71,6 +76,7 @@ mod tests {
             Area { rss: 120, pss: 2, merged: Some(120), ..Area::default() },
             Area { rss: 50, pss: 10, ..Area::default() },
         ];
-        assert_eq!(sharing(&walk(areas, &[])), Sharing { merged: 118, own: 0, others: 40 });
+        let found = Sharing { merged: 118, others: 40, ..Sharing::default() };
+        assert_eq!(sharing(&walk(areas, &[]), false), found);
     }
 }

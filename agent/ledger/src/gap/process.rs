@@ -93,5 +93,6 @@ fn sharing(sharing: Sharing) -> Vec<Part> {
         part("merged with equal pages (KSM)", sharing.merged),
         part("that the process maps several times itself", sharing.own),
         part("that other processes map too, and carry their part of", sharing.others),
+        part("that counts for a process with the same memory", sharing.elsewhere),
     ]
 }

@@ -32,12 +32,16 @@ pub(super) fn headline(sample: &ProcessSample, in_use: Figure) -> ProcessHeadlin
     let counters = sample.counters.as_ref().ok();
     // What the kernel shows for each of them as its own is not.
     let shared = sample.one_memory.as_ref();
-    let is_elsewhere = shared.is_some_and(|one| one.counted_at != sample.pid);
     ProcessHeadline {
         vsz: of(zero.or(counters.map(|c| c.vsz)), sum(Area::size)),
         rss: of(zero.or(counters.map(|c| c.rss)), sum(|a| a.rss)),
-        pss: of(zero.or(is_elsewhere.then_some(0)), sum(|a| a.pss)),
+        pss: of(zero.or(is_elsewhere(sample).then_some(0)), sum(|a| a.pss)),
         uss: of(zero.or(shared.map(|_| 0)), sum(|a| a.private)),
         in_use,
     }
+}
+
+/// Whether its memory counts for another process, which has the same.
+pub(super) fn is_elsewhere(sample: &ProcessSample) -> bool {
+    sample.one_memory.as_ref().is_some_and(|one| one.counted_at != sample.pid)
 }
