@@ -15,6 +15,7 @@ mod kind;
 pub mod lazily_freed;
 pub mod memory;
 pub mod one_memory;
+pub mod pid_namespace;
 pub mod process;
 pub mod published;
 pub mod source;

@@ -6,19 +6,10 @@ use std::cmp::Ordering;
 
 use rustix::io::Errno;
 
-use crate::file::Dir;
-
 /// `KCMP_VM` of include/uapi/linux/kcmp.h.
 const KCMP_VM: libc::c_long = 1;
 
-/// Whether pids of a procfs name the same processes to this one: the call below takes no
-/// others.
-pub fn is_own_namespace(procfs: &Dir) -> bool {
-    let own = std::process::id().to_string();
-    procfs.link("self").is_some_and(|pid| pid == own.as_bytes())
-}
-
-/// `Equal` where two processes of the own namespace have one memory; else an order of
+/// `Equal` where two processes of this program's own pid namespace ([`crate::pid_namespace`]) have one memory; else an order of
 /// memories that holds until the machine is booted anew. Needs the rights to read both.
 pub fn compare(a: u32, b: u32) -> Result<Ordering, Errno> {
     let (a, b) = (libc::c_long::from(a), libc::c_long::from(b));
@@ -38,7 +29,6 @@ pub fn compare(a: u32, b: u32) -> Result<Ordering, Errno> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::process::Command;
 
     use super::*;
@@ -53,12 +43,5 @@ mod tests {
         assert_eq!(one, Ok(Ordering::Equal));
         assert_ne!(other, Ok(Ordering::Equal));
         assert!(compare(own, kid.id()).is_err(), "it is no more");
-    }
-
-    #[test]
-    fn a_copy_of_procfs_names_no_processes() {
-        let open = |path: &Path| Dir::open(path).expect("it is there");
-        assert!(is_own_namespace(&open(Path::new("/proc"))));
-        assert!(!is_own_namespace(&open(Path::new("/"))));
     }
 }

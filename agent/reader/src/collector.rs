@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use memgap_kernel::cgroups::{Cgroups, Pressure};
 use memgap_kernel::file::Buf;
-use memgap_kernel::source::cpu_clock;
+use memgap_kernel::pid_namespace;
 use memgap_ledger::sample::{CgroupSample, HostSample, MachineSample};
 use memgap_ledger::{Fact, Machines, Missing, MissingKind};
 use memgap_probes::CacheUse;
@@ -196,7 +196,7 @@ impl Collector {
         let source = Source {
             procfs: reader.procfs().to_owned(),
             page_size: rustix::param::page_size() as u64,
-            has_own_pids: cpu_clock::has_own_pids(reader.procfs(), &mut buf),
+            has_own_pids: pid_namespace::is_own(reader.procfs(), &mut buf),
             probes: Arc::clone(reader.probes()),
         };
         Self {

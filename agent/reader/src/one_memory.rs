@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use memgap_kernel::file::Buf;
-use memgap_kernel::one_memory::{compare, is_own_namespace};
+use memgap_kernel::one_memory::compare;
+use memgap_kernel::pid_namespace;
 use memgap_kernel::source::stat::{self, Image};
 use memgap_kernel::{Dir, Process};
 use memgap_ledger::sample::OneMemory;
@@ -34,7 +35,7 @@ impl Peers {
         open: impl Fn(u32) -> Option<Process>,
         buf: &mut Buf,
     ) -> Self {
-        if !is_own_namespace(procfs) {
+        if !pid_namespace::is_own(procfs.path(), buf) {
             return Self::default();
         }
         let mut alike: BTreeMap<Image, Vec<Peer>> = BTreeMap::new();

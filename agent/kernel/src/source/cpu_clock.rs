@@ -4,12 +4,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::path::Path;
 use std::time::Duration;
-
-use super::status;
-use crate::file::Buf;
-use crate::process::Process;
 
 /// `CPUCLOCK_SCHED` of include/linux/posix-timers.h: what the scheduler counts, in
 /// nanoseconds.
@@ -20,7 +15,7 @@ const SCHED: i32 = 2;
 pub struct CpuClock(i32);
 
 impl CpuClock {
-    /// Of a pid in this program's own pid namespace: see [`has_own_pids`].
+    /// Of a pid in this program's own pid namespace: see [`crate::pid_namespace`].
     pub fn of(pid: u32) -> Option<Self> {
         // `MAKE_PROCESS_CPUCLOCK`: bits of the complement, above three of the kind.
         let pid = i32::try_from(pid).ok()?;
@@ -45,17 +40,6 @@ impl CpuClock {
         let nanoseconds = u32::try_from(time.tv_nsec).map_err(io::Error::other)?;
         Ok(Duration::new(seconds, nanoseconds))
     }
-}
-
-/// Whether the pids of a mounted procfs are those of this program's pid namespace. In a
-/// container the host's procfs has others.
-pub fn has_own_pids(procfs: &Path, buf: &mut Buf) -> bool {
-    let own = std::process::id();
-    let link = std::fs::read_link(procfs.join("self"));
-    link.is_ok_and(|link| link.as_os_str().to_str() == Some(&own.to_string()))
-        && Process::open(procfs, own)
-            .and_then(|process| status::pids(&process, buf))
-            .is_ok_and(|pids| pids == [own])
 }
 
 #[cfg(test)]
@@ -104,12 +88,5 @@ mod tests {
         kid.0.wait().expect("it ends with its input");
         assert!(clock.read().is_err());
         assert_eq!(CpuClock::of(u32::MAX), None);
-    }
-
-    #[test]
-    fn a_directory_that_is_no_procfs_has_no_pids_of_ours() {
-        let mut buf = Buf::default();
-        assert!(!has_own_pids(Path::new("/nonexistent"), &mut buf));
-        assert!(!has_own_pids(Path::new("/"), &mut buf));
     }
 }
