@@ -134,16 +134,15 @@ impl Daemon {
         found
     }
 
-    /// Bytes and calls of `read` so far, as the kernel counts them in `/proc/PID/io`.
-    pub fn read_so_far(&self) -> (u64, u64) {
-        let of = |pid: &u32, key: &str| {
-            let text = std::fs::read_to_string(format!("/proc/{pid}/io")).expect("it runs");
+    /// Bytes and calls of `read` by one of its processes so far, as the kernel counts them in
+    /// `/proc/PID/io`.
+    pub fn read_so_far(pid: u32) -> (u64, u64) {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/io")).expect("it runs");
+        let of = |key: &str| {
             let value = text.lines().find_map(|line| line.strip_prefix(key)).expect("a figure");
             value.trim().parse::<u64>().expect("a number")
         };
-        let pids = self.pids();
-        let sum = |key| pids.iter().map(|pid| of(pid, key)).sum();
-        (sum("rchar:"), sum("syscr:"))
+        (of("rchar:"), of("syscr:"))
     }
 
     /// Its answers, one after the other, for as long as a test may wait.
