@@ -51,6 +51,7 @@ int main(void)
 {
     pthread_t threads[THREADS], runner;
 
+    small_pages();
     pthread_barrier_init(&deep, NULL, THREADS + 1);
     pthread_barrier_init(&done, NULL, THREADS + 1);
     for (int i = 0; i < THREADS; i++)

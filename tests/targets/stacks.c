@@ -20,6 +20,7 @@ int main(void)
 {
     pthread_t threads[THREADS];
 
+    small_pages();
     ready("stacks=0");
     pthread_barrier_init(&deep, NULL, THREADS + 1);
     pthread_barrier_init(&done, NULL, THREADS + 1);
