@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +13,7 @@ use memgap_ledger::finding::Subject;
 use memgap_ledger::host_detail::HostDetail;
 use memgap_ledger::{HostLedger, gap, host, note};
 use memgap_reader::{Reader, Roots};
-use memgap_tests::rights::{Need, left_out};
+use memgap_tests::rights::{Need, left_out, machine_lacks};
 use memgap_tests::target::{self, Target};
 
 const MIB: u64 = 1 << 20;
@@ -159,17 +160,21 @@ fn udp_queues(pid: u32) -> Result<u64> {
 struct Zram {
     number: u64,
     node: PathBuf,
+    /// Whether the kernel had it as a module that nobody had loaded: it is unloaded again.
+    loaded: bool,
 }
 
 impl Zram {
-    /// `None` where the kernel has no zram.
+    /// `None` where the kernel has no zram, built in or as a module.
     fn add() -> Result<Option<Self>> {
-        let Ok(text) = fs::read_to_string("/sys/class/zram-control/hot_add") else {
+        let control = Path::new("/sys/class/zram-control");
+        let loaded = !control.exists() && modprobe(&["zram"]);
+        let Ok(text) = fs::read_to_string(control.join("hot_add")) else {
             return Ok(None);
         };
         let number = text.trim().parse()?;
         let node = target::directory()?.join(format!("zram-{}", std::process::id()));
-        let zram = Self { number, node };
+        let zram = Self { number, node, loaded };
         fs::write(zram.file("disksize"), "256M")?;
         let device = fs::read_to_string(zram.file("dev"))?;
         let (major, minor) = device.trim().split_once(':').context("major:minor")?;
@@ -207,7 +212,16 @@ impl Drop for Zram {
         let _ = fs::remove_file(&self.node);
         let _ = fs::write(self.file("reset"), "1");
         let _ = fs::write("/sys/class/zram-control/hot_remove", self.number.to_string());
+        if self.loaded {
+            modprobe(&["--remove", "zram"]);
+        }
     }
+}
+
+/// Whether `modprobe` did so; a kernel without modules, or a system without them, has none.
+fn modprobe(arguments: &[&str]) -> bool {
+    let done = Command::new("/sbin/modprobe").arg("--quiet").args(arguments).status();
+    done.is_ok_and(|status| status.success())
 }
 
 #[test]
@@ -217,7 +231,7 @@ fn what_a_zram_device_holds_is_named() -> Result<()> {
     }
     let _alone = alone();
     let Some(zram) = Zram::add()? else {
-        println!("left out: this kernel has no zram");
+        machine_lacks("", "the kernel has no zram, nor a module of it");
         return Ok(());
     };
     let start = read();

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use memgap_ledger::finding::Subject;
 use memgap_ledger::{ProcessLedger, gap, note, process};
 use memgap_reader::{Depth, Reader, Roots};
-use memgap_tests::rights::{Need, left_out};
+use memgap_tests::rights::{Need, left_out, machine_lacks};
 use memgap_tests::target::Target;
 
 const MIB: u64 = 1 << 20;
@@ -33,9 +33,8 @@ fn huge_pages_are_said_whatever_is_written_of_them() -> Result<()> {
     let target = Target::start("sparse")?;
     let huge = rollup(target.pid(), "AnonHugePages")?.context("every kernel counts them")?;
     if target.holds("huge")? == 0 || huge < 16 * MIB {
-        eprintln!(
-            "left out: the kernel gives no huge pages, see /sys/kernel/mm/transparent_hugepage"
-        );
+        let why = "the kernel gives no huge pages, see /sys/kernel/mm/transparent_hugepage";
+        machine_lacks("", why);
         return Ok(());
     }
     let made = explain(target.pid())?;
@@ -80,8 +79,12 @@ fn pages_that_the_kernel_merged_are_no_other_programs() -> Result<()> {
     }
     let target = Target::start("merged")?;
     let equal = target.holds("equal")?;
-    if equal == 0 || rollup(target.pid(), "KSM")?.is_none() {
-        eprintln!("left out: this kernel merges no pages, or does not say which (Linux 6.6)");
+    if equal == 0 {
+        machine_lacks("", "the kernel merges no pages: it is built without KSM");
+        return Ok(());
+    }
+    if rollup(target.pid(), "KSM")?.is_none() {
+        machine_lacks("", "the kernel does not say which pages it merged: Linux 6.6 does");
         return Ok(());
     }
     let _merging = Merging::start()?;

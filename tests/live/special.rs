@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use memgap_ledger::account::{self, Account};
 use memgap_ledger::{Figure, ProcessLedger, process};
 use memgap_reader::{Depth, Reader, Roots};
+use memgap_tests::rights::machine_lacks;
 use memgap_tests::target::Target;
 
 /// What a program holds beyond the memory that it tells of.
@@ -55,7 +56,7 @@ fn the_kernels_memory_in_a_process_is_the_kernels() -> Result<()> {
         target.step()?;
         let held = holds(&target, name)?;
         if held == 0 {
-            eprintln!("left out: this machine, or this user, has no {name}");
+            machine_lacks(name, "this machine, or this user, has none");
         }
         let found = explain(target.pid())?.ledger;
         sum += held;

@@ -1,5 +1,5 @@
-//! What a test may do on this machine. Root may do everything, and no test is left
-//! out; any other user learns at the end of `tests/run` what was.
+//! What a test may do on this machine. Root may do everything; any other user learns at the
+//! end of `tests/run` what was left out, and everybody what the machine itself does not have.
 
 use std::io::Write;
 
@@ -38,8 +38,24 @@ pub fn left_out(need: Need) -> bool {
     if rustix::process::geteuid().is_root() {
         return false;
     }
+    note("", need.why());
+    true
+}
+
+/// Notes that the test, or the part of it that has a name, is left out for what the machine
+/// does not have, whoever asks: `why` says what.
+///
+/// # Panics
+///
+/// Where the list of what is left out cannot be written.
+pub fn machine_lacks(part: &str, why: &str) {
+    note(part, why);
+}
+
+fn note(part: &str, why: &str) {
     let thread = std::thread::current();
-    let line = format!("{}: {}\n", thread.name().unwrap_or("a test"), need.why());
+    let (name, space) = (thread.name().unwrap_or("a test"), if part.is_empty() { "" } else { " " });
+    let line = format!("{name}{space}{part}: {why}\n");
     // A list that cannot be written must not be taken for an empty one.
     if let Some(path) = std::env::var_os(LIST) {
         let list = std::fs::File::options().append(true).create(true).open(&path);
@@ -47,7 +63,6 @@ pub fn left_out(need: Need) -> bool {
         assert!(written.is_ok(), "failed to write {}: {written:?}", path.display());
     }
     eprint!("left out: {line}");
-    true
 }
 
 impl Need {
