@@ -78,8 +78,17 @@ fn walks_are_made_refused_and_skipped_by_policy() {
         ..WalkPolicy::default()
     };
     let own = std::process::id();
+    // A machine that is too slow to answer within a collection is asked anew, not for ever.
     let walk = |policy| {
-        let (machine, stats) = collector(policy).collect().unwrap();
+        let is = |sample: &ProcessSample, why: &str| {
+            sample.walk.as_ref().is_err_and(|lack| lack.why.contains(why))
+        };
+        let mut collections = (0..20).map(|_| collector(policy).collect().unwrap());
+        let in_time = collections.find(|(machine, _)| {
+            !is(of(machine, own).unwrap(), "takes too long to be read")
+                && !machine.processes.iter().any(|sample| is(sample, "answered late"))
+        });
+        let (machine, stats) = in_time.expect("a collection in which all answer");
         (of(&machine, own).unwrap().walk.clone(), stats)
     };
 
