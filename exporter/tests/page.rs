@@ -60,7 +60,7 @@ All amounts are bytes, all times seconds. Accounts and classes: [accounts.md](ac
 `oom_kills_total`, `limit_hits_total`, `throttled_total` and `memory_stall_seconds_total` count from the exporter's start: what a cgroup
 counted before it was read first is left out, unless it is new since the last collection. They do not decrease when cgroups of the same
 labels come and go. A container that ended between two collections took its counts with it; on cgroup v2 its pod keeps them. `other` has
-none.
+none. An allocation that fails at a limit and changes neither `memory.stat` nor usage is counted up to 16 collections later.
 
 ## Counters of garbage collection
 

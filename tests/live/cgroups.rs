@@ -151,6 +151,39 @@ fn what_stays_open_of_a_cgroup_tells_what_is_there_now() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn what_has_not_changed_of_a_cgroup_is_not_read_again_but_now_and_then() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
+    let mut cgroups = opened()?;
+    cgroups.keep_open(1 << 12);
+    let group = Cgroup::new("settled")?;
+    let peak = || -> Result<u64> {
+        let found = cgroups.all()?.into_iter().find(|c| c.path == group.path());
+        Ok(found.context("it is listed")?.events.peak?)
+    };
+    // What came and went again between two collections is seen by the next one.
+    if peak().is_err() {
+        eprintln!("this kernel tells no peak (Linux 6.5 on cgroup v2)");
+        return Ok(());
+    }
+    ensure!(touch(&group, 16)?.success());
+    ensure!(peak()? > 16 * MIB);
+    ensure!(touch(&group, 32)?.success());
+    let most = peak()?;
+    ensure!(most > 32 * MIB);
+    if group.version() == Version::V2 {
+        return Ok(());
+    }
+    // On v1 the kernel can be made to forget it, which changes nothing else.
+    group.set("memory.max_usage_in_bytes", &0)?;
+    let told: Vec<u64> = (0..16).map(|_| peak()).collect::<Result<_>>()?;
+    ensure!(told[0] == most, "it was read again: {told:?}");
+    ensure!(told[15] < 32 * MIB, "it was not read in 16 collections: {told:?}");
+    Ok(())
+}
+
 /// The test starts itself again in a cgroup namespace of a cgroup of its own.
 #[test]
 fn paths_are_the_same_from_within_a_cgroup_namespace() -> Result<()> {

@@ -4,6 +4,7 @@
 mod events;
 mod hierarchy;
 mod kept;
+mod last;
 mod namespace;
 mod own;
 mod sample;
@@ -25,6 +26,7 @@ pub use events::FILES as EVENT_FILES;
 use events::Unoffered;
 use hierarchy::Hierarchy;
 use kept::KeptDirs;
+use last::{Last, LastRead};
 use namespace::View;
 pub use own::{OwnCgroup, Pressure};
 use walk::Walk;
@@ -54,6 +56,8 @@ pub struct Cgroups {
     counts: Cell<Counts>,
     unoffered: Option<Unoffered>,
     kept: RefCell<KeptDirs>,
+    /// What collections go by, where one follows another.
+    last: Option<RefCell<LastRead>>,
 }
 
 /// What collections left out, since the hierarchy was opened.
@@ -84,14 +88,17 @@ impl Cgroups {
             counts: Cell::default(),
             unoffered,
             kept: RefCell::default(),
+            last: None,
         })
     }
 
-    /// Lets collections keep files of cgroups open from one to the next, as many as that.
-    /// In a copy others may stand in their places, unseen.
+    /// Lets collections keep files of cgroups open from one to the next, as many as that,
+    /// and what they tell of those that have not changed. In a copy others may stand in their
+    /// places, unseen.
     pub fn keep_open(&mut self, handles: usize) {
-        let room = if self.hierarchy.dir.is_cgroupfs() { handles } else { 0 };
-        self.kept = RefCell::new(KeptDirs::new(room));
+        let is_live = self.hierarchy.dir.is_cgroupfs();
+        self.kept = RefCell::new(KeptDirs::new(if is_live { handles } else { 0 }));
+        self.last = is_live.then(RefCell::default);
     }
 
     /// Which interface the memory controller is mounted with.
@@ -121,6 +128,9 @@ impl Cgroups {
         walk.visit(&self.hierarchy.dir, "/", 0, None)?;
         self.counts.set(walk.counts);
         self.kept.borrow_mut().forget_ended();
+        if let Some(last) = &self.last {
+            last.borrow_mut().forget_ended();
+        }
         walk.samples.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(walk.samples)
     }
@@ -205,8 +215,27 @@ impl Cgroups {
     }
 
     fn read(&self, dir: &Dir, path: &str, buf: &mut Buf) -> Fact<CgroupSample> {
+        self.read_since(dir, path, &mut Last::default(), buf)
+    }
+
+    /// What one collection after another reads of a cgroup.
+    fn read_changed(&self, dir: &Dir, path: &str, buf: &mut Buf) -> Fact<CgroupSample> {
+        let Some(kept) = &self.last else { return self.read(dir, path, buf) };
+        let mut last = kept.borrow_mut().take(path);
+        let read = self.read_since(dir, path, &mut last, buf)?;
+        kept.borrow_mut().put(path, last);
+        Ok(read)
+    }
+
+    fn read_since(
+        &self,
+        dir: &Dir,
+        path: &str,
+        last: &mut Last,
+        buf: &mut Buf,
+    ) -> Fact<CgroupSample> {
         let unoffered = self.unoffered.as_ref();
-        sample::read(dir, path, self.version(), self.cpus, unoffered, buf)
+        sample::read((dir, path), self.version(), self.cpus, unoffered, last, buf)
     }
 
     /// Opens the cgroup at a path component by component, so that neither `..`

@@ -76,8 +76,24 @@ impl Files<'_> {
     }
 }
 
+/// `memory.high`, a limit that operators set.
+pub fn high(files: &Files<'_>, version: CgroupVersion, buf: &mut Buf) -> Fact<Option<u64>> {
+    match version {
+        CgroupVersion::V1 => Err(silent()),
+        CgroupVersion::V2 if files.root => Err(unlimited()),
+        CgroupVersion::V2 => files.ask(HIGH, |dir| amount::read_limit(dir, HIGH, buf)),
+    }
+}
+
+fn silent() -> Missing {
+    Missing::absent("cgroup v1 does not report it")
+}
+
+fn unlimited() -> Missing {
+    Missing::absent("the root of cgroup v2 has no limits: look at the host's ledger")
+}
+
 fn v1(files: &Files<'_>, stat: &Fact<MemoryStat>, buf: &mut Buf) -> Events {
-    let silent = Missing::absent("cgroup v1 does not report it");
     Events {
         oom_kills: files.ask(oom_control::NAME, |dir| oom_control::read(dir, buf)),
         limit_hits: files.ask(FAILCNT, |dir| amount::read(dir, FAILCNT, buf)),
@@ -85,16 +101,14 @@ fn v1(files: &Files<'_>, stat: &Fact<MemoryStat>, buf: &mut Buf) -> Events {
         swap: stat.as_ref().map_err(Missing::clone).and_then(|stat| {
             stat.swap.ok_or_else(|| Missing::absent("swap is not accounted for (swapaccount=0)"))
         }),
-        ..Events::missing(&silent)
+        ..Events::missing(&silent())
     }
 }
 
 fn v2(files: &Files<'_>, buf: &mut Buf) -> Events {
     let dying = files.ask(cgroup_stat::NAME, |dir| cgroup_stat::read(dir, buf));
     if files.root {
-        let none =
-            Missing::absent("the root of cgroup v2 has no limits: look at the host's ledger");
-        return Events { dying, ..Events::missing(&none) };
+        return Events { dying, ..Events::missing(&unlimited()) };
     }
     let events = files.ask(memory_events::NAME, |dir| memory_events::read(dir, buf));
     let swap = files.ask(SWAP, |dir| amount::read(dir, SWAP, buf));
@@ -105,7 +119,7 @@ fn v2(files: &Files<'_>, buf: &mut Buf) -> Events {
         }),
         limit_hits: events.as_ref().map(|events| events.max).map_err(Missing::clone),
         throttled: events.map(|events| events.high),
-        high: files.ask(HIGH, |dir| amount::read_limit(dir, HIGH, buf)),
+        high: high(files, CgroupVersion::V2, buf),
         peak: files.ask(PEAK, |dir| amount::read(dir, PEAK, buf)),
         swap_failures: files.ask(swap_events::NAME, |dir| swap_events::read(dir, buf)),
         swap,

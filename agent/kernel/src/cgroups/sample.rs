@@ -1,30 +1,36 @@
 //! The files of one cgroup.
 
+use memgap_ledger::events::Events;
 use memgap_ledger::sample::{CgroupSample, CgroupVersion};
 use memgap_ledger::{Fact, Missing, MissingKind};
 
 use super::events::{self, Files, Unoffered};
+use super::last::{Last, Rest};
 use crate::file::{Buf, Dir};
 use crate::source::{amount, memory_stat};
 
 /// Reads the cgroup behind a handle. What stands below it (`leaf`) and its names
 /// are the caller's to fill in. Gone when it vanished in between, absent when it
-/// has no memory controller.
+/// has no memory controller. What is known of it by `last` is not read again.
 pub fn read(
-    dir: &Dir,
-    path: &str,
+    (dir, path): (&Dir, &str),
     version: CgroupVersion,
     cpus: u32,
     unoffered: Option<&Unoffered>,
+    last: &mut Last,
     buf: &mut Buf,
 ) -> Fact<CgroupSample> {
     let root = path == "/" && is_root(dir, version);
-    let stat = memory_stat::read(dir, version, buf);
+    let (stat, mark) = memory_stat::read_marked(dir, version, buf)
+        .map_or_else(|lack| (Err(lack), None), |(stat, mark)| (Ok(stat), Some(mark)));
     // The figures that must add up are read without anything in between.
     let usage = usage(dir, version, root, buf);
-    let kmem = match version {
-        CgroupVersion::V1 => amount::read(dir, "memory.kmem.usage_in_bytes", buf),
-        CgroupVersion::V2 => Err(Missing::absent("cgroup v2 has it in memory.stat")),
+    let now = mark.zip(usage.as_ref().ok().copied());
+    let known = last.known(now).cloned();
+    let kmem = match (&known, version) {
+        (Some(known), _) => known.kmem.clone(),
+        (None, CgroupVersion::V1) => amount::read(dir, "memory.kmem.usage_in_bytes", buf),
+        (None, CgroupVersion::V2) => Err(Missing::absent("cgroup v2 has it in memory.stat")),
     };
     if lacks(&stat) || (lacks(&usage) && !root) {
         if !dir.holds("cgroup.procs") {
@@ -35,8 +41,17 @@ pub fn read(
             return Err(Missing::absent(format!("the cgroup {path} has no memory controller")));
         }
     }
+    // Nothing but its own file tells of a limit that was changed.
     let limit = limit(dir, version, root, buf);
-    let events = events::read(&Files { dir, root, unoffered }, version, &stat, buf);
+    let files = Files { dir, root, unoffered };
+    let events = match known {
+        Some(known) => Events { high: events::high(&files, version, buf), ..known.events },
+        None => {
+            let events = events::read(&files, version, &stat, buf);
+            last.note(path, now, &Rest { kmem: kmem.clone(), events: events.clone() });
+            events
+        }
+    };
     Ok(CgroupSample {
         path: path.to_owned(),
         version,

@@ -42,7 +42,7 @@ impl<'c> Walk<'c> {
         if depth <= FLUSHED_DEPTH {
             self.cgroups.flush(dir, &mut self.buf);
         }
-        let mut sample = self.cgroups.read(dir, path, &mut self.buf)?;
+        let mut sample = self.cgroups.read_changed(dir, path, &mut self.buf)?;
         let is_pod = self.cgroups.identify(&mut sample, pod_limit);
         let pod_limit = sample.limit.as_ref().ok().copied().flatten().filter(|_| is_pod);
         let index = self.samples.len();

@@ -1,6 +1,8 @@
 //! `memory.stat` of a cgroup: Documentation/admin-guide/cgroup-v2.rst and
 //! cgroup-v1/memory.rst.
 
+use std::hash::{DefaultHasher, Hasher};
+
 use memgap_ledger::Fact;
 use memgap_ledger::sample::{CgroupVersion, MemoryStat};
 
@@ -36,9 +38,19 @@ pub fn flush(dir: &Dir, buf: &mut Buf) {
 
 /// Reads the file in a cgroup's directory.
 pub fn read(dir: &Dir, version: CgroupVersion, buf: &mut Buf) -> Fact<MemoryStat> {
+    read_marked(dir, version, buf).map(|(stat, _)| stat)
+}
+
+/// As [`read`], with a hash of the text: it has more figures than are read of it, counts of
+/// events among them.
+pub fn read_marked(dir: &Dir, version: CgroupVersion, buf: &mut Buf) -> Fact<(MemoryStat, u64)> {
     let text = dir.read_record(NAME, LIMIT, buf)?;
     let page_size = rustix::param::page_size() as u64;
-    parse(text, version, page_size).map_err(|what| malformed(&dir.path().join(NAME), &what))
+    let stat = parse(text, version, page_size);
+    let stat = stat.map_err(|what| malformed(&dir.path().join(NAME), &what))?;
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text);
+    Ok((stat, hasher.finish()))
 }
 
 /// The figures of the text, or what is wrong with it.
