@@ -24,7 +24,9 @@ impl Drop for Running {
 }
 
 fn start(arguments: &[&str]) -> Result<Running> {
-    let mut command = Command::new(built("memgap")?);
+    // A test that runs in the background may have inherited that Ctrl-C is ignored.
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT").arg(built("memgap")?);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(Running(command.spawn()?))
 }
