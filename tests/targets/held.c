@@ -46,23 +46,11 @@ int main(void)
     touch(start, size);
     shmdt(start);
     for (int i = 0; i < FILES; i++) {
-        int fd = memfd_create("buffer-pool", MFD_CLOEXEC);
-        if (fd < 0 || ftruncate(fd, size))
-            fail("memfd_create");
-        start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (start == MAP_FAILED)
-            fail("mmap");
-        touch(start, size);
+        memory_file("buffer-pool", size, &start);
         munmap(start, size);
     }
     /* This one stays mapped. */
-    int fd = memfd_create("mapped", MFD_CLOEXEC);
-    if (fd < 0 || ftruncate(fd, size))
-        fail("memfd_create");
-    start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (start == MAP_FAILED)
-        fail("mmap");
-    touch(start, size);
+    memory_file("mapped", size, &start);
     ready("memfd=%ld files=%d sysv=%ld mapped=%ld", FILES * size, FILES, size, size);
     return 0;
 }

@@ -73,6 +73,9 @@ impl Way {
 }
 
 fn supervise() -> Result<Asked, String> {
+    if ignores_children() {
+        return Ok(Asked::Here(Way::Whole));
+    }
     for way in [Way::Whole, Way::Counters] {
         // Where no process can be started this one does it all.
         let Ok(child) = start(way) else { return Ok(Asked::Here(way)) };
@@ -81,6 +84,14 @@ fn supervise() -> Result<Asked, String> {
         }
     }
     Err(lack().why.to_string())
+}
+
+/// Whether this process was started so that the kernel forgets how its children end.
+fn ignores_children() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask >> (Signal::CHILD.as_raw() - 1) & 1 == 1)
 }
 
 fn start(way: Way) -> std::io::Result<Child> {
@@ -96,8 +107,8 @@ fn wait(mut child: Child) -> Option<u8> {
         match child.try_wait() {
             Ok(Some(status)) => return Some(code(status)),
             Ok(None) => {}
-            // Somebody else has waited for it.
-            Err(_) => return Some(0),
+            // How it ended is not known.
+            Err(_) => return Some(u8::MAX),
         }
         if pause == LAST_LOOK {
             let now = waits(child.id());

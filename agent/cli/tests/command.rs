@@ -173,6 +173,17 @@ fn a_finding_has_its_page() {
 }
 
 #[test]
+fn what_is_not_found_is_an_error_also_where_nobody_waits_for_children() {
+    for ignored in ["", "--ignore-signal=CHLD"] {
+        let mut command = Command::new("env");
+        command.args(Some(ignored).filter(|flag| !flag.is_empty()));
+        command.arg(env!("CARGO_BIN_EXE_memgap")).arg("no-such-process");
+        let output = run(command);
+        assert_eq!(output.status.code(), Some(1), "{ignored}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);

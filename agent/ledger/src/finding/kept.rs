@@ -23,8 +23,9 @@ impl<'p> Kept<'p> {
         let free = process.ledger.figure(Account::AllocatorFree);
         let keepers: Vec<&Runtime> = process.runtimes.iter().filter(|r| kept(r) > 0).collect();
         let most = keepers.iter().copied().max_by_key(|runtime| kept(runtime))?;
-        let sum =
-            keepers.iter().try_fold(0, |sum: i64, r| Some(sum.saturating_add(returnable(r)?)));
+        let sum = keepers
+            .iter()
+            .try_fold(0, |sum: i64, r| Some(sum.saturating_add(signed(r.trimmable?))));
         let evidence = keepers.iter().map(|runtime| line(runtime)).collect();
         Some(Self { free, returnable: sum.and_then(|sum| at_most(free, sum)), most, evidence })
     }
@@ -53,15 +54,9 @@ fn kept(runtime: &Runtime) -> i64 {
     signed(runtime.free.unwrap_or(0).saturating_sub(runtime.released.unwrap_or(0)))
 }
 
-fn returnable(runtime: &Runtime) -> Option<i64> {
-    // It gives an arena back as soon as nothing in it is in use (Objects/obmalloc.c).
-    let by_itself = (runtime.name == "cpython").then_some(0);
-    runtime.trimmable.or(by_itself).map(signed)
-}
-
 fn line(runtime: &Runtime) -> String {
     let (name, free) = (&runtime.name, iec(kept(runtime)));
-    match returnable(runtime) {
+    match runtime.trimmable.map(signed) {
         Some(back) => format!("{name}: {free} free, of it {} in pages of its own", iec(back)),
         None => format!("{name}: {free} free, not known in how many pages of its own"),
     }

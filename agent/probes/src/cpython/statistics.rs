@@ -107,6 +107,8 @@ impl Answer<'_> {
             version: Some(self.variables.version.to_string()),
             in_use: Some(in_use),
             free: Some(free),
+            // It gives an arena back as soon as nothing in it is in use.
+            trimmable: Some(0),
             evidence: vec![
                 format!(
                     "the table of arenas found by the rules it keeps: {arenas} arenas whose pools add up"

@@ -25,8 +25,6 @@ const MANY_THREADS: u64 = 256;
 pub(super) struct Activity {
     watch: Option<Watch>,
     ran: Option<Ran>,
-    /// Whether it has run since the collection before the last that looked.
-    has_run: bool,
     /// The last collection before which it may have changed.
     changed: u64,
     /// The last collection that saw its first thread watched and no other there.
@@ -50,7 +48,7 @@ enum Ran {
 impl Activity {
     /// Of a process that a collection meets for the first time.
     pub fn new(round: u64) -> Self {
-        Self { watch: None, ran: None, has_run: true, changed: round, alone: 0 }
+        Self { watch: None, ran: None, changed: round, alone: 0 }
     }
 
     /// Begins to watch a process that is said to have so many threads; `has_own_pids` tells
@@ -83,15 +81,14 @@ impl Activity {
             }
             None => None,
         };
-        self.has_run = ran.is_none() || ran != self.ran;
+        let has_run = ran.is_none() || ran != self.ran;
         self.ran = ran;
-        self.has_run
+        has_run
     }
 
-    /// Ends a look: `is_same` says whether its counters are as they were, which they are not
-    /// where the kernel takes memory back.
-    pub fn conclude(&mut self, is_same: bool, pid: u32, procfs: &Path, round: u64) {
-        let is_quiet = is_same && !self.has_run;
+    /// Ends a look: one is quiet that has not run, and whose counters are as they were, which
+    /// they are not where the kernel takes memory back.
+    pub fn conclude(&mut self, is_quiet: bool, pid: u32, procfs: &Path, round: u64) {
         if is_quiet && (matches!(self.watch, Some(Watch::Clock(_))) || self.alone >= self.changed) {
             return;
         }
@@ -158,8 +155,8 @@ mod tests {
     }
 
     fn look(activity: &mut Activity, is_same: bool, pid: u32, round: u64) {
-        activity.look();
-        activity.conclude(is_same, pid, Path::new(PROCFS), round);
+        let has_run = activity.look();
+        activity.conclude(is_same && !has_run, pid, Path::new(PROCFS), round);
     }
 
     fn watched(pid: u32, threads: u64, has_own_pids: bool) -> Activity {

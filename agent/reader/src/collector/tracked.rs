@@ -152,11 +152,12 @@ impl Tracked {
         };
         if self.has_memory() {
             // One that has not run is as it was, but for what the kernel took or others cut.
-            let is_due = self.activity.look() || is_turn(self.pid, round.number, REREAD);
+            let has_run = self.activity.look();
+            let is_due = has_run || is_turn(self.pid, round.number, REREAD);
             let counters = if is_due { self.count(statm, round)? } else { self.counters };
-            let is_same = counters == self.counters;
+            let is_quiet = !has_run && counters == self.counters;
             self.counters = counters;
-            self.activity.conclude(is_same, self.pid, round.reader.procfs(), round.number);
+            self.activity.conclude(is_quiet, self.pid, round.reader.procfs(), round.number);
             if self.is_settled() && round.number >= self.probes.served() + REFRESH {
                 // It is opened again where it runs.
                 self.probes.memory = None;
