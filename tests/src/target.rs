@@ -178,7 +178,10 @@ pub fn compiled_with(name: &str, variant: &str, flags: &[&str]) -> Result<PathBu
     let source = sources.join(name).with_extension("c");
     let name = if flags.is_empty() { name.to_owned() } else { format!("{name}-{variant}") };
     let program = directory()?.join(&name);
-    let newest = modified(&source)?.max(modified(&sources.join("target.h"))?);
+    let headers = ["target.h", "memory_file.h"].map(|header| sources.join(header));
+    let newest = headers.iter().try_fold(modified(&source)?, |newest, header| {
+        Ok::<_, anyhow::Error>(newest.max(modified(header)?))
+    })?;
     if modified(&program).is_ok_and(|built| built > newest) {
         return Ok(program);
     }

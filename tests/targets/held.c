@@ -1,6 +1,6 @@
 /* Shared memory that nobody maps: memory files kept open, and a System V segment that
  * outlives its mapping. A keeper removes the segment, however this ends. */
-#include "target.h"
+#include "memory_file.h"
 #include <sys/ipc.h>
 #include <sys/shm.h>
 

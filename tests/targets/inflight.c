@@ -1,5 +1,5 @@
 /* A memory file that was sent over a socket and is not received: nobody has it open. */
-#include "target.h"
+#include "memory_file.h"
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>

@@ -36,19 +36,6 @@ static inline void touch(char *start, long size)
         *(volatile char *)(start + at) = 1;
 }
 
-/* A memory file of so many bytes, all of them written, and where it is mapped. */
-static inline int memory_file(const char *name, long size, char **start)
-{
-    int fd = memfd_create(name, MFD_CLOEXEC);
-    if (fd < 0 || ftruncate(fd, size))
-        fail("memfd_create");
-    *start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (*start == MAP_FAILED)
-        fail("mmap");
-    touch(*start, size);
-    return fd;
-}
-
 /* Maps private memory of small pages, and touches none. */
 static inline char *map(long size)
 {
