@@ -79,7 +79,8 @@ fn collections_carry_the_statistics_until_the_process_ends() -> Result<()> {
 fn collections_tell_what_the_garbage_collector_did_between_them() -> Result<()> {
     let toolchain = without_symbols()?.pop().context("no toolchain")?;
     let program = toolchain.build(Build::Stripped)?;
-    let environment = [("STEPS", "steady"), ("GOMEMLIMIT", "4GiB")];
+    // Freed at last: no collection of garbage is under way when it says what it counts.
+    let environment = [("STEPS", "steady free"), ("GOMEMLIMIT", "4GiB")];
     let mut target = Target::run(&program, &environment)?;
     let procfs = Procfs::of([&target])?;
     let roots = Roots { procfs: procfs.path().to_owned(), ..Roots::default() };

@@ -72,7 +72,9 @@ fn traces(pid: u32) -> Result<BTreeMap<String, u64>> {
                 (own, writable) = (inode == "0", access.contains('w'));
             }
             ["Referenced:", kilobytes, _] if own => referenced += kilobytes.parse::<u64>()? * 1024,
-            ["Private_Dirty:", kilobytes, _] if own || writable => {
+            // Of a file's own pages only those count that were copied to be written.
+            ["Private_Dirty:", kilobytes, _] if own => dirty += kilobytes.parse::<u64>()? * 1024,
+            ["Anonymous:", kilobytes, _] if !own && writable => {
                 dirty += kilobytes.parse::<u64>()? * 1024;
             }
             _ => {}
