@@ -58,6 +58,8 @@ pub struct CgroupLedger {
     /// What its processes have in use, by runtime or allocator, and what of it takes no
     /// memory.
     pub in_use: Option<Charged>,
+    /// What of in use was allocated since the last garbage collections, as far as they tell.
+    pub since_gc: i64,
     /// How many processes it holds, where they could be listed.
     pub processes: Option<usize>,
     /// Names of the runtimes and allocators whose heap statistics were read in its processes.
@@ -138,6 +140,7 @@ pub(crate) fn of_sum(sample: &CgroupSample, members: Sums<'_>) -> CgroupLedger {
         ledger,
         kernel_of_processes,
         in_use,
+        since_gc: sum.map_or(0, |sum| sum.since_gc),
         processes: sum.map(|sum| sum.processes),
         runtimes: sum.iter().flat_map(|sum| &sum.runtimes).cloned().collect(),
         unread: sum.iter().flat_map(|sum| &sum.unread).cloned().collect(),

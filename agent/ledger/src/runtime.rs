@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::fact::Missing;
-use crate::figure::signed;
+use crate::figure::{difference, signed};
 
 /// A runtime or allocator in a process, in the words of its own statistics.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -173,4 +173,11 @@ pub(crate) fn left_open(runtimes: &[Found]) -> (i64, i64) {
         |(below, above): (u64, u64), (b, a)| (below.saturating_add(b), above.saturating_add(a));
     let (below, above) = runtimes.iter().flatten().filter_map(open).fold((0, 0), sum);
     (signed(below), signed(above))
+}
+
+/// What of in use was not there after the last garbage collections, as far as they tell: less
+/// than nothing where they count what is live more widely.
+pub(crate) fn since_gc(runtimes: &[Runtime]) -> i64 {
+    let since = |runtime: &Runtime| Some(difference(runtime.in_use?, runtime.gc.as_ref()?.live?));
+    runtimes.iter().filter_map(since).fold(0, i64::saturating_add)
 }

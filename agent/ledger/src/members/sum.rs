@@ -14,6 +14,7 @@ use crate::in_use::Charged;
 use crate::kernel_memory::OfProcesses;
 use crate::mapped::Mapped;
 use crate::process::ProcessLedger;
+use crate::runtime::since_gc;
 use crate::sample::ProcessKind;
 
 /// The sum over some processes. Threads of the kernel and zombies hold nothing.
@@ -43,6 +44,8 @@ pub(crate) struct Sum {
     pub in_use_walked: Option<Charged>,
     pub in_use_unwalked: Option<Charged>,
     pub in_use_at_most: i64,
+    /// What of that was allocated since the last garbage collections.
+    pub since_gc: i64,
     /// Whether heap statistics were read of one of them.
     pub is_read: bool,
     /// Names of the runtimes and allocators that were read, and of those that were not.
@@ -109,6 +112,7 @@ impl Sum {
             (&mut self.lazy, other.lazy),
             (&mut self.lazy_now, other.lazy_now),
             (&mut self.in_use_at_most, other.in_use_at_most),
+            (&mut self.since_gc, other.since_gc),
         ] {
             *sum = sum.saturating_add(more);
         }
@@ -175,6 +179,7 @@ impl Sum {
             use_more(&mut self.in_use_unwalked, process.charged_in_use.as_ref());
         }
         self.in_use_at_most = self.in_use_at_most.saturating_add(process.in_use_at_most);
+        self.since_gc = self.since_gc.saturating_add(since_gc(&process.runtimes));
         self.skew = self.skew.plus(process.charged_skew);
         for (held, account) in self.held.iter_mut().zip(ANONYMOUS) {
             let Some(charged) = of(*account) else { continue };
