@@ -1,6 +1,7 @@
 //! What was typed. The man pages and completions come from here too.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
@@ -8,6 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use memgap_ledger::finding;
 
 use crate::demo::{DemoArgs, Program};
+use crate::duration;
 use crate::view::terminal::Color;
 
 /// Says where every byte between a program's "in use" and the kernel's "used" went
@@ -89,6 +91,8 @@ pub enum Command {
     },
     /// List processes or cgroups, the widest gap first
     Ps(Ps),
+    /// Say which memory limit a cgroup needs, by what it requires while it is watched
+    Advise(Advise),
     /// List every account that memory can stand on
     Accounts,
     /// Say what a finding means, who causes it, and what to do
@@ -132,7 +136,7 @@ impl Command {
     /// Whether it reads memory of processes that may keep their reader waiting.
     pub fn reads_targets(&self) -> bool {
         match self {
-            Self::Explain { .. } | Self::Ps(_) | Self::Capture(_) => true,
+            Self::Explain { .. } | Self::Ps(_) | Self::Advise(_) | Self::Capture(_) => true,
             Self::Probes { target } => target.is_some(),
             Self::Accounts
             | Self::Why { .. }
@@ -167,6 +171,21 @@ pub struct Ps {
     /// Only the first so many
     #[arg(long, value_name = "N")]
     pub top: Option<usize>,
+}
+
+/// Whose limit, and for how long it is watched.
+#[derive(Debug, clap::Args)]
+pub struct Advise {
+    /// cgroup:/path, unit/nginx.service, container/ID, pod/[NAMESPACE/]NAME, or a process,
+    /// whose cgroup is meant
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// How long to watch it: a time that shows it at work
+    #[arg(id = "time", long = "for", value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
+    pub time: Duration,
+    /// The time between two readings, at least 100ms
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
 }
 
 /// What to save, and where.
@@ -216,6 +235,14 @@ pub fn one_line(error: &clap::Error) -> String {
     let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
     format!("{line}; `memgap --help` tells more")
+}
+
+/// Readings may walk their targets' memory: not more often than this.
+fn interval(text: &str) -> Result<Duration, String> {
+    const LEAST: Duration = Duration::from_millis(100);
+    duration::parse(text).and_then(|time| {
+        if time < LEAST { Err("it must be at least 100ms".to_owned()) } else { Ok(time) }
+    })
 }
 
 fn findings() -> PossibleValuesParser {

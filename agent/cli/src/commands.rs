@@ -1,5 +1,6 @@
 //! One file a command: it reads, makes ledgers and hands them to a view.
 
+pub mod advise;
 pub mod capture;
 pub mod demo;
 pub mod explain;

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod demo;
+mod duration;
 mod output;
 mod own;
 mod patience;
@@ -62,6 +63,7 @@ fn run(global: &Global, command: &Command, way: Way) -> anyhow::Result<Answer> {
             commands::explain::run(&open(global)?, target, look, &output)
         }
         Command::Ps(ps) => commands::ps::run(&open(global)?, ps, &output),
+        Command::Advise(asked) => commands::advise::run(&open(global)?, asked, &output),
         Command::Capture(capture) => commands::capture::run(&open(global)?, capture, &output),
         Command::Probes { target: None } => commands::probes::list(&output),
         Command::Probes { target: Some(target) } => {

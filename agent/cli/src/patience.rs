@@ -56,6 +56,16 @@ pub fn answers() {
     let _ = std::ffi::CString::new(ANSWERS).map(|name| rustix::thread::set_name(&name));
 }
 
+/// Waits for a time to pass, which is no wait for a process that does not answer.
+pub fn pause(time: Duration) {
+    let name = rustix::thread::name();
+    answers();
+    std::thread::sleep(time);
+    if let Ok(name) = name {
+        let _ = rustix::thread::set_name(&name);
+    }
+}
+
 /// What is said of all that is not read after somebody did not answer.
 pub fn lack() -> Missing {
     let why = "what was asked for did not answer for 5 s: a process of it holds its memory map, or \

@@ -1,5 +1,6 @@
 //! What people and programs see. Views know ledgers only: they read nothing.
 
+pub mod advice;
 pub mod article;
 mod cgroup_chart;
 pub mod coverage;

@@ -2,6 +2,7 @@
 //! integers; what is not known is `null` with its reason in `absent`, never 0.
 
 mod absent;
+pub mod advice;
 mod coverage;
 mod explanation;
 mod headline;

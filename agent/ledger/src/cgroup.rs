@@ -51,6 +51,9 @@ pub struct CgroupLedger {
     pub locked_cache: Figure,
     /// `inactive_file`: what the working set leaves out.
     pub inactive_file: Figure,
+    /// `active_file`: page cache that was read more than once, and lazily freed memory that
+    /// was written again.
+    pub active_file: Figure,
     /// The accounts, which sum to the usage.
     pub ledger: Ledger,
     /// What is known of its kernel memory by its processes' own counters.
@@ -137,6 +140,7 @@ pub(crate) fn of_sum(sample: &CgroupSample, members: Sums<'_>) -> CgroupLedger {
         lru_lazy,
         locked_cache,
         inactive_file: stat.map_or(Figure::Absent, |s| Figure::exact(s.inactive_file)),
+        active_file: stat.map_or(Figure::Absent, |s| Figure::exact(s.active_file)),
         ledger,
         kernel_of_processes,
         in_use,

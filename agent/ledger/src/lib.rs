@@ -8,6 +8,7 @@
 
 pub mod absence;
 pub mod account;
+pub mod advice;
 mod behind;
 pub mod busy_gc;
 pub mod cgroup;
@@ -58,6 +59,7 @@ mod split;
 
 pub use absence::Absence;
 pub use account::{Account, Class, Scope};
+pub use advice::Advice;
 pub use busy_gc::BusyGc;
 pub use cgroup::CgroupLedger;
 pub use coverage::Coverage;
