@@ -19,6 +19,9 @@ use memgap_tests::target::Target;
 
 const MIB: i64 = 1 << 20;
 
+/// Of a file.
+const SIZE: i64 = 32 * MIB;
+
 fn advise(group: &Cgroup) -> Result<Advice> {
     let reader = Reader::open(Roots::default())?;
     let mut needs = Vec::new();
@@ -90,7 +93,6 @@ fn cache_that_was_read_again_belongs_to_the_limit_and_cache_that_was_read_once_d
     if left_out(Right::Cgroups) {
         return Ok(());
     }
-    const SIZE: i64 = 32 * MIB;
     for (times, cached) in [(1, 0), (3, SIZE)] {
         let file = format!("{}/advised-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
         std::fs::write(&file, vec![1; usize::try_from(SIZE)?])?;
