@@ -312,18 +312,18 @@ fn an_endpoint_is_a_second_source() {
 
 #[test]
 fn a_limit_is_advised_of_a_cgroup_that_is_watched() {
-    let advise = |args: &[&str]| node(&[&["advise"], args, &["--interval", "100ms"]].concat());
+    let watched = |args: &[&str]| node(&[&["advise"], args, &["--interval", "100ms"]].concat());
     let usage = json(node(&["container/58817a7aed10", "--json"]));
-    let limited = json(advise(&["container/58817a7aed10", "--for", "250ms", "--json"]));
+    let limited = json(watched(&["container/58817a7aed10", "--for", "250ms", "--json"]));
     let advice = &limited["advice"];
     assert!(advice["readings"].as_u64().is_some_and(|readings| readings >= 2), "{advice}");
     assert_eq!(advice["usage"], usage["headline"]["usage"]);
     assert_eq!(advice["required"], usage["headline"]["required"]);
     assert!(advice["limit"].as_i64() > advice["required"].as_i64(), "{advice}");
 
-    let few = run(advise(&["container/58817a7aed10", "--for", "1ms"]));
+    let few = run(watched(&["container/58817a7aed10", "--for", "1ms"]));
     assert!(text(&few.stdout).contains("too few readings"), "{}", text(&few.stdout));
-    let host = run(advise(&["host"]));
+    let host = run(watched(&["host"]));
     assert_eq!((host.status.code(), text(&host.stdout)), (Some(2), String::new()));
     assert!(text(&host.stderr).contains("name a cgroup below the root"), "{}", text(&host.stderr));
 }
