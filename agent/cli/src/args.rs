@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
-use memgap_ledger::finding;
 
 use crate::demo::{DemoArgs, Program};
 use crate::duration;
@@ -95,11 +93,16 @@ pub enum Command {
     Advise(Advise),
     /// List every account that memory can stand on
     Accounts,
-    /// Say what a finding means, who causes it, and what to do
+    /// Say why something was killed for want of memory, or what a finding means
+    ///
+    /// Of a target: killed when, by whose limit, what held the memory, what it was not, what to
+    /// do, from the kernel's log and the counters of cgroups. The target may be gone. Of a
+    /// finding: what it means, who causes it, and what to do.
     Why {
-        /// Its name, as it stands beside its severity
-        #[arg(value_name = "FINDING", value_parser = findings())]
-        finding: String,
+        /// The name of a finding, as it stands beside its severity; or a pid, a process name, host,
+        /// cgroup:/path, unit/nginx.service, container/ID or pod/[NAMESPACE/]NAME
+        #[arg(value_name = "FINDING|TARGET")]
+        what: String,
     },
     /// List the runtimes and allocators that can be read, and those of a target
     Probes {
@@ -243,10 +246,6 @@ fn interval(text: &str) -> Result<Duration, String> {
     duration::parse(text).and_then(|time| {
         if time < LEAST { Err("it must be at least 100ms".to_owned()) } else { Ok(time) }
     })
-}
-
-fn findings() -> PossibleValuesParser {
-    PossibleValuesParser::new(finding::ALL.iter().map(|diagnosis| diagnosis.id))
 }
 
 #[cfg(test)]

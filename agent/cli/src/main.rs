@@ -18,7 +18,7 @@ use memgap_ledger::{Missing, MissingKind};
 use memgap_reader::{Error, Reader, Roots};
 
 use args::{Args, Command, Global};
-use output::{Answer, IN_PART, Output, print};
+use output::{Answer, FAILED, IN_PART, Output, print};
 use patience::{Asked, Way};
 use view::table;
 use view::terminal::Style;
@@ -26,8 +26,7 @@ use view::terminal::Style;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Exit codes beside 0 and [`IN_PART`].
-const FAILED: u8 = 1;
+/// The exit code of wrong usage.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -70,7 +69,7 @@ fn run(global: &Global, command: &Command, way: Way) -> anyhow::Result<Answer> {
             commands::probes::of_target(&open(global)?, target, &output)
         }
         Command::Accounts => output.text(json::accounts, table::accounts).map(Answer::whole),
-        Command::Why { finding } => commands::why::run(finding, &output),
+        Command::Why { what } => commands::why::run(what, || open(global), &output),
         Command::Demo(args) => commands::demo::run(&open(global)?, args, &output),
         Command::DemoTarget { program } => {
             demo::target(*program)?;

@@ -8,6 +8,8 @@ use serde::Serialize;
 
 use crate::view::terminal::Style;
 
+/// The exit code where nothing was found, or something failed.
+pub const FAILED: u8 = 1;
 /// The exit code of an answer that is one in part: rights were wanting, or a process does not answer.
 pub const IN_PART: u8 = 3;
 

@@ -6,6 +6,7 @@ mod cgroup_chart;
 pub mod coverage;
 pub mod mappings;
 pub mod page;
+pub mod post_mortem;
 mod second;
 pub mod table;
 pub mod terminal;

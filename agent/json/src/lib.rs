@@ -8,6 +8,7 @@ mod explanation;
 mod headline;
 mod limits;
 mod mapping;
+mod post_mortem;
 mod program;
 mod runtime;
 mod scope;
@@ -26,6 +27,7 @@ pub use coverage::coverage;
 
 pub use explanation::{Found, axis, explanation, of_finding};
 use headline::{Headline, headline_of};
+pub use post_mortem::{PostMortemJson, post_mortem};
 use runtime::{RuntimeJson, UnreadJson, runtimes, unread};
 use scope::{ScopeJson, scope};
 pub use time::rfc3339;

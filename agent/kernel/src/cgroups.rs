@@ -4,6 +4,7 @@
 mod events;
 mod hierarchy;
 mod kept;
+mod kills;
 mod last;
 mod namespace;
 mod own;

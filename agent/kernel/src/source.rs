@@ -6,6 +6,7 @@ pub mod cgroup_stat;
 pub mod cgroups;
 pub mod cpu_clock;
 pub mod hugepages;
+pub mod kernel_log;
 pub mod maps;
 pub mod meminfo;
 pub mod memory_events;

@@ -33,7 +33,7 @@ const STALL: Stall = Stall {
 #[test]
 fn whole_texts_are_understood() {
     let events = memory_events::parse(EVENTS.as_bytes());
-    assert_eq!(events, Ok(MemoryEvents { high: 41, max: 5, oom_kill: Some(2) }));
+    assert_eq!(events, Ok(MemoryEvents { high: 41, max: 5, oom: 3, oom_kill: Some(2) }));
     assert_eq!(swap_events::parse(SWAP_EVENTS.as_bytes()), Ok(9));
     assert_eq!(pressure::parse(PRESSURE.as_bytes()), Ok(STALL));
     assert_eq!(cgroup_stat::parse(CGROUP_STAT.as_bytes()), Ok(1500));

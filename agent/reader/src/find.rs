@@ -13,7 +13,7 @@ use crate::reader::{Reader, is_within};
 use crate::target::{Found, Target};
 
 /// Bytes of a name that the kernel keeps: `TASK_COMM_LEN` less its end.
-const COMM_LEN: usize = 15;
+pub(crate) const COMM_LEN: usize = 15;
 
 /// Bytes of a command line that are looked at for the program's name. Nothing of
 /// it is kept.

@@ -1,0 +1,3 @@
+//! The sentences.
+
+use super::*;
