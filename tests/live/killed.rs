@@ -87,7 +87,11 @@ fn several_in_a_container_meet_its_own_limit() -> Result<()> {
     ensure!(report.task_count == 2 && report.tasks[0].pid == kill.pid, "{:?}", report.tasks);
     ensure!(kill.held()[0].0 == "anonymous memory", "{:?}", kill.held());
     ensure!((40 * MIB..96 * MIB).contains(&kill.anon), "{}", kill.anon);
-    ensure!(found.verdict().contains("the limit of 96.0 MiB of its own cgroup"), "{}", found.verdict());
+    ensure!(
+        found.verdict().contains("the limit of 96.0 MiB of its own cgroup"),
+        "{}",
+        found.verdict()
+    );
     ensure!(kill.advice()[0].starts_with("vm-guest had most of it"), "{:?}", kill.advice());
     // The process and its cgroup are gone, and are asked about by name.
     let gone = ask(&kill.pid.to_string())?;
@@ -134,7 +138,11 @@ fn the_limit_of_a_parent_kills_a_childs_process() -> Result<()> {
     ensure!(kill.cgroup() == Some(&*own), "{report:?}");
     let said = found.verdict();
     ensure!(said.contains(&format!("of {pod}, above its own cgroup")), "{said}");
-    ensure!(kill.was_not().iter().any(|not| not.contains("its own cgroup")), "{:?}", kill.was_not());
+    ensure!(
+        kill.was_not().iter().any(|not| not.contains("its own cgroup")),
+        "{:?}",
+        kill.was_not()
+    );
     ensure!(kill.advice().iter().any(|do_it| do_it.contains(&pod)), "{:?}", kill.advice());
     Ok(())
 }
@@ -172,7 +180,11 @@ fn who_is_killed_for_files_of_a_tmpfs_held_nothing() -> Result<()> {
     ensure!(kill.bytes() < BESIDE, "{kill:?}");
     let not = kill.was_not();
     ensure!(not.iter().any(|not| not.starts_with("the process that was killed")), "{not:?}");
-    ensure!(kill.advice()[0].contains("no kill gives back files of a tmpfs"), "{:?}", kill.advice());
+    ensure!(
+        kill.advice()[0].contains("no kill gives back files of a tmpfs"),
+        "{:?}",
+        kill.advice()
+    );
     Ok(())
 }
 

@@ -168,7 +168,7 @@ fn a_finding_has_its_page() {
     assert!(text(&page.stdout).starts_with("retention\n\nPart of the RSS"), "{page:?}");
     let wrong = run(memgap(&["why", "leaks"]));
     let said = text(&wrong.stderr);
-    assert_eq!((wrong.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+    assert_eq!((wrong.status.code(), said.lines().count()), (Some(1), 1), "{said}");
     assert!(said.contains("leaks") && said.contains("retention"), "{said}");
 }
 
@@ -326,4 +326,22 @@ fn a_limit_is_advised_of_a_cgroup_that_is_watched() {
     let host = run(watched(&["host"]));
     assert_eq!((host.status.code(), text(&host.stdout)), (Some(2), String::new()));
     assert!(text(&host.stderr).contains("name a cgroup below the root"), "{}", text(&host.stderr));
+}
+
+#[test]
+fn why_answers_of_findings_and_of_kills() {
+    // The machine whose log is here is not the captured one.
+    let document = json(node(&["why", "container/58817a7aed10", "--json"]));
+    assert_eq!((&document["is_there"], &document["kills"]), (&true.into(), &Value::Array(vec![])));
+    assert_eq!(
+        (&document["log"], &document["absent"][0]["what"]),
+        (&Value::Null, &"kernel_log".into())
+    );
+    let verdict = document["verdict"].as_str().expect("a sentence");
+    assert!(verdict.contains("the kernel's log, which"), "{verdict}");
+
+    let page = run(memgap(&["why", "retention"]));
+    assert!(page.status.success() && text(&page.stdout).contains("malloc_trim"));
+    let nobody = run(memgap(&["why", "no-such-thing"]));
+    assert_eq!((nobody.status.success(), text(&nobody.stdout)), (false, String::new()));
 }

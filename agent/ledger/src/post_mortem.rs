@@ -158,8 +158,11 @@ impl PostMortem {
             })
             .collect();
         let (last, before) = met.split_last()?;
-        let limits =
-            if before.is_empty() { last.clone() } else { format!("{} and {last}", before.join(", ")) };
+        let limits = if before.is_empty() {
+            last.clone()
+        } else {
+            format!("{} and {last}", before.join(", "))
+        };
         Some(format!("limits that were met with nothing left to reclaim: {limits}"))
     }
 }

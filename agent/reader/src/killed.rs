@@ -54,7 +54,8 @@ fn is_place(target: &Target) -> bool {
 }
 
 fn concerns(reader: &Reader, target: &Target, home: Option<&str>, kill: &OomKill) -> bool {
-    let is_below = |is_it: &dyn Fn(&str) -> bool| kill.cgroup().is_some_and(|path| any_above(path, is_it));
+    let is_below =
+        |is_it: &dyn Fn(&str) -> bool| kill.cgroup().is_some_and(|path| any_above(path, is_it));
     match target {
         Target::Host => true,
         Target::Pid(pid) => kill.pid == *pid,

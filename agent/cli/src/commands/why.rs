@@ -1,9 +1,9 @@
 //! `memgap why FINDING`: the page of a finding. `memgap why TARGET`: why it was killed.
 
 use memgap_json as json;
+use memgap_ledger::MissingKind;
 use memgap_ledger::finding;
 use memgap_ledger::post_mortem::PostMortem;
-use memgap_ledger::MissingKind;
 use memgap_reader::{Error, Reader, Target, post_mortem};
 
 use crate::output::{Answer, FAILED, IN_PART, Output};
@@ -26,7 +26,11 @@ pub fn run(
     let found = post_mortem(&open()?, &target)?;
     if is_nothing(&found) && matches!(target, Target::Name(_)) {
         let findings: Vec<&str> = finding::ALL.iter().map(|diagnosis| diagnosis.id).collect();
-        anyhow::bail!("{}, and no such process runs; findings are {}", found.verdict(), findings.join(", "));
+        anyhow::bail!(
+            "{}, and no such process runs; findings are {}",
+            found.verdict(),
+            findings.join(", ")
+        );
     }
     let text = output.text(
         || json::post_mortem(&found, output.time),

@@ -81,7 +81,8 @@ fn tasks(kill: &OomKill, report: &Report, style: &Style) -> String {
     for task in shown.chain(victim) {
         let label = if text.is_empty() { "processes" } else { "" };
         let fate = if task.pid == kill.pid { ", killed" } else { "" };
-        let line = format!("{:>9}  {} (pid {}){fate}", iec(signed(task.bytes)), task.name, task.pid);
+        let line =
+            format!("{:>9}  {} (pid {}){fate}", iec(signed(task.bytes)), task.name, task.pid);
         text += &row(label, &line, style);
     }
     let more = report.task_count.saturating_sub(TASKS);

@@ -58,8 +58,9 @@ impl OomKill {
     fn of_anonymous(&self, report: &Report) -> String {
         let all = report.stat.anon.unwrap_or(0);
         if self.anon >= all / 2 {
-            let look = command(&self.name)
-                .map_or(String::new(), |name| format!("; `memgap {name}` says what it keeps while it runs"));
+            let look = command(&self.name).map_or(String::new(), |name| {
+                format!("; `memgap {name}` says what it keeps while it runs")
+            });
             return format!(
                 "{} had most of it, {}: bound its heap, or raise the limit{look}",
                 self.name,
@@ -89,7 +90,8 @@ fn of_cache(report: &Report) -> String {
     if is_half(stat.unevictable) {
         "page cache that is locked (mlock) or of a ramfs can not be dropped: unlock it, or raise the limit".to_owned()
     } else if is_half(stat.unwritten) {
-        "page cache waited to be written to slow storage: write less at once, or raise the limit".to_owned()
+        "page cache waited to be written to slow storage: write less at once, or raise the limit"
+            .to_owned()
     } else {
         "page cache was left, which the kernel did not drop in time; why is not told: raise the limit".to_owned()
     }

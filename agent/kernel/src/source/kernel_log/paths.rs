@@ -3,13 +3,15 @@
 /// The two paths of `LIMIT between TASK`, where the cgroup of the task is the one whose limit
 /// was met or below it. `None` where more than one place would do, or none.
 pub fn nested<'t>(text: &'t str, between: &str) -> Option<(&'t str, &'t str)> {
-    let pairs = text.match_indices(between).map(|(at, _)| (&text[..at], &text[at + between.len()..]));
+    let pairs =
+        text.match_indices(between).map(|(at, _)| (&text[..at], &text[at + between.len()..]));
     only(pairs.filter(|(limit, task)| is_path(limit) && is_path(task) && is_within(task, limit)))
 }
 
 /// The same, with the task before the limit.
 pub fn nested_last<'t>(text: &'t str, between: &str) -> Option<(&'t str, &'t str)> {
-    let pairs = text.match_indices(between).map(|(at, _)| (&text[..at], &text[at + between.len()..]));
+    let pairs =
+        text.match_indices(between).map(|(at, _)| (&text[..at], &text[at + between.len()..]));
     only(pairs.filter(|(task, limit)| is_path(limit) && is_path(task) && is_within(task, limit)))
 }
 
@@ -39,7 +41,10 @@ mod tests {
             ("/a,task_memcg=/a/b", Some(("/a", "/a/b"))),
             ("/a,task_memcg=/ab", None),
             ("/a/b,task_memcg=/a", None),
-            ("/a/x,task_memcg=/y,task_memcg=/a/x,task_memcg=/y", Some(("/a/x,task_memcg=/y", "/a/x,task_memcg=/y"))),
+            (
+                "/a/x,task_memcg=/y,task_memcg=/a/x,task_memcg=/y",
+                Some(("/a/x,task_memcg=/y", "/a/x,task_memcg=/y")),
+            ),
             // Which of the two is the limit's can not be told.
             ("/,task_memcg=/a,task_memcg=/,task_memcg=/a", None),
             ("a,task_memcg=a", None),

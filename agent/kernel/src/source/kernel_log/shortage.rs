@@ -167,7 +167,9 @@ impl Shortage {
         Report {
             usage: memory.map(|(usage, _)| usage),
             // v1 shows none as the largest number of pages.
-            limit: memory.map(|(_, limit)| limit).filter(|limit| *limit < u64::MAX / 2 / page * page),
+            limit: memory
+                .map(|(_, limit)| limit)
+                .filter(|limit| *limit < u64::MAX / 2 / page * page),
             with_swap: self.with_swap,
             swap: self.swap,
             stat: OomStat {
@@ -194,9 +196,8 @@ impl Stat {
             "file" | "cache" => &mut self.file,
             "shmem" => &mut self.shmem,
             "kernel" => &mut self.kernel,
-            "kernel_stack" | "pagetables" | "percpu" | "slab_reclaimable" | "slab_unreclaimable" => {
-                &mut self.kernel_parts
-            }
+            "kernel_stack" | "pagetables" | "percpu" | "slab_reclaimable"
+            | "slab_unreclaimable" => &mut self.kernel_parts,
             "sock" => &mut self.sock,
             "unevictable" => &mut self.unevictable,
             "file_dirty" | "file_writeback" | "dirty" | "writeback" => &mut self.unwritten,
