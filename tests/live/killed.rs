@@ -176,7 +176,8 @@ fn who_is_killed_for_files_of_a_tmpfs_held_nothing() -> Result<()> {
     closes(&kill, 96 * MIB)?;
     let (most, bytes) = kill.held()[0];
     ensure!(most == "tmpfs and other shared memory", "{:?}", kill.held());
-    ensure!((80 * MIB..96 * MIB).contains(&bytes), "{bytes}");
+    // Kernels of v2 are some pages a processor behind.
+    ensure!((79 * MIB..96 * MIB).contains(&bytes), "{bytes}");
     ensure!(kill.bytes() < BESIDE, "{kill:?}");
     let not = kill.was_not();
     ensure!(not.iter().any(|not| not.starts_with("the process that was killed")), "{not:?}");

@@ -116,10 +116,9 @@ fn list(found: &PostMortem, earlier: &[OomKill], now: SystemTime, style: &Style)
 }
 
 fn notes(notes: &[String], style: &Style) -> String {
-    notes
-        .iter()
-        .map(|note| format!("  {}\n", style.paint(Ink::Faint, &style.wrap(note, 2, 4))))
-        .collect()
+    let line = |note: &String| style.paint(Ink::Faint, &style.wrap(note, 2, 4));
+    let lines: Vec<String> = notes.iter().map(|note| format!("  {}\n", line(note))).collect();
+    lines.concat()
 }
 
 /// Sentences, the first one behind the label.

@@ -15,7 +15,7 @@ const MAX_KILLS: usize = 256;
 /// Bytes of a process's name that the kernel keeps.
 const NAME: usize = 15;
 /// A report is over, however it went on, when so much time has passed.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 const CHOSEN: &str = "Kill process ";
 const KILLED: &str = "Killed process ";

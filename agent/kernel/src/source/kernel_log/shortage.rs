@@ -108,7 +108,9 @@ impl Shortage {
                 if is_cut && figures.len() > 1 {
                     figures.pop();
                 }
-                figures.into_iter().for_each(|figure| self.statistic(figure));
+                for figure in figures {
+                    self.statistic(figure);
+                }
             }
             Part::Machine => line.split_whitespace().for_each(|word| {
                 let Some((key, pages)) = word.split_once(':') else { return };
