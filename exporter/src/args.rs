@@ -134,6 +134,12 @@ pub struct Args {
     #[arg(long = "probe.budget", value_name = "SHARE", default_value = "0.005", value_parser = share)]
     pub probe_budget: f64,
 
+    /// Age from which on the heap statistics of a program that runs are read again, where
+    /// collections follow each other more closely and what is resident of it has not changed
+    /// by much. With 0s they are read at each collection.
+    #[arg(long = "probe.min-age", value_name = "TIME", default_value = "10s", value_parser = between(MIN_AGES))]
+    pub probe_min_age: Duration,
+
     /// Endpoint that a process tells its own memory at, as a second source:
     /// TARGET=URL. TARGET is a pid, a process name, unit/NAME, container/ID,
     /// pod/[NAMESPACE/]NAME or cgroup:/path; of several processes the largest
@@ -241,6 +247,9 @@ const INTERVALS: std::ops::RangeInclusive<Duration> =
 /// The least and most CPU time that a walk may be allowed.
 const WALK_CAPS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_mins(1);
+
+/// The least and most age of heap statistics before they are read again.
+const MIN_AGES: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
 
 fn named(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(target, _)| !target.is_empty());

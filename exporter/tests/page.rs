@@ -100,6 +100,7 @@ they speak. A process or container that ended is gone from the next collection.
 | one mapping | `--walk.max-hold`, 10 ms expected; else `memgap_exporter_walks_left_out_total{reason=\"over_hold\"}` |
 | all walks | `--walk.budget`, 0.5 % of one CPU; else `memgap_exporter_walks_left_out_total{reason=\"over_budget\"}` |
 | all probes | `--probe.budget`, 0.5 % of one CPU; past it statistics are shown again and counted in `memgap_exporter_probes_skipped_total` |
+| one program's statistics | read again `--probe.min-age`, 10 s, after they were read, or where what is resident changed by more than 1 MiB and 1/64: at the first collection from then on |
 | walks kept | 131,072 mappings in all, which take 12 MiB; the oldest are dropped and counted in `memgap_exporter_walks_dropped_total` |
 | one process | 200 ms for it to answer, 1 s where we are at work on it; then it is left alone, from 10 s up to 10 min, and counted in `memgap_exporter_target_timeouts_total` |
 | own memory | where the exporter's own cgroup is limited, or one above it that it takes half of: an eighth of the limit for files that stay open, 5 KiB each. With 80 % used something is given up, step by step: `memgap_exporter_degraded`; with less than 60 % for 32 collections a step is taken back, after twice as many the next |
@@ -146,6 +147,7 @@ fn assert_whole(page: &str) {
         format!("`--walk.cap`, {} ms", args.walk_cap.as_millis()),
         format!("`--walk.budget`, {} %", args.walk_budget * 100.0),
         format!("`--probe.budget`, {} %", args.probe_budget * 100.0),
+        format!("`--probe.min-age`, {} s", args.probe_min_age.as_secs()),
         format!("`--web.max-connections`, {} at", args.max_connections),
         format!("`--web.api-max-bytes`, {} MiB", args.api_max_bytes >> 20),
     ] {

@@ -124,8 +124,15 @@ impl Cgroups {
     /// where that has one. Higher limits, such as a node's for all its pods, are
     /// shared by so many that they say nothing about one of them.
     pub fn all(&self) -> Fact<Vec<CgroupSample>> {
+        self.all_but_at_rest(&|_| false)
+    }
+
+    /// The same, where it is known of some paths that no process has run in the cgroup, or
+    /// below it, come or gone since the last collection: as long as usage is as it was, what
+    /// their statistics said is said again, up to half a minute.
+    pub fn all_but_at_rest(&self, is_at_rest: &dyn Fn(&str) -> bool) -> Fact<Vec<CgroupSample>> {
         self.logs.borrow_mut().refresh();
-        let mut walk = Walk::new(self);
+        let mut walk = Walk::new(self, is_at_rest);
         walk.visit(&self.hierarchy.dir, "/", 0, None)?;
         self.counts.set(walk.counts);
         self.kept.borrow_mut().forget_ended();
@@ -216,14 +223,20 @@ impl Cgroups {
     }
 
     fn read(&self, dir: &Dir, path: &str, buf: &mut Buf) -> Fact<CgroupSample> {
-        self.read_since(dir, path, &mut Last::default(), buf)
+        self.read_since(dir, path, (&mut Last::default(), false), buf)
     }
 
     /// What one collection after another reads of a cgroup.
-    fn read_changed(&self, dir: &Dir, path: &str, buf: &mut Buf) -> Fact<CgroupSample> {
+    fn read_changed(
+        &self,
+        dir: &Dir,
+        path: &str,
+        is_at_rest: bool,
+        buf: &mut Buf,
+    ) -> Fact<CgroupSample> {
         let Some(kept) = &self.last else { return self.read(dir, path, buf) };
         let mut last = kept.borrow_mut().take(path);
-        let read = self.read_since(dir, path, &mut last, buf)?;
+        let read = self.read_since(dir, path, (&mut last, is_at_rest), buf)?;
         kept.borrow_mut().put(path, last);
         Ok(read)
     }
@@ -232,7 +245,7 @@ impl Cgroups {
         &self,
         dir: &Dir,
         path: &str,
-        last: &mut Last,
+        last: (&mut Last, bool),
         buf: &mut Buf,
     ) -> Fact<CgroupSample> {
         let unoffered = self.unoffered.as_ref();

@@ -47,6 +47,13 @@ impl Dir {
         Self { kept: Some(KeptFiles::default()), ..self }
     }
 
+    /// Closes the files that it keeps open, but for those of some names.
+    pub fn keep_only(&self, names: &[&str]) {
+        if let Some(kept) = &self.kept {
+            kept.keep_only(names);
+        }
+    }
+
     /// How many handles it takes, with the files that it keeps open.
     pub fn handles(&self) -> usize {
         1 + self.kept.as_ref().map_or(0, KeptFiles::count)

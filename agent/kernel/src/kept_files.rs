@@ -37,6 +37,12 @@ impl KeptFiles {
         Ok(read)
     }
 
+    /// Closes all but those of some names.
+    pub fn keep_only(&self, names: &[&str]) {
+        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        files.retain(|(name, _)| names.contains(&&**name));
+    }
+
     /// How many are open.
     pub fn count(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()

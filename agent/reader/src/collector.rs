@@ -15,10 +15,14 @@ mod kept;
 mod ledgers;
 #[cfg(test)]
 mod limits;
+mod pace;
+#[cfg(test)]
+mod paced;
 mod patience;
 mod pool;
 mod probe_state;
 mod probing;
+mod rest;
 mod spent;
 mod stuck;
 mod tenant;
@@ -49,8 +53,10 @@ pub use costly::{CostlyTarget, Unaffordable};
 pub use degraded::Degraded;
 use degraded::{OwnMemory, STRIDE};
 use jobs::{Job, Source};
+use pace::Pace;
 use pool::Pool;
 pub use probing::PROBE_SHARE;
+use rest::Rest;
 use spent::Clock;
 pub use spent::Spent;
 pub use stuck::StuckTarget;
@@ -73,6 +79,7 @@ pub struct Collector {
     policy: WalkPolicy,
     budget: Budget,
     probe_budget: Budget,
+    probe_pace: Pace,
     rate: Rate,
     /// Handles that the limit of open files allows, those of cgroups among them.
     allowed_handles: usize,
@@ -97,6 +104,7 @@ pub struct Collector {
     /// What cgroups were charged for beyond what their processes held, when nothing changed
     /// while both were read.
     settled: Unheld,
+    rest: Rest,
     /// The ledgers that were made last.
     machines: Machines,
     /// Counts collections, from 1.
@@ -205,6 +213,7 @@ impl Collector {
             policy,
             budget: Budget::new(policy.budget_share, policy.cap),
             probe_budget: Budget::new(PROBE_SHARE, Duration::ZERO),
+            probe_pace: Pace::default(),
             rate: Rate::default(),
             allowed_handles: limit,
             open_at_most: limit,
@@ -219,19 +228,12 @@ impl Collector {
             costly: Costly::default(),
             first_pause: back_off::FIRST,
             settled: Unheld::new(),
+            rest: Rest::default(),
             machines: Machines::default(),
             round: 0,
             last: None,
             buf,
         }
-    }
-
-    /// Lets reading the heap statistics of runtimes and allocators take that share of one CPU,
-    /// 0 to 1, instead of [`PROBE_SHARE`].
-    #[must_use]
-    pub fn with_probe_share(mut self, share: f64) -> Self {
-        self.set_probe_share(share);
-        self
     }
 
     /// The reader, for what is asked between collections.
@@ -255,6 +257,7 @@ impl Collector {
         let elapsed = self.last.map_or(Duration::ZERO, |last| now - last);
         self.budget.earn(elapsed);
         self.probe_budget.earn(elapsed);
+        self.probe_pace.begin(now, elapsed);
         self.last = Some(now);
 
         self.returned(&mut stats);
@@ -309,7 +312,7 @@ impl Collector {
             self.keep_within_limit();
         }
         let round = self.round;
-        self.tracked.retain(|_, tracked| tracked.seen == round);
+        self.tracked.retain(|_, tracked| tracked.met == round);
         Ok(())
     }
 
@@ -318,6 +321,7 @@ impl Collector {
         let mut round = Round {
             reader: &self.reader,
             number: self.round,
+            now: Instant::now(),
             page_size: self.source.page_size,
             has_own_pids: self.source.has_own_pids,
             buf: &mut self.buf,
@@ -348,9 +352,12 @@ impl Collector {
     }
 
     /// The host, and every cgroup with what the processes that were just counted lock.
-    fn host_and_cgroups(&self) -> (HostSample, Fact<Vec<CgroupSample>>) {
+    fn host_and_cgroups(&mut self) -> (HostSample, Fact<Vec<CgroupSample>>) {
         let host = self.reader.host();
-        let mut cgroups = self.reader.hierarchy().and_then(Cgroups::all);
+        self.rest.look(self.tracked.values().map(|tracked| tracked.seen(self.round)));
+        let is_at_rest = |path: &str| self.rest.is_at_rest(path);
+        let hierarchy = self.reader.hierarchy();
+        let mut cgroups = hierarchy.and_then(|all| all.all_but_at_rest(&is_at_rest));
         let locked = Locked::sum(self.tracked.values().map(|tracked| tracked.locked()));
         locked::note(cgroups.as_deref_mut().unwrap_or_default(), locked, &host);
         (host, cgroups)

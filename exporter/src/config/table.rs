@@ -48,13 +48,14 @@ const OF_ONE_RUN: [&str; 6] =
     ["check-config", "config.file", "help", "print-config", "self-check", "version"];
 
 /// Settings that change at run time when the file is read anew.
-const AT_RUN_TIME: [&str; 11] = [
+const AT_RUN_TIME: [&str; 12] = [
     "endpoint",
     "endpoint.pods",
     "interval",
     "log.level",
     "max-series",
     "probe.budget",
+    "probe.min-age",
     "process-groups",
     "walk.budget",
     "walk.cap",

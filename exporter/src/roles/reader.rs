@@ -79,7 +79,8 @@ impl Collecting {
         })?;
         Ok(Self {
             collector: Collector::new(reader, walk_policy(&args))
-                .with_probe_share(args.probe_budget),
+                .with_probe_share(args.probe_budget)
+                .with_statistics_min_age(args.probe_min_age),
             sources: Sources::start(&args)?,
             documents: args.api.then(|| Maker::new(args.api_max_bytes)),
             pipeline: Pipeline::new(args.limits(), args.grouping(), telemetry),
@@ -107,6 +108,7 @@ impl Collecting {
         if args.probe_budget.to_bits() != self.args.probe_budget.to_bits() {
             self.collector.set_probe_share(args.probe_budget);
         }
+        self.collector.set_statistics_min_age(args.probe_min_age);
         self.pipeline.set_limits(args.limits());
         self.schedule.set_interval(args.interval);
         let asked = |args: &Args| (args.endpoints.clone(), args.pods.clone(), args.interval);

@@ -20,14 +20,16 @@ const FLUSHED_DEPTH: usize = 1;
 /// One walk over all cgroups.
 pub struct Walk<'c> {
     cgroups: &'c Cgroups,
+    is_at_rest: &'c dyn Fn(&str) -> bool,
     buf: Buf,
     pub samples: Vec<CgroupSample>,
     pub counts: Counts,
 }
 
 impl<'c> Walk<'c> {
-    pub fn new(cgroups: &'c Cgroups) -> Self {
-        Self { cgroups, buf: Buf::default(), samples: Vec::new(), counts: cgroups.counts() }
+    pub fn new(cgroups: &'c Cgroups, is_at_rest: &'c dyn Fn(&str) -> bool) -> Self {
+        let (buf, samples, counts) = (Buf::default(), Vec::new(), cgroups.counts());
+        Self { cgroups, is_at_rest, buf, samples, counts }
     }
 
     /// Reads a cgroup, then those below it: at most `MAX_DEPTH` calls deep.
@@ -42,7 +44,8 @@ impl<'c> Walk<'c> {
         if depth <= FLUSHED_DEPTH {
             self.cgroups.flush(dir, &mut self.buf);
         }
-        let mut sample = self.cgroups.read_changed(dir, path, &mut self.buf)?;
+        let mut sample =
+            self.cgroups.read_changed(dir, path, (self.is_at_rest)(path), &mut self.buf)?;
         let is_pod = self.cgroups.identify(&mut sample, pod_limit);
         let pod_limit = sample.limit.as_ref().ok().copied().flatten().filter(|_| is_pod);
         let index = self.samples.len();

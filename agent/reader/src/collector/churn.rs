@@ -4,6 +4,7 @@
 //! other, and what changed meanwhile is noted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
 
 use memgap_ledger::sample::CgroupSample;
 use memgap_ledger::{CgroupLedger, Fact};
@@ -35,6 +36,7 @@ impl Collector {
             let has_jumped = |cgroup: &&mut CgroupSample| {
                 let of = |all: &Unheld| all.get(&cgroup.path).copied().unwrap_or(0);
                 of(&unheld).abs_diff(of(&self.settled)) > noise(cgroup)
+                    && (cgroup.leaf || self.has_processes(&cgroup.path))
             };
             let mut jumped: Vec<_> = cgroups.iter_mut().filter(has_jumped).collect();
             if jumped.is_empty() || self.reread(&mut jumped, stats).is_err() {
@@ -46,6 +48,13 @@ impl Collector {
             let unheld = self.unheld(cgroups);
             self.settled.extend(unheld.into_iter().filter(|(path, _)| settled.contains(path)));
         }
+    }
+
+    /// Whether there are processes in a cgroup itself, whose memory tells of its own. What is
+    /// not a leaf and has none is read no better again: theirs is of the cgroups below it.
+    fn has_processes(&self, path: &str) -> bool {
+        let mut processes = self.tracked.values().filter(|tracked| tracked.has_memory());
+        processes.any(|tracked| tracked.cgroup() == Some(path))
     }
 
     /// Reads cgroups between two readings of their processes.
@@ -79,6 +88,7 @@ impl Collector {
         let mut round = Round {
             reader: &self.reader,
             number: self.round,
+            now: Instant::now(),
             page_size: self.source.page_size,
             has_own_pids: self.source.has_own_pids,
             buf: &mut self.buf,

@@ -10,6 +10,7 @@ use memgap_ledger::{Fact, Missing, MissingKind, Runtime, Unread};
 use memgap_probes::{Attached, Look, Read, Refused};
 
 use super::CollectionStats;
+use super::pace::{self, Pace};
 
 /// Collections between two looks at a process: it may have loaded a library.
 const AGAIN: u64 = 16;
@@ -18,6 +19,9 @@ const AGAIN: u64 = 16;
 pub(super) const SAME: u64 = 8 * AGAIN;
 /// And after one in which a runtime did not show its heap statistics: it may be starting.
 const SOON: u64 = 4;
+
+/// Looks at a process that is new, each of which reads its heap statistics.
+const FIRST_LOOKS: u64 = 2;
 
 /// What a process costs that was never looked at.
 const FIRST_GUESS: Duration = Duration::from_micros(100);
@@ -44,6 +48,10 @@ pub(super) struct ProbeState {
     /// All of one time, so that no two claim a byte that went from one to the other.
     statistics: Vec<Read>,
     read: Instant,
+    /// What was resident when they were asked for.
+    rss: u64,
+    /// How often they were read.
+    reads: u64,
     /// How often what is said of them has changed.
     version: u64,
 }
@@ -130,6 +138,8 @@ impl ProbeState {
             refused: Vec::new(),
             statistics: Vec::new(),
             read: Instant::now(),
+            rss: 0,
+            reads: 0,
             version: 0,
         }
     }
@@ -167,13 +177,14 @@ impl ProbeState {
     /// Takes what a look at a process found.
     pub fn turn(&mut self, found: Fact<Found>, vsz: u64, round: u64) -> Fact<()> {
         // A new process may just be turning into its program.
-        let before = (std::mem::take(&mut self.statistics), self.read);
+        let before = (std::mem::take(&mut self.statistics), self.read, self.rss);
         let (wait, wait_anyway) = if self.looks == 0 { (1, 1) } else { (AGAIN, SAME) };
         *self = Self {
             looks: self.looks + 1,
             vsz,
             look: round + wait,
             look_anyway: round + wait_anyway,
+            reads: self.reads,
             version: self.version + 1,
             ..Self::new(round)
         };
@@ -190,7 +201,7 @@ impl ProbeState {
             (self.rest, self.look_anyway) = (rest, round + 1);
         }
         if self.has_runtimes() {
-            (self.statistics, self.read) = before;
+            (self.statistics, self.read, self.rss) = before;
         } else {
             self.statistics =
                 self.refused.iter().map(|refused| Err(refused.unread.clone())).collect();
@@ -202,16 +213,16 @@ impl ProbeState {
         if self.memory.is_some() { Live::HANDLES } else { 0 }
     }
 
-    /// Takes heap statistics whose reading began at a time.
-    pub fn take(&mut self, read: Vec<Read>, began: Instant, round: u64) {
+    /// Takes heap statistics whose reading began at a time, with so much memory resident.
+    pub fn take(&mut self, read: Vec<Read>, (began, rss): (Instant, u64), round: u64) {
         let over = began.saturating_duration_since(self.read);
         let refused = self.refused.iter().map(|refused| Err(refused.unread.clone()));
         let mut statistics: Vec<_> = refused.chain(read).collect();
         for statistics in statistics.iter_mut().flatten() {
             add_recent(&mut statistics.runtime, &self.statistics, over);
         }
-        (self.statistics, self.read) = (statistics, began);
-        self.version += 1;
+        (self.statistics, self.read, self.rss) = (statistics, began, rss);
+        (self.reads, self.version) = (self.reads + 1, self.version + 1);
         if self.statistics[self.refused.len()..].iter().any(Result::is_err) {
             // Another program may run in the process by now.
             self.look_anyway = round + 1;
@@ -240,6 +251,18 @@ impl ProbeState {
             .iter()
             .skip(self.refused.len())
             .any(|one| one.as_ref().is_err_and(is_refused))
+    }
+
+    /// Whether its heap statistics are young enough to be shown again with what is resident
+    /// now: they were read since `walked`, and it has not grown or shrunk since by much.
+    pub fn are_young(&self, pid: u32, rss: u64, walked: Option<Instant>, pace: &Pace) -> bool {
+        // A new process may just be turning into its program: after the second look they are
+        // its own.
+        let first = (self.reads <= FIRST_LOOKS).then_some(pid);
+        self.reads >= FIRST_LOOKS
+            && pace.is_young(self.read, first)
+            && pace::is_about_as_large(self.rss, rss)
+            && walked.is_none_or(|walked| walked <= self.read)
     }
 
     /// The last collection that spent anything on it.

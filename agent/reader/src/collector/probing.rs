@@ -22,9 +22,31 @@ pub const PROBE_SHARE: f64 = 0.005;
 const LOOKING: Duration = Duration::from_millis(100);
 
 impl Collector {
+    /// Lets reading the heap statistics of runtimes and allocators take that share of one CPU,
+    /// 0 to 1, instead of [`PROBE_SHARE`].
+    #[must_use]
+    pub fn with_probe_share(mut self, share: f64) -> Self {
+        self.set_probe_share(share);
+        self
+    }
+
+    /// See [`Self::set_statistics_min_age`].
+    #[must_use]
+    pub fn with_statistics_min_age(mut self, min_age: Duration) -> Self {
+        self.set_statistics_min_age(min_age);
+        self
+    }
+
     /// Lets heap statistics take another share of one CPU from now on, with nothing that was saved up before.
     pub fn set_probe_share(&mut self, share: f64) {
         self.probe_budget = Budget::new(share, Duration::ZERO);
+    }
+
+    /// Lets heap statistics of a program that runs be shown again until they have that age, as
+    /// long as it is about as large: they are read at each collection where this is 0, as it
+    /// is first.
+    pub fn set_statistics_min_age(&mut self, min_age: Duration) {
+        self.probe_pace.set_min_age(min_age);
     }
 
     /// Looks for runtimes and reads their heap statistics, as far as the budget allows. What
@@ -33,7 +55,7 @@ impl Collector {
         let now = Instant::now();
         let users = self.tracked.values().filter(|tracked| tracked.has_memory());
         let due = users.filter_map(|tracked| {
-            let due = tracked.probes_due(self.round)?;
+            let due = tracked.probes_due(self.round, &self.probe_pace)?;
             self.may_ask(tracked, now).then_some(due)
         });
         let due = in_order(due.collect());
@@ -80,7 +102,7 @@ impl Collector {
         stats: &mut CollectionStats,
     ) {
         let Some(tracked) = of(&mut self.tracked, id) else { return };
-        let probes = &mut tracked.probes;
+        let (probes, rss) = (&mut tracked.probes, tracked.counters.rss);
         let (answer, took, waited) = match outcome {
             Probed::LeftOut(memory) => {
                 stats.probes_skipped += 1;
@@ -100,7 +122,7 @@ impl Collector {
                 probes.turn(found, vsz, self.round)?;
             }
             if let Some((read, began)) = read {
-                probes.take(read, began, self.round);
+                probes.take(read, (began, rss), self.round);
                 self.costly.read(id, probes.are_beyond_bounds());
                 stats.reopened += u64::from(is_reopened);
             }

@@ -8,30 +8,36 @@ mod said;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use memgap_kernel::file::{Buf, missing};
 use memgap_kernel::process::{Process, gone};
 use memgap_kernel::source::{stat, statm, status};
 use memgap_ledger::sample::{Counters, ProcessKind};
-use memgap_ledger::{Fact, Figure, Missing, MissingKind, ProcessLedger};
+use memgap_ledger::{Fact, Figure, Missing, MissingKind};
 
 use super::activity::Activity;
 use super::back_off::BackOff;
 use super::kept::{Cost, Kept};
+use super::pace::Pace;
 use super::probe_state::{Due, ProbeState};
+use super::rest::Seen;
 use crate::process::no_memory;
 use crate::reader::Reader;
 use said::Said;
 
-/// Collections between two readings of the counters of a process that has not run.
+/// Collections between two readings of the counters of a process that has not run, and the
+/// least time.
 const REREAD: u64 = 2;
+const RECOUNT: Duration = Duration::from_secs(10);
 
 /// Collections between two readings of a process's name and cgroup. A new process
 /// is read again the next time, for it may just be starting: moved to its cgroup,
 /// then turned into its program.
 const REFRESH: u64 = 16;
+
+/// And the least time between two readings of the cgroup of one that has not run.
+const MOVES: Duration = Duration::from_mins(1);
 
 /// And of one without memory, a zombie or a thread of the kernel: it turns into no other
 /// program, and its handle tells when it is no more.
@@ -52,6 +58,9 @@ pub(super) struct Tracked {
     /// `statm`, kept open: a handle that never comes to mean another process.
     statm: Option<File>,
     pub counters: Counters,
+    /// When they, and its cgroup, were read by turns.
+    counted: Instant,
+    placed: Instant,
     said: Said,
     activity: Activity,
     /// The last collection that read its name.
@@ -59,7 +68,7 @@ pub(super) struct Tracked {
     /// Its runtimes.
     pub probes: ProbeState,
     /// The last collection that met it.
-    pub seen: u64,
+    pub met: u64,
     /// The collection that reads its name and cgroup again.
     due: u64,
     pub walk: Option<Kept>,
@@ -74,7 +83,7 @@ pub(super) struct Tracked {
     /// When it may be asked again, where it did not answer in time.
     pub back_off: BackOff,
     /// The ledger that was made of it last.
-    made: Option<(made::Inputs, Arc<ProcessLedger>)>,
+    made: Option<made::Made>,
 }
 
 /// A process, told from those that had its pid before or will have it.
@@ -99,6 +108,8 @@ pub(super) struct Identity {
 pub(super) struct Round<'c> {
     pub reader: &'c Reader,
     pub number: u64,
+    /// When it began with some processes.
+    pub now: Instant,
     pub page_size: u64,
     /// Whether pids are those of this program's own pid namespace.
     pub has_own_pids: bool,
@@ -122,13 +133,15 @@ impl Tracked {
             pid,
             counters: count(&statm, pid, identity.kind, round.reader.procfs(), round.page_size)?,
             said,
+            counted: round.now,
+            placed: round.now,
             identity,
             cgroup,
             statm: (room > 0).then_some(statm),
             activity,
             named: round.number,
             probes: ProbeState::new(round.number),
-            seen: round.number,
+            met: round.number,
             due: if is_empty { turn(pid, round.number, REFRESH_EMPTY) } else { round.number + 1 },
             walk: None,
             cost: Cost::default(),
@@ -153,8 +166,10 @@ impl Tracked {
         if self.has_memory() {
             // One that has not run is as it was, but for what the kernel took or others cut.
             let has_run = self.activity.look();
-            let is_due = has_run || is_turn(self.pid, round.number, REREAD);
+            let age = round.now.saturating_duration_since(self.counted);
+            let is_due = has_run || age >= RECOUNT && is_turn(self.pid, round.number, REREAD);
             let counters = if is_due { self.count(statm, round)? } else { self.counters };
+            self.counted = if is_due { round.now } else { self.counted };
             let is_quiet = !has_run && counters == self.counters;
             self.counters = counters;
             self.activity.conclude(is_quiet, self.pid, round.reader.procfs(), round.number);
@@ -165,7 +180,7 @@ impl Tracked {
         } else {
             self.counters = self.count(statm, round)?;
         }
-        self.seen = round.number;
+        self.met = round.number;
         if round.number < self.due {
             Ok(())
         } else if self.has_memory() && self.activity.is_quiet_since(self.named) {
@@ -177,13 +192,17 @@ impl Tracked {
 
     /// Reads its cgroup again: others move it there without its doing.
     fn move_cgroup(&mut self, round: &mut Round<'_>) -> Fact<()> {
+        self.due = turn(self.pid, round.number, REFRESH);
+        if round.now.saturating_duration_since(self.placed) < MOVES {
+            return Ok(());
+        }
+        self.placed = round.now;
         let process = Process::open(round.reader.procfs(), self.pid)?;
         let cgroup = round.reader.cgroup_of(&process, round.buf);
         // As long as it answers nobody else has its pid.
         if let Some(statm) = &self.statm {
             self.count(statm, round)?;
         }
-        self.due = turn(self.pid, round.number, REFRESH);
         if cgroup != self.cgroup {
             self.cgroup = cgroup;
             self.made = None;
@@ -197,7 +216,7 @@ impl Tracked {
         if (identity.start, identity.kind) != (self.identity.start, self.identity.kind) {
             return Err(gone(self.pid));
         }
-        self.seen = round.number;
+        self.met = round.number;
         Ok(())
     }
 
@@ -251,9 +270,11 @@ impl Tracked {
     }
 
     /// Whether it waits to be looked at, or for its heap statistics to be read.
-    pub fn probes_due(&self, round: u64) -> Option<Due> {
-        let vsz = self.counters.vsz;
-        let is_due = !self.is_settled() || self.probes.wants_look(round, vsz);
+    pub fn probes_due(&self, round: u64, pace: &Pace) -> Option<Due> {
+        let Counters { vsz, rss, .. } = self.counters;
+        let walked = self.walk.as_ref().map(|kept| kept.made);
+        let is_fresh = self.is_settled() || self.probes.are_young(self.pid, rss, walked, pace);
+        let is_due = !is_fresh || self.probes.wants_look(round, vsz);
         is_due.then(|| self.probes.due(self.pid, round, vsz))?
     }
 
@@ -289,6 +310,12 @@ impl Tracked {
 
     pub fn is_in(&self, cgroups: &BTreeSet<&str>) -> bool {
         self.cgroup().is_some_and(|path| cgroups.contains(path))
+    }
+
+    /// What is seen of it in a collection, after it looked.
+    pub fn seen(&self, round: u64) -> Seen<'_> {
+        let has_run = !self.activity.is_quiet_since(round - 1);
+        Seen { id: (self.pid, self.identity.start), cgroup: self.cgroup(), has_run }
     }
 
     /// Where it is, as far as that is known.

@@ -1,7 +1,7 @@
 //! What is made of a process's figures: its sample and its ledger.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use memgap_ledger::sample::{Counters, ProcessSample, Sampled, Walk};
 use memgap_ledger::{Missing, ProcessLedger, process};
@@ -9,10 +9,24 @@ use memgap_ledger::{Missing, ProcessLedger, process};
 use super::Tracked;
 use crate::process::no_memory;
 
+/// By how much the ages in a ledger that is kept of a process that runs may fall short. Of one
+/// that has not run, what is old is as good as new.
+const AGES_SHORT: Duration = Duration::from_secs(10);
+
+/// The ledger that was made last.
+#[derive(Debug)]
+pub(super) struct Made {
+    of: Inputs,
+    ledger: Arc<ProcessLedger>,
+    at: Instant,
+    /// The collection that made it.
+    round: u64,
+}
+
 /// What tells whether a ledger would be made again as it was, beside a process's name and
 /// cgroup.
 #[derive(Debug, PartialEq)]
-pub(super) struct Inputs {
+struct Inputs {
     counters: Counters,
     /// When the walk was made.
     walk: Option<Instant>,
@@ -56,7 +70,7 @@ impl Tracked {
     }
 
     /// The ledger. As long as nothing it was made of has changed it is the same one, whose
-    /// ages are those of when it was made.
+    /// ages are those of when it was made: see [`AGES_SHORT`].
     pub fn ledger(&mut self, now: Instant, keep: bool) -> Arc<ProcessLedger> {
         let inputs = Inputs {
             counters: self.counters,
@@ -65,13 +79,16 @@ impl Tracked {
             sampled: self.lazily_freed.as_ref().map(|(_, made)| *made),
             statistics: self.probes.version(),
         };
-        match &self.made {
-            Some((of, ledger)) if *of == inputs => Arc::clone(ledger),
-            _ => {
-                let ledger = Arc::new(process::ledger(&self.sample(now)));
-                self.made = keep.then(|| (inputs, Arc::clone(&ledger)));
-                ledger
-            }
+        if let Some(Made { of, ledger, at, round }) = &self.made
+            && *of == inputs
+            && (self.activity.is_quiet_since(*round)
+                || now.saturating_duration_since(*at) < AGES_SHORT)
+        {
+            return Arc::clone(ledger);
         }
+        let ledger = Arc::new(process::ledger(&self.sample(now)));
+        let kept = Made { of: inputs, ledger: Arc::clone(&ledger), at: now, round: self.met };
+        self.made = keep.then_some(kept);
+        ledger
     }
 }
