@@ -48,7 +48,10 @@ fn warnings(advice: &Advice) -> Vec<String> {
 fn parts(advice: &Advice, style: &Style) -> String {
     let (low, high) = advice.required.bounds().unwrap_or_default();
     let required = if high.saturating_sub(low) > high / 100 {
-        format!("at most required at its peak, and at least {}: with less it is killed", iec(low))
+        format!(
+            "required at its peak, this at the most and {} at the least: with less it is killed",
+            iec(low)
+        )
     } else {
         "required at its peak: with less it is killed".to_owned()
     };
