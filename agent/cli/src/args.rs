@@ -69,6 +69,9 @@ pub struct Look {
     /// Show all mappings that hold much of an account, not the largest five
     #[arg(long)]
     pub maps: bool,
+    /// Show all findings, not the first three
+    #[arg(long)]
+    pub all: bool,
     /// Also ask this endpoint of the process: its Prometheus text, Go's /debug/vars or
     /// /debug/pprof/heap?debug=1; http://ADDRESS:PORT/path or unix:/path/of/socket
     #[arg(long, value_name = "URL")]
@@ -288,10 +291,7 @@ mod tests {
         {
             let (_, command) = read(words).expect("valid");
             let Command::Explain { target, look } = command else { panic!("{command:?}") };
-            assert_eq!(
-                (target.as_str(), look),
-                ("nginx", Look { deep: true, maps: false, endpoint: None })
-            );
+            assert_eq!((target.as_str(), look), ("nginx", Look { deep: true, ..Look::default() }));
         }
         for words in [["memgap", "--deep", "ps"], ["memgap", "nginx", "ps"]] {
             assert!(read(&words).is_err_and(|error| error.to_string().contains("before")));

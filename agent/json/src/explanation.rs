@@ -1,9 +1,11 @@
 //! What explains one subject.
 
+use std::borrow::Cow;
+
 use memgap_ledger::account::RSS;
 use memgap_ledger::finding::{self, Finding, Subject};
 use memgap_ledger::ledger::Entry;
-use memgap_ledger::{Account, Figure, Gap, Scope, gap, note, reason};
+use memgap_ledger::{Account, Figure, Gap, Scope, gap, note, reason, verdict};
 use serde::Serialize;
 
 use crate::absent::{AbsentJson, absent};
@@ -17,6 +19,7 @@ use crate::scope::{ScopeJson, scope};
 #[derive(Debug, Serialize)]
 pub struct Explanation {
     scope: ScopeJson,
+    verdict: String,
     headline: Headline,
     accounts: Vec<AccountJson>,
     runtimes: Vec<RuntimeJson>,
@@ -58,7 +61,8 @@ struct FindingJson {
     confidence: &'static str,
     summary: String,
     evidence: Vec<String>,
-    remedy: &'static str,
+    is_not: &'static str,
+    remedy: Cow<'static, str>,
 }
 
 /// A finding, and what it is about.
@@ -84,13 +88,15 @@ pub fn explanation(subject: Subject<'_>, others: &[u32]) -> Explanation {
         Subject::Host(h) => gap::of_host(h),
     };
     let ledger = reason::ledger(subject);
+    let findings = finding::findings(subject);
     Explanation {
         scope: scope(subject, others),
+        verdict: verdict::verdict(subject, &findings),
         headline: headline_of(subject),
         accounts: ledger.entries().map(|e| account_of(ledger.scope(), &e)).collect(),
         runtimes: runtimes(subject),
         unread: unread(subject),
-        findings: finding::findings(subject).into_iter().map(finding_of).collect(),
+        findings: findings.into_iter().map(finding_of).collect(),
         gaps: gaps.into_iter().map(gap_of).collect(),
         notes: note::notes(subject),
         mappings: mappings(subject),
@@ -142,6 +148,7 @@ fn finding_of(finding: Finding) -> FindingJson {
         confidence: finding.confidence.name(),
         summary: finding.summary,
         evidence: finding.evidence,
+        is_not: finding.is_not,
         remedy: finding.remedy,
     }
 }

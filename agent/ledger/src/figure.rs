@@ -1,5 +1,7 @@
 //! A number of bytes together with how well it is known.
 
+use crate::size::iec;
+
 /// An amount in bytes and its quality.
 ///
 /// Sums are made over [`Figure::point`]; an absent figure has none and adds
@@ -61,6 +63,21 @@ impl Figure {
         }
     }
 
+    /// The bytes in words that claim no more than is known.
+    pub fn words(self) -> String {
+        let (Some(point), Some((low, high))) = (self.point(), self.bounds()) else {
+            return "an unknown amount".to_owned();
+        };
+        let near = point.saturating_abs() / 10;
+        if iec(low) == iec(high) {
+            iec(point)
+        } else if point.saturating_sub(low) <= near && high.saturating_sub(point) <= near {
+            format!("about {}", iec(point))
+        } else {
+            format!("{} to {}", iec(low), iec(high))
+        }
+    }
+
     /// The sum of two figures, bounds added; absent adds nothing.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
@@ -95,6 +112,14 @@ mod tests {
     fn an_interval_always_holds_its_point() {
         assert_eq!(Figure::interval(5, 1, 3), Figure::Interval { low: 1, point: 1, high: 3 });
         assert_eq!(Figure::interval(2, 2, 2), Figure::Exact(2));
+    }
+
+    #[test]
+    fn words_claim_no_more_than_is_known() {
+        assert_eq!(Figure::Exact(3 << 20).words(), "3.0 MiB");
+        assert_eq!(Figure::interval(96 << 20, 100 << 20, 104 << 20).words(), "about 100 MiB");
+        assert_eq!(Figure::interval(0, 100 << 20, 104 << 20).words(), "0 B to 104 MiB");
+        assert_eq!(Figure::Absent.words(), "an unknown amount");
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //!
 //! One file below `finding/` is one diagnosis; [`ALL`] is the only list.
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
+
 use crate::{CgroupLedger, Figure, HostLedger, ProcessLedger};
 
 mod address_space;
@@ -28,12 +31,16 @@ pub struct Finding {
     pub severity: Severity,
     /// How sure we are.
     pub confidence: Confidence,
+    /// What is going on, in a few words with its number: the end of the verdict.
+    pub brief: String,
     /// What is going on, as a sentence.
     pub summary: String,
     /// The figures that it rests on.
     pub evidence: Vec<String>,
+    /// What it is easily taken for and is not: "it is not ...".
+    pub is_not: &'static str,
     /// What to do, as a sentence.
-    pub remedy: &'static str,
+    pub remedy: Cow<'static, str>,
 }
 
 /// How urgent a finding is.
@@ -137,11 +144,28 @@ pub const ALL: &[Diagnosis] = &[
     },
 ];
 
-/// Everything that is found, the most urgent first.
+/// What they are about takes no memory, or is no amount of it: the last of a severity.
+const WEIGHTLESS: [&str; 3] = [address_space::ID, ballast::ID, gc_churn::ID];
+
+/// Everything that is found: the most urgent first, and of those alike what is about most of
+/// the memory.
 pub fn findings(subject: Subject<'_>) -> Vec<Finding> {
     let mut found: Vec<_> = ALL.iter().filter_map(|d| (d.find)(subject)).collect();
-    found.sort_by_key(|f| (std::cmp::Reverse(f.severity), f.id));
+    found.sort_by_key(|f| (Reverse(f.severity), Reverse(weight(f, subject)), f.id));
     found
+}
+
+/// The share of the whole that it is about, in thousandths: what differs by less is alike.
+fn weight(finding: &Finding, subject: Subject<'_>) -> i64 {
+    let whole = match subject {
+        Subject::Process(p) => p.headline.rss,
+        Subject::Cgroup(c) => c.headline.usage,
+        Subject::Host(h) => h.headline.total,
+    };
+    let whole = whole.point().unwrap_or(0).max(1);
+    let bytes = finding.bytes.point().unwrap_or(0).clamp(0, whole);
+    let share = i128::from(bytes) * 1000 / i128::from(whole);
+    if WEIGHTLESS.contains(&finding.id) { 0 } else { i64::try_from(share).unwrap_or(0) }
 }
 
 impl Severity {

@@ -58,6 +58,7 @@ pub mod size;
 pub mod sockets;
 pub mod special;
 mod split;
+pub mod verdict;
 
 pub use absence::Absence;
 pub use account::{Account, Class, Scope};

@@ -5,8 +5,9 @@
 mod any;
 
 use memgap_ledger::account::{self, Account, Scope};
-use memgap_ledger::finding::{Subject, findings};
+use memgap_ledger::finding::{Severity, Subject, findings};
 use memgap_ledger::sample::{CgroupSample, HostSample, ProcessSample};
+use memgap_ledger::verdict::verdict;
 use memgap_ledger::{
     Absence, CgroupLedger, Coverage, Figure, Ledger, Machine, Missing, ProcessLedger, cgroup, gap,
     host, process,
@@ -41,10 +42,22 @@ fn reasoned(ledger: &Ledger, absent: &[Absence]) -> Result<(), TestCaseError> {
 fn explained(process: &ProcessLedger) -> Result<(), TestCaseError> {
     sound(&process.ledger)?;
     reasoned(&process.ledger, &process.absent)?;
-    let _ = (gap::of_process(process), findings(Subject::Process(process)));
+    let _ = gap::of_process(process);
+    judged(Subject::Process(process))?;
     if let Some(share) = process.unexplained_share() {
         prop_assert!(share >= 0.0);
     }
+    Ok(())
+}
+
+/// Whatever was read: the verdict is one line, and never "no fault" beside a warning.
+fn judged(subject: Subject<'_>) -> Result<(), TestCaseError> {
+    let found = findings(subject);
+    let text = verdict(subject, &found);
+    prop_assert!(!text.contains('\n') && text.len() < 900, "{}", text);
+    let is_grave = found.first().is_some_and(|finding| finding.severity > Severity::Info);
+    prop_assert!(!(is_grave && text.contains("no fault")), "{}", text);
+    prop_assert!(found.is_sorted_by_key(|finding| std::cmp::Reverse(finding.severity)));
     Ok(())
 }
 
@@ -138,7 +151,7 @@ proptest! {
             let parts = gap::beyond(&made, one.bytes);
             prop_assert_eq!(parts.iter().map(|part| part.bytes).sum::<i64>(), one.bytes);
         }
-        let _ = findings(Subject::Cgroup(&made));
+        judged(Subject::Cgroup(&made))?;
     }
 
     /// C1: the bracket and what is lazily freed are memory.stat's `anon`, split.
@@ -213,7 +226,8 @@ proptest! {
             let gap = &gap::of_host(&made)[0];
             prop_assert_eq!(parts.iter().map(|part| part.bytes).sum::<i64>(), gap.bytes);
         }
-        let _ = (gap::of_host(&made), findings(Subject::Host(&made)));
+        let _ = gap::of_host(&made);
+        judged(Subject::Host(&made))?;
     }
 
     #[test]
@@ -228,7 +242,8 @@ proptest! {
         }
         for cgroup in machine.cgroups.iter().flatten() {
             sound(&cgroup.ledger)?;
-            let _ = (gap::of_cgroup(cgroup), findings(Subject::Cgroup(cgroup)));
+            let _ = gap::of_cgroup(cgroup);
+            judged(Subject::Cgroup(cgroup))?;
         }
         sound(&machine.host.ledger)?;
     }

@@ -13,13 +13,19 @@ use memgap_reader::{Depth, Endpoint, Error, Found, Limits, Reader, Target, find,
 use crate::args::Look;
 use crate::output::{Answer, Output};
 use crate::own;
-use crate::view::page;
+use crate::view::page::{self, Shown};
 
 /// Explains what a user names.
 pub fn run(reader: &Reader, target: &str, look: &Look, output: &Output) -> anyhow::Result<Answer> {
     let depth = if look.deep { Depth::Pages } else { Depth::Full };
     let endpoint = look.endpoint.as_deref().map(str::parse).transpose()?;
-    explain(reader, target, (depth, look.maps), endpoint.as_ref(), output)
+    explain(
+        reader,
+        target,
+        (depth, Shown { maps: look.maps, findings: look.all }),
+        endpoint.as_ref(),
+        output,
+    )
 }
 
 /// A cgroup with the ledgers of its processes.
@@ -70,7 +76,7 @@ fn within_limits(reader: &Reader, cgroup: CgroupLedger) -> CgroupLedger {
 fn explain(
     reader: &Reader,
     target: &str,
-    (depth, maps): (Depth, bool),
+    (depth, shown): (Depth, Shown),
     endpoint: Option<&Endpoint>,
     output: &Output,
 ) -> anyhow::Result<Answer> {
@@ -80,7 +86,7 @@ fn explain(
         let text = output.text(document, |style| {
             let deeper =
                 if depth == Depth::Full { page::deeper(subject, style) } else { String::new() };
-            page::page(subject, others, maps, style) + &deeper
+            page::page(subject, others, shown, style) + &deeper
         })?;
         Ok(Answer::of(text, reason::is_denied(subject)))
     };

@@ -6,7 +6,7 @@ use memgap_ledger::headlines::{self, Headline, label};
 use memgap_ledger::sample::{CgroupVersion, ProcessKind};
 use memgap_ledger::size::iec;
 use memgap_ledger::{
-    Account, CgroupLedger, Entry, Figure, HostLedger, ProcessLedger, gap, note, reason,
+    Account, CgroupLedger, Entry, Figure, HostLedger, ProcessLedger, gap, note, reason, verdict,
 };
 
 use super::table::{runtime_line, unread_line};
@@ -14,19 +14,31 @@ use super::terminal::{Ink, Style, pad};
 use super::waterfall::{self, Chart, between};
 use super::{mappings, second};
 
-/// The whole page. `others` are processes of the same name; `maps` asks for all mappings
-/// that hold much, not the largest alone.
-pub fn page(subject: Subject<'_>, others: &[u32], maps: bool, style: &Style) -> String {
+/// What is shown in full.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Shown {
+    /// All mappings that hold much, not the largest alone.
+    pub maps: bool,
+    /// All findings, not the first alone.
+    pub findings: bool,
+}
+
+/// Findings that are shown where not all are asked for.
+const FINDINGS: usize = 3;
+
+/// The whole page. `others` are processes of the same name.
+pub fn page(subject: Subject<'_>, others: &[u32], shown: Shown, style: &Style) -> String {
+    let found = finding::findings(subject);
     let sections = [
-        title(subject, others, style),
+        title(subject, &found, others, style),
+        findings(&found, shown.findings, style),
         figures(subject, style),
         runtimes(subject, style),
         chart(subject, style),
-        mappings::section(subject, maps, style),
+        mappings::section(subject, shown.maps, style),
         second::sources(subject, style),
         gaps(subject, style),
         notes(subject, style),
-        findings(&finding::findings(subject), style),
         unknown(subject, style),
         quality(subject, style),
     ];
@@ -51,14 +63,19 @@ pub fn deeper(subject: Subject<'_>, style: &Style) -> String {
     format!("  {}\n", style.paint(Ink::Faint, &text))
 }
 
-fn title(subject: Subject<'_>, others: &[u32], style: &Style) -> String {
-    let (name, notes) = match subject {
-        Subject::Process(p) => (p.name.clone(), of_process(p, others)),
-        Subject::Cgroup(c) => (headlines::cgroup_name(&c.path, &c.identity), of_cgroup(c)),
-        Subject::Host(_) => ("host".to_owned(), Vec::new()),
+/// The verdict, and which target it is of.
+fn title(subject: Subject<'_>, found: &[Finding], others: &[u32], style: &Style) -> String {
+    let notes = match subject {
+        Subject::Process(p) => of_process(p, others),
+        Subject::Cgroup(c) => of_cgroup(c),
+        Subject::Host(_) => Vec::new(),
     };
-    let name = if name.is_empty() { "process" } else { &name };
-    let mut text = style.paint(Ink::Strong, &style.fit_end(name, style.width)) + "\n";
+    let ink = match found.first().map(|finding| finding.severity) {
+        Some(Severity::Warning | Severity::Critical) => Ink::Alert,
+        Some(Severity::Info) | None => Ink::Strong,
+    };
+    let verdict = style.wrap(&verdict::verdict(subject, found), 0, 2);
+    let mut text = style.paint(ink, &verdict) + "\n";
     for note in notes {
         text += &style.paint(Ink::Faint, &style.wrap(&note, 0, 2));
         text.push('\n');
@@ -214,9 +231,11 @@ fn notes(subject: Subject<'_>, style: &Style) -> String {
     note::notes(subject).into_iter().map(line).collect()
 }
 
-fn findings(findings: &[Finding], style: &Style) -> String {
+fn findings(findings: &[Finding], all: bool, style: &Style) -> String {
     let mut text = String::new();
-    for finding in findings {
+    let most = if all { findings.len() } else { FINDINGS.min(findings.len()) };
+    let (shown, left_out) = findings.split_at(most);
+    for finding in shown {
         let ink = if finding.severity == Severity::Info { Ink::Strong } else { Ink::Alert };
         let head = format!("{}: {}", finding.severity.name(), finding.id);
         let sure = finding.confidence.name();
@@ -224,10 +243,17 @@ fn findings(findings: &[Finding], style: &Style) -> String {
         for sentence in [
             finding.summary.clone(),
             format!("evidence: {}", finding.evidence.join("; ")),
+            format!("it is not {}", finding.is_not),
             format!("remedy: {}", finding.remedy),
         ] {
             text += &format!("    {}\n", style.wrap(&sentence, 4, 6));
         }
+    }
+    if !left_out.is_empty() {
+        let names: Vec<&str> = left_out.iter().map(|finding| finding.id).collect();
+        let count = left_out.len();
+        let sentence = format!("{count} more with --all: {}", names.join(", "));
+        text += &format!("  {}\n", style.paint(Ink::Faint, &style.wrap(&sentence, 2, 4)));
     }
     text
 }

@@ -22,6 +22,7 @@ use super::terminal::Style;
 use super::{coverage, page, table};
 
 const PAGE: Style = Style { width: 80, color: false, unicode: true };
+const SHOWN: page::Shown = page::Shown { maps: false, findings: false };
 const ASCII: Style = Style { unicode: false, ..PAGE };
 
 fn of_container(sample: &CgroupSample, members: &[ProcessSample]) -> CgroupLedger {
@@ -67,13 +68,13 @@ fn cgroups() -> Vec<CgroupLedger> {
 #[test]
 fn a_process_reads_as_a_waterfall() {
     let ledger = process::ledger(&samples::server());
-    insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[12, 13], false, &PAGE));
+    insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[12, 13], SHOWN, &PAGE));
 }
 
 #[test]
 fn statistics_that_tell_no_addresses_give_intervals() {
     let ledger = process::ledger(&samples::probed());
-    insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[], false, &PAGE));
+    insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[], SHOWN, &PAGE));
 }
 
 #[test]
@@ -86,7 +87,7 @@ fn what_was_not_read_is_named() {
         within_another: false,
     }));
     let ledger = process::ledger(&sample);
-    let text = page::page(Subject::Process(&ledger), &[], false, &PAGE);
+    let text = page::page(Subject::Process(&ledger), &[], SHOWN, &PAGE);
     assert!(text.contains("not read: luajit in /usr/bin/lua"), "{text}");
     assert!(!text.contains("not known: runtime"), "{text}");
     let wide = Style { width: 120, ..PAGE };
@@ -102,7 +103,12 @@ fn a_long_name_costs_a_mapping_none_of_its_figures() {
     let name = format!("/srv/{}/data.mdb", "deep/".repeat(30)).into();
     walk.named = vec![Named { area: most, access: *b"rw-p", name, file: None }].into();
     sample.walk = Ok(walk);
-    let text = page::page(Subject::Process(&process::ledger(&sample)), &[], true, &PAGE);
+    let text = page::page(
+        Subject::Process(&process::ledger(&sample)),
+        &[],
+        page::Shown { maps: true, ..SHOWN },
+        &PAGE,
+    );
     let line = text.lines().find(|line| line.contains("rw-p")).expect("listed");
     assert!(line.contains("iB of ") && line.ends_with("/data.mdb"), "{line}");
     assert!(line.width() == 80, "{line}");
@@ -146,7 +152,7 @@ fn of_what_is_read_in_part_only_the_low_bound_is_a_least() {
     };
     walk.areas = walk.areas.iter().cloned().chain([more]).collect();
     let partly = process::ledger(&ProcessSample { walk: Ok(walk), ..sample });
-    let text = page::page(Subject::Process(&partly), &[], false, &PAGE);
+    let text = page::page(Subject::Process(&partly), &[], SHOWN, &PAGE);
     assert!(text.contains(">=10.0 MiB"), "{text}");
     assert!(text.contains("at least, 300 MiB by"), "{text}");
     assert!(!text.contains(">=300 MiB"), "{text}");
@@ -157,13 +163,13 @@ fn of_what_is_read_in_part_only_the_low_bound_is_a_least() {
 #[test]
 fn what_was_denied_is_said() {
     let ledger = process::ledger(&samples::denied());
-    insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[], false, &ASCII));
+    insta::assert_snapshot!(page::page(Subject::Process(&ledger), &[], SHOWN, &ASCII));
 }
 
 #[test]
 fn a_container_is_one_waterfall_with_cuts() {
     let ledger = of_container(&samples::container(), &[samples::server()]);
-    insta::assert_snapshot!(page::page(Subject::Cgroup(&ledger), &[], false, &PAGE));
+    insta::assert_snapshot!(page::page(Subject::Cgroup(&ledger), &[], SHOWN, &PAGE));
 }
 
 #[test]
@@ -172,7 +178,7 @@ fn a_limit_that_is_met_first_further_up_is_named() {
         samples::above().iter().map(|c| cgroup::ledger(c, Err(&gone()))).collect();
     made.push(of_container(&samples::container(), &[samples::server()]));
     limits::settle(&mut made, &Ok(0));
-    insta::assert_snapshot!(page::page(Subject::Cgroup(&made[2]), &[], false, &PAGE));
+    insta::assert_snapshot!(page::page(Subject::Cgroup(&made[2]), &[], SHOWN, &PAGE));
     let text = json::Document::new(UNIX_EPOCH, json::explanation(Subject::Cgroup(&made[2]), &[]));
     let text = text.text().expect("serializes");
     assert!(text.contains("\"path\": \"/kubepods.slice\""), "{text}");
@@ -189,7 +195,7 @@ fn a_legend_explains_what_is_to_be_seen() {
     let mut made = cgroups();
     made.push(of_container(&small, &[]));
     for cgroup in &made {
-        let text = page::page(Subject::Cgroup(cgroup), &[], false, &PAGE);
+        let text = page::page(Subject::Cgroup(cgroup), &[], SHOWN, &PAGE);
         for glyph in ['▒', '▓', '·'] {
             assert_ne!(text.matches(glyph).count(), 1, "{text}");
         }
@@ -199,7 +205,7 @@ fn a_legend_explains_what_is_to_be_seen() {
 #[test]
 fn without_processes_a_container_still_closes() {
     let ledger = cgroup::ledger(&samples::container(), Err(&gone()));
-    insta::assert_snapshot!(page::page(Subject::Cgroup(&ledger), &[], false, &ASCII));
+    insta::assert_snapshot!(page::page(Subject::Cgroup(&ledger), &[], SHOWN, &ASCII));
 }
 
 #[test]
@@ -208,13 +214,13 @@ fn a_container_whose_process_is_closed_to_us_is_answered_in_part() {
     let closed = of_container(&samples::container(), &[samples::denied()]);
     assert!(!reason::is_denied(Subject::Cgroup(&open)));
     assert!(reason::is_denied(Subject::Cgroup(&closed)));
-    assert!(page::page(Subject::Cgroup(&closed), &[], false, &PAGE).contains("run as root"));
+    assert!(page::page(Subject::Cgroup(&closed), &[], SHOWN, &PAGE).contains("run as root"));
 }
 
 #[test]
 fn the_host_closes_on_its_total() {
     let ledger = host::ledger(&samples::machine());
-    insta::assert_snapshot!(page::page(Subject::Host(&ledger), &[], false, &PAGE));
+    insta::assert_snapshot!(page::page(Subject::Host(&ledger), &[], SHOWN, &PAGE));
 }
 
 #[test]
@@ -245,13 +251,13 @@ fn no_line_is_wider_than_the_page_nor_moves_the_cursor() {
                 table::cgroups(&cgroups, &style),
                 table::accounts(&style),
                 coverage::table(&Coverage::of(&processes), &by_program(&processes), &style),
-                page::page(Subject::Host(&host), &[], false, &style),
+                page::page(Subject::Host(&host), &[], SHOWN, &style),
             ];
             pages.extend(
-                processes.iter().map(|p| page::page(Subject::Process(p), &[], false, &style)),
+                processes.iter().map(|p| page::page(Subject::Process(p), &[], SHOWN, &style)),
             );
             pages
-                .extend(cgroups.iter().map(|c| page::page(Subject::Cgroup(c), &[], false, &style)));
+                .extend(cgroups.iter().map(|c| page::page(Subject::Cgroup(c), &[], SHOWN, &style)));
             for line in pages.iter().flat_map(|page| page.lines()) {
                 assert!(line.width() <= width, "{} of {width}: {line}", line.width());
                 assert!(!line.contains(['\x1b', '\u{202e}']), "{line:?}");
@@ -264,8 +270,8 @@ fn no_line_is_wider_than_the_page_nor_moves_the_cursor() {
 #[test]
 fn colour_adds_nothing_but_colour() {
     let ledger = of_container(&samples::container(), &[samples::server()]);
-    let plain = page::page(Subject::Cgroup(&ledger), &[], false, &PAGE);
-    let painted = page::page(Subject::Cgroup(&ledger), &[], false, &Style { color: true, ..PAGE });
+    let plain = page::page(Subject::Cgroup(&ledger), &[], SHOWN, &PAGE);
+    let painted = page::page(Subject::Cgroup(&ledger), &[], SHOWN, &Style { color: true, ..PAGE });
     let mut stripped = String::new();
     for (at, part) in painted.split('\x1b').enumerate() {
         stripped += if at == 0 { part } else { part.split_once('m').expect("a colour").1 };

@@ -21,12 +21,14 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
         bytes: figure,
         severity: Severity::Info,
         confidence: confidence(figure),
+        brief: format!("most of its VSZ, {}, has no memory behind it", iec(bytes)),
         summary: format!("{} of VSZ is address space without memory behind it", iec(bytes)),
         evidence: vec![
             format!("untouched {}", iec(ledger.booked(Account::Untouched).saturating_sub(others))),
             format!("reserved {}", iec(ledger.booked(Account::Reserved))),
         ],
-        remedy: "ignore VSZ: a ballast, an arena or a runtime's reservation costs nothing until it is written",
+        is_not: "memory: no page stands behind it, and nothing but a limit on VSZ (ulimit -v) counts it",
+        remedy: "ignore VSZ: a ballast, an arena or a runtime's reservation costs nothing until it is written".into(),
     })
 }
 

@@ -32,6 +32,7 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
         bytes: Figure::Exact(missing),
         severity: if high < own / 10 { Severity::Critical } else { Severity::Warning },
         confidence: confidence(room.bytes),
+        brief: format!("{} is met before its own, with room for {}", room.limit.words(&cgroup.path), iec(point)),
         summary: format!(
             "{} is met first: room is {}, {} less than its own limit leaves",
             room.limit.words(&cgroup.path),
@@ -39,6 +40,7 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
             iec(missing)
         ),
         evidence,
-        remedy: "alert on room, not on the share of its own limit; memory of tmpfs that ended containers left is freed by removing its files",
+        is_not: "the doing of this cgroup alone: all below that limit share it",
+        remedy: "alert on room, not on the share of its own limit; memory of tmpfs that ended containers left is freed by removing its files".into(),
     })
 }

@@ -21,11 +21,13 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
         bytes: Figure::interval(bytes, point, high),
         severity: Severity::Info,
         confidence: confidence(in_use.untouched),
+        brief: format!("at least {} of what is in use was never written", iec(bytes)),
         summary: format!("at least {} of what is in use was never written: it takes no memory", iec(bytes)),
         evidence: vec![
             format!("in use {} by the heap statistics", iec(total)),
             format!("of that {} in memory", iec(in_use.resident.point().unwrap_or(0))),
         ],
-        remedy: "size by RSS and required, not by in use; a ballast that is to delay garbage collection is better set as GOMEMLIMIT or -Xms",
+        is_not: "a saving for good: what is written takes memory at once",
+        remedy: "size by RSS and required, not by in use; a ballast that is to delay garbage collection is better set as GOMEMLIMIT or -Xms".into(),
     })
 }

@@ -2,7 +2,6 @@
 
 use super::kept::Kept;
 use super::{Finding, Severity, Subject, confidence, matters};
-use crate::size::iec;
 
 pub const ID: &str = "fragmentation";
 
@@ -16,12 +15,14 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
         bytes,
         severity: Severity::Info,
         confidence: confidence(bytes),
+        brief: format!("{} are free and can not be given back, for they share pages with memory in use", bytes.words()),
         summary: format!(
             "{} of RSS are free, but share their pages with memory in use: {} can not give them back",
-            iec(pinned),
+            bytes.words(),
             kept.most.name
         ),
         evidence: kept.evidence,
-        remedy: "no leak: it serves what is allocated next in the same sizes; what lives long apart from what lives briefly, in arenas, pools or processes of its own, leaves fewer holes",
+        is_not: "a leak, nor anything that a trim or a purge gives back",
+        remedy: "nothing, where as much is needed again: it serves what is allocated next in the same sizes; what lives long apart from what lives briefly, in arenas, pools or processes of its own, leaves fewer holes".into(),
     })
 }

@@ -51,6 +51,7 @@ fn churn(busy: &BusyGc, what: &str, used: i64, limit: i64) -> Option<Finding> {
         bytes: Figure::Exact(spare),
         severity: Severity::Info,
         confidence: Confidence::Likely,
+        brief: format!("{} collects garbage {} times a minute with memory to spare", busy.runtime, busy.per_minute),
         summary: format!(
             "{} collects garbage {} times a minute, and leaves {} of its limit unused",
             busy.runtime,
@@ -61,6 +62,7 @@ fn churn(busy: &BusyGc, what: &str, used: i64, limit: i64) -> Option<Finding> {
             format!("{} (pid {}): {} cycles a minute", busy.process, busy.pid, busy.per_minute),
             format!("{what} {} of limit {}", iec(used), iec(limit)),
         ],
-        remedy: "spend memory to save CPU: Go GOGC above 100, or off with GOMEMLIMIT; Java a larger young generation (-Xmn) or -Xms",
+        is_not: "a shortage of memory: the limit is far",
+        remedy: "spend memory to save CPU: Go GOGC above 100, or off with GOMEMLIMIT; Java a larger young generation (-Xmn) or -Xms".into(),
     })
 }

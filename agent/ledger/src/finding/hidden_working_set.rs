@@ -28,11 +28,16 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
         bytes: h.working_set_hidden,
         severity: if near { Severity::Critical } else { Severity::Warning },
         confidence: confidence(h.working_set_hidden),
+        brief: format!(
+            "the working set leaves out {} of live memory",
+            h.working_set_hidden.words()
+        ),
         summary: format!(
             "the working set leaves out {} of live memory that was lazily freed once and written again",
-            iec(hidden)
+            h.working_set_hidden.words()
         ),
         evidence,
-        remedy: "size and alert by required, not by the working set",
+        is_not: "a leak: usage and RSS have counted this memory all along",
+        remedy: "size and alert by required, not by the working set".into(),
     })
 }

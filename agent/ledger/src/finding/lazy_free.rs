@@ -15,7 +15,7 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     };
     let figure = ledger.figure(Account::LazyFree);
     let (bytes, whole) = (figure.point()?, whole.point()?);
-    let mut evidence = vec![format!("LazyFree {} of {counted} {}", iec(bytes), iec(whole))];
+    let mut evidence = vec![format!("LazyFree {} of {counted} {}", figure.words(), iec(whole))];
     if let Subject::Process(process) = subject {
         evidence.extend(process.runtimes.iter().filter_map(|r| given_back(r, bytes)));
     }
@@ -24,9 +24,11 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
         bytes: figure,
         severity: Severity::Info,
         confidence: confidence(figure),
-        summary: format!("{} of {counted} is already freed (MADV_FREE) and comes back under pressure", iec(bytes)),
+        brief: format!("{} are freed already and come back under pressure", figure.words()),
+        summary: format!("{} of {counted} are freed already (MADV_FREE) and come back under pressure", figure.words()),
         evidence,
-        remedy: "nothing is leaking: subtract it, or alert on required; Go: GODEBUG=madvdontneed=1, jemalloc: muzzy_decay_ms:0 give it back at once",
+        is_not: "a leak, nor memory that the program needs",
+        remedy: "subtract it, or alert on required; Go: GODEBUG=madvdontneed=1, jemalloc: muzzy_decay_ms:0 give it back at once".into(),
     })
 }
 

@@ -16,16 +16,19 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
         .extend(events.limit_hits.as_ref().ok().map(|n| format!("its limit was met {n} times")));
     evidence.extend(events.peak.as_ref().ok().map(|peak| format!("peak {}", iec(signed(*peak)))));
     evidence.extend(cgroup.headline.limit.map(|limit| format!("limit {}", iec(signed(limit)))));
+    let brief = match kills {
+        1 => "the OOM killer ended 1 process since the cgroup began".to_owned(),
+        kills => format!("the OOM killer ended {kills} processes since the cgroup began"),
+    };
     Some(Finding {
         id: ID,
         bytes: events.peak.as_ref().map_or(Figure::Absent, |peak| Figure::exact(*peak)),
         severity: Severity::Warning,
         confidence: Confidence::Certain,
-        summary: match kills {
-            1 => "the OOM killer ended 1 process since the cgroup began".to_owned(),
-            kills => format!("the OOM killer ended {kills} processes since the cgroup began"),
-        },
+        summary: brief.clone(),
+        brief,
         evidence,
-        remedy: "the kernel log names the processes and the cgroup whose limit was met: raise that limit, or bound what grew; alert on room",
+        is_not: "a sign that memory is short now: the counter never falls",
+        remedy: "the kernel log names the processes and the cgroup whose limit was met: raise that limit, or bound what grew; alert on room".into(),
     })
 }

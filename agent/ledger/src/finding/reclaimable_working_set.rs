@@ -1,6 +1,8 @@
 //! A working set that alarms without need: active page cache and kernel caches
 //! count in it, though the kernel can take them back.
 
+use std::borrow::Cow;
+
 use super::{Confidence, Finding, Severity, Subject, matters};
 use crate::size::iec;
 use crate::{Account, CgroupLedger, Figure};
@@ -17,22 +19,26 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     // Against the high bound: no more than this is certain to come back.
     let (_, required) = h.required.bounds()?;
     let bytes = working_set.saturating_sub(required);
-    let near = h.limit.is_some_and(|limit| working_set as f64 >= 0.8 * limit as f64);
-    matters(bytes, working_set).then(|| Finding {
+    // Far from a limit, or without one, nobody takes it for a shortage.
+    let share = working_set as f64 / h.limit? as f64;
+    let near = share >= 0.8;
+    (share >= 0.5 && matters(bytes, working_set)).then(|| Finding {
         id: ID,
         bytes: Figure::Exact(bytes),
         severity: if near { Severity::Warning } else { Severity::Info },
         confidence: Confidence::Certain,
+        brief: format!("{} of its working set can be taken back", iec(bytes)),
         summary: format!("{} of the working set can be taken back", iec(bytes)),
         evidence: vec![
             format!("working set {}, required at most {}", iec(working_set), iec(required)),
             format!("what can be taken back, in all: {}", reclaimable(cgroup)),
         ],
-        remedy: if cgroup.events.oom_kills.as_ref().is_ok_and(|kills| *kills > 0) {
+        is_not: "memory that a limit has to hold",
+        remedy: Cow::Borrowed(if cgroup.events.oom_kills.as_ref().is_ok_and(|kills| *kills > 0) {
             AFTER_KILLS
         } else {
             "alert on required, or on room: a working set near its limit tells of no shortage by itself"
-        },
+        }),
     })
 }
 

@@ -12,11 +12,11 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     let kept = Kept::of(process)?;
     let rss = process.headline.rss.point()?;
     let name = &kept.most.name;
-    let (bytes, summary, sure) = match kept.returnable {
+    let (bytes, brief, summary, sure) = match kept.returnable {
         Some(bytes) => {
-            let back = iec(bytes.point()?);
+            let back = bytes.words();
             let summary = format!("{back} of RSS are free, and {name} could give them back now");
-            (bytes, summary, confidence(bytes))
+            (bytes, format!("{name} could give back {back} now"), summary, confidence(bytes))
         }
         None => {
             let (free, most) = (kept.free.point()?, kept.free.bounds()?.1);
@@ -24,7 +24,8 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
                 "{} of RSS are free memory that {name} keeps; how much of it could be given back is not known",
                 iec(free)
             );
-            (Figure::interval(0, free, most), summary, Confidence::Likely)
+            let brief = format!("{name} keeps {} of free memory", iec(free));
+            (Figure::interval(0, free, most), brief, summary, Confidence::Likely)
         }
     };
     matters(bytes.point()?, rss).then(|| Finding {
@@ -32,9 +33,11 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
         bytes,
         severity: Severity::Info,
         confidence: sure,
+        brief,
         summary,
         evidence: kept.evidence,
-        remedy: remedy(name),
+        is_not: "a leak: the next allocation is served from it",
+        remedy: remedy(name).into(),
     })
 }
 
@@ -42,16 +45,16 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
 fn remedy(name: &str) -> &'static str {
     match name {
         "glibc" => {
-            "no leak: malloc_trim(0) gives it back; MALLOC_TRIM_THRESHOLD_ and MALLOC_ARENA_MAX in the environment keep less"
+            "malloc_trim(0) gives it back; MALLOC_TRIM_THRESHOLD_ and MALLOC_ARENA_MAX in the environment keep less"
         }
         "jemalloc" => {
-            "no leak: the arenas' purge (mallctl arena.4096.purge; redis: MEMORY PURGE) gives it back; background_thread:true and a shorter dirty_decay_ms do so by themselves, in MALLOC_CONF, or _RJEM_MALLOC_CONF of a Rust program"
+            "the arenas' purge (mallctl arena.4096.purge; redis: MEMORY PURGE) gives it back; background_thread:true and a shorter dirty_decay_ms do so by themselves, in MALLOC_CONF, or _RJEM_MALLOC_CONF of a Rust program"
         }
         "go" => {
-            "no leak: debug.FreeOSMemory() gives it back; with GOMEMLIMIT the runtime does so by itself near the limit"
+            "debug.FreeOSMemory() gives it back; with GOMEMLIMIT the runtime does so by itself near the limit"
         }
         _ => {
-            "no leak: it serves what is allocated next; how much is kept is a setting of the allocator or runtime"
+            "it serves what is allocated next; how much is kept is a setting of the allocator or runtime"
         }
     }
 }

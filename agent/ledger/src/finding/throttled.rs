@@ -37,9 +37,13 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
                 Severity::Warning
             },
             confidence: Confidence::Certain,
+            brief: format!("its processes are made to wait at memory.high {}", iec(signed(high))),
             summary: format!("its processes are throttled at memory.high {}", iec(signed(high))),
             evidence,
-            remedy: "raise memory.high, or take load away: memory.max and room say nothing about it",
+            is_not: "the way to an OOM kill: memory.high makes wait and kills nobody",
+            remedy:
+                "raise memory.high, or take load away: memory.max and room say nothing about it"
+                    .into(),
         }
     })
 }
