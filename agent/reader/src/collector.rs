@@ -205,6 +205,7 @@ impl Collector {
             procfs: reader.procfs().to_owned(),
             page_size: rustix::param::page_size() as u64,
             has_own_pids: pid_namespace::is_own(reader.procfs(), &mut buf),
+            own_pid: churn::own_pid(reader.procfs()),
             probes: Arc::clone(reader.probes()),
         };
         Self {
@@ -355,6 +356,7 @@ impl Collector {
     fn host_and_cgroups(&mut self) -> (HostSample, Fact<Vec<CgroupSample>>) {
         let host = self.reader.host();
         self.rest.look(self.tracked.values().map(|tracked| tracked.seen(self.round)));
+        self.count_own();
         let is_at_rest = |path: &str| self.rest.is_at_rest(path);
         let hierarchy = self.reader.hierarchy();
         let mut cgroups = hierarchy.and_then(|all| all.all_but_at_rest(&is_at_rest));

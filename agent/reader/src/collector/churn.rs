@@ -4,6 +4,7 @@
 //! other, and what changed meanwhile is noted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 use std::time::Instant;
 
 use memgap_ledger::sample::CgroupSample;
@@ -22,7 +23,30 @@ pub(super) type Unheld = HashMap<String, i64>;
 /// Anonymous memory of each process in some cgroups, with the cgroup it is in.
 type Held = BTreeMap<ProcessId, (String, u64)>;
 
+/// This program's pid in a procfs.
+pub(super) fn own_pid(procfs: &Path) -> Option<u32> {
+    std::fs::read_link(procfs.join("self")).ok()?.to_str()?.parse().ok()
+}
+
 impl Collector {
+    /// Reads the counters of this program's own process again, directly before cgroups: what
+    /// it takes for a collection would make its own cgroup jump each time.
+    pub(super) fn count_own(&mut self) {
+        let tracked = self.source.own_pid.and_then(|pid| self.tracked.get_mut(&pid));
+        let mut round = Round {
+            reader: &self.reader,
+            number: self.round,
+            now: Instant::now(),
+            page_size: self.source.page_size,
+            has_own_pids: self.source.has_own_pids,
+            buf: &mut self.buf,
+        };
+        if let Some(tracked) = tracked {
+            // It is surely not gone; as it was, it is no worse than others.
+            let _ = tracked.count_again(&mut round);
+        }
+    }
+
     /// Reads cgroups again, and the counters of their processes, where what they differ by is
     /// not what it was when both agreed last, by more than processors hold back.
     pub(super) fn reread_churning(
@@ -179,6 +203,21 @@ fn upwards(path: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reader::{Reader, Roots};
+    use crate::walk::WalkPolicy;
+
+    #[test]
+    fn what_this_program_takes_is_counted_again_before_cgroups_are() {
+        let reader = Reader::open(Roots::default()).expect("procfs is mounted");
+        let mut collector = Collector::new(reader, WalkPolicy::default());
+        collector.count(&mut CollectionStats::default()).expect("procfs is readable");
+        let anon = |collector: &Collector| collector.tracked[&std::process::id()].counters.anon;
+        let before = anon(&collector);
+        let taken = std::hint::black_box(vec![1u8; 64 << 20]);
+        collector.count_own();
+        assert!(anon(&collector) > before + (32 << 20), "{before}, {}", anon(&collector));
+        drop(taken);
+    }
 
     #[test]
     fn sums_go_up_to_the_root() {

@@ -48,6 +48,8 @@ pub(super) struct Source {
     pub page_size: u64,
     /// Whether its pids are those of this program's own pid namespace.
     pub has_own_pids: bool,
+    /// This program's own there, where it is seen there.
+    pub own_pid: Option<u32>,
     pub probes: Arc<Probes>,
 }
 
