@@ -11,7 +11,11 @@ use crate::process::no_memory;
 
 /// By how much the ages in a ledger that is kept of a process that runs may fall short. Of one
 /// that has not run, what is old is as good as new.
-const AGES_SHORT: Duration = Duration::from_secs(10);
+const AGES_SHORT: Duration = Duration::from_mins(1);
+
+/// Those that were made at once take turns in the second half of it: all of them anew in one
+/// collection, beside those of the last, would be this program's peak.
+const TURNS: u32 = 16;
 
 /// The ledger that was made last.
 #[derive(Debug)]
@@ -35,6 +39,11 @@ struct Inputs {
     sampled: Option<Instant>,
     /// How often its heap statistics, or why there are none, have changed.
     statistics: u64,
+}
+
+/// How long a ledger is kept of a process that runs.
+fn lasts(pid: u32) -> Duration {
+    AGES_SHORT / 2 + AGES_SHORT / 2 * (pid % TURNS) / TURNS
 }
 
 impl Tracked {
@@ -82,7 +91,7 @@ impl Tracked {
         if let Some(Made { of, ledger, at, round }) = &self.made
             && *of == inputs
             && (self.activity.is_quiet_since(*round)
-                || now.saturating_duration_since(*at) < AGES_SHORT)
+                || now.saturating_duration_since(*at) < lasts(self.pid))
         {
             return Arc::clone(ledger);
         }
