@@ -47,12 +47,12 @@ impl Point {
 /// A number that is the larger the more it is; the most that there is for 256 TiB and more.
 pub(super) fn code(bytes: Option<u64>) -> Code {
     let Some(bytes) = bytes else { return 0 };
-    let units = bytes.saturating_add(UNIT / 2) / UNIT;
-    let shift = (u64::BITS - units.leading_zeros()).saturating_sub(BITS);
-    let half = if shift == 0 { 0 } else { 1 << (shift - 1) };
-    // What rounds up to the next power of two is the first number of the next range.
-    let rounded = (units.saturating_add(half) >> shift) + (u64::from(shift) << (BITS - 1));
-    Code::try_from(rounded + 1).unwrap_or(Code::MAX)
+    let shift = (u64::BITS - bytes.leading_zeros()).saturating_sub(BITS).max(UNIT.ilog2());
+    // Rounded once, and what rounds up to the next power of two is the first number of the
+    // next range.
+    let rounded = bytes.saturating_add(1 << (shift - 1)) >> shift;
+    let number = rounded + (u64::from(shift - UNIT.ilog2()) << (BITS - 1));
+    Code::try_from(number + 1).unwrap_or(Code::MAX)
 }
 
 pub(super) fn amount(code: Code) -> Option<u64> {
