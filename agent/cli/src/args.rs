@@ -122,6 +122,8 @@ pub enum Command {
         #[arg(value_enum)]
         program: Program,
     },
+    /// Compare two targets, one at two times, or two saved documents, account by account
+    Diff(Diff),
     /// Save what memgap reads, so that it can be explained elsewhere
     Capture(Capture),
     /// Print a completion script for a shell
@@ -142,7 +144,11 @@ impl Command {
     /// Whether it reads memory of processes that may keep their reader waiting.
     pub fn reads_targets(&self) -> bool {
         match self {
-            Self::Explain { .. } | Self::Ps(_) | Self::Advise(_) | Self::Capture(_) => true,
+            Self::Explain { .. }
+            | Self::Ps(_)
+            | Self::Advise(_)
+            | Self::Diff(_)
+            | Self::Capture(_) => true,
             Self::Probes { target } => target.is_some(),
             Self::Accounts
             | Self::Why { .. }
@@ -192,6 +198,20 @@ pub struct Advise {
     /// The time between two readings, at least 100ms
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
+}
+
+/// What to compare.
+#[derive(Debug, clap::Args)]
+pub struct Diff {
+    /// A target, or a document that `memgap TARGET --json` wrote (*.json)
+    #[arg(value_name = "A")]
+    pub first: String,
+    /// Another of the same kind
+    #[arg(value_name = "B", required_unless_present = "after")]
+    pub second: Option<String>,
+    /// Compare the first with itself so long after: 10s, 5m
+    #[arg(id = "after", long = "for", value_name = "TIME", conflicts_with = "second", value_parser = duration::parse)]
+    pub after: Option<Duration>,
 }
 
 /// What to save, and where.

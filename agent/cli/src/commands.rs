@@ -3,8 +3,10 @@
 pub mod advise;
 pub mod capture;
 pub mod demo;
+pub mod diff;
 pub mod explain;
 pub mod generate;
 pub mod probes;
 pub mod ps;
+mod seen;
 pub mod why;

@@ -63,6 +63,7 @@ fn run(global: &Global, command: &Command, way: Way) -> anyhow::Result<Answer> {
         }
         Command::Ps(ps) => commands::ps::run(&open(global)?, ps, &output),
         Command::Advise(asked) => commands::advise::run(&open(global)?, asked, &output),
+        Command::Diff(asked) => commands::diff::run(|| Ok(open(global)?), asked, &output),
         Command::Capture(capture) => commands::capture::run(&open(global)?, capture, &output),
         Command::Probes { target: None } => commands::probes::list(&output),
         Command::Probes { target: Some(target) } => {

@@ -4,6 +4,7 @@ pub mod advice;
 pub mod article;
 mod cgroup_chart;
 pub mod coverage;
+pub mod diff;
 pub mod mappings;
 pub mod page;
 pub mod post_mortem;

@@ -4,6 +4,7 @@
 mod absent;
 pub mod advice;
 mod coverage;
+mod diff;
 mod explanation;
 mod headline;
 mod limits;
@@ -11,6 +12,7 @@ mod mapping;
 mod post_mortem;
 mod program;
 mod runtime;
+mod saved;
 mod scope;
 mod time;
 
@@ -24,13 +26,15 @@ use serde::Serialize;
 use absent::{AbsentJson, absent, lacking};
 use coverage::CoverageJson;
 pub use coverage::coverage;
+pub use diff::diff;
 
 pub use explanation::{Found, axis, explanation, of_finding};
 use headline::{Headline, headline_of};
 pub use post_mortem::{PostMortemJson, post_mortem};
 use runtime::{RuntimeJson, UnreadJson, runtimes, unread};
+pub use saved::Saved;
 use scope::{ScopeJson, scope};
-pub use time::rfc3339;
+pub use time::{parse as parse_time, rfc3339};
 
 /// The version of every document. Members are added under it, none changes.
 pub const SCHEMA: &str = "memgap/1";

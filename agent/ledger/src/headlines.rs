@@ -110,7 +110,7 @@ pub fn cgroup_name(path: &str, identity: &Identity) -> String {
 }
 
 /// What people call a figure that gaps and headlines name.
-pub fn label(name: &'static str) -> &'static str {
+pub fn label(name: &str) -> &str {
     match name {
         "vsz" => "VSZ",
         "rss" => "RSS",

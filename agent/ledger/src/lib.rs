@@ -15,6 +15,7 @@ pub mod cgroup;
 pub mod claim;
 mod claims;
 pub mod coverage;
+pub mod diff;
 pub mod elsewhere;
 pub mod events;
 pub mod fact;

@@ -9,7 +9,7 @@ use memgap_ledger::advice::setting::settings;
 use memgap_ledger::{Advice, CgroupLedger, Missing, ProcessLedger, process};
 use memgap_reader::{Depth, Error, Found, Reader, Target, find};
 
-use super::explain::read_cgroup;
+use super::seen::read_cgroup;
 use crate::args::Advise;
 use crate::output::{Answer, Output};
 use crate::patience;

@@ -4,7 +4,7 @@ use memgap_json as json;
 use memgap_ledger::{Missing, process};
 use memgap_reader::{Depth, Reader};
 
-use super::explain::read_cgroup;
+use super::seen::read_cgroup;
 use crate::demo::{self, DemoArgs, End, Explain};
 use crate::output::{Answer, Output};
 

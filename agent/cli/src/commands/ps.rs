@@ -10,7 +10,7 @@ use memgap_ledger::{
 };
 use memgap_reader::{Depth, Reader};
 
-use super::explain::read_cgroup;
+use super::seen::read_cgroup;
 use crate::args::Ps;
 use crate::output::{Answer, Output};
 use crate::view::{self, table};
