@@ -92,6 +92,8 @@ pub enum Command {
     },
     /// List processes or cgroups, the widest gap first
     Ps(Ps),
+    /// Show what a process or cgroup holds, again and again, and whether it leaks
+    Watch(Watch),
     /// Say which memory limit a cgroup needs, by what it requires while it is watched
     Advise(Advise),
     /// List every account that memory can stand on
@@ -146,6 +148,7 @@ impl Command {
         match self {
             Self::Explain { .. }
             | Self::Ps(_)
+            | Self::Watch(_)
             | Self::Advise(_)
             | Self::Diff(_)
             | Self::Capture(_) => true,
@@ -183,6 +186,21 @@ pub struct Ps {
     /// Only the first so many
     #[arg(long, value_name = "N")]
     pub top: Option<usize>,
+}
+
+/// Who is watched, and for how long.
+#[derive(Debug, clap::Args)]
+pub struct Watch {
+    /// A pid, a process name, cgroup:/path, unit/nginx.service, container/ID or
+    /// pod/[NAMESPACE/]NAME
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// How long to watch it [default: until it ends, or Ctrl-C]
+    #[arg(id = "time", long = "for", value_name = "TIME", value_parser = duration::parse)]
+    pub time: Option<Duration>,
+    /// The time between two samples, at least 100ms
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = interval)]
+    pub interval: Duration,
 }
 
 /// Whose limit, and for how long it is watched.

@@ -9,4 +9,5 @@ pub mod generate;
 pub mod probes;
 pub mod ps;
 mod seen;
+pub mod watch;
 pub mod why;

@@ -62,6 +62,7 @@ fn run(global: &Global, command: &Command, way: Way) -> anyhow::Result<Answer> {
             commands::explain::run(&open(global)?, target, look, &output)
         }
         Command::Ps(ps) => commands::ps::run(&open(global)?, ps, &output),
+        Command::Watch(asked) => commands::watch::run(&open(global)?, asked, &output),
         Command::Advise(asked) => commands::advise::run(&open(global)?, asked, &output),
         Command::Diff(asked) => commands::diff::run(|| Ok(open(global)?), asked, &output),
         Command::Capture(capture) => commands::capture::run(&open(global)?, capture, &output),

@@ -345,3 +345,21 @@ fn why_answers_of_findings_and_of_kills() {
     let nobody = run(memgap(&["why", "no-such-thing"]));
     assert_eq!((nobody.status.success(), text(&nobody.stdout)), (false, String::new()));
 }
+
+#[test]
+fn who_is_watched_is_shown_again_and_again() {
+    let args = ["watch", "container/58817a7aed10", "--interval", "100ms", "--for", "250ms"];
+    let page = run(node(&args));
+    let shown = text(&page.stdout);
+    let samples = shown.lines().filter(|line| line.ends_with("  unknown")).count();
+    assert!(page.status.success() && samples >= 2, "{shown}{}", text(&page.stderr));
+    assert!(shown.ends_with("whether it leaks is not known: that takes 48 samples\n"), "{shown}");
+    // A document a line.
+    let once = json(node(&["watch", "container/58817a7aed10", "--json", "--for", "1ms"]));
+    let explained = json(node(&["container/58817a7aed10", "--json"]));
+    assert_eq!(once["growth"]["name"], "unknown");
+    let (sample, headline) = (&once["sample"], &explained["headline"]);
+    assert_eq!(sample["required"], headline["required"]);
+    let host = run(node(&["watch", "host"]));
+    assert_eq!((host.status.code(), text(&host.stdout)), (Some(2), String::new()));
+}

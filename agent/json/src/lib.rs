@@ -15,6 +15,7 @@ mod runtime;
 mod saved;
 mod scope;
 mod time;
+pub mod watch;
 
 use std::io::Write;
 use std::time::SystemTime;

@@ -93,7 +93,7 @@ fn judgement(first: &Finding, findings: &[Finding]) -> String {
     let name = first.severity.name();
     let more = match alike {
         0 | 1 => String::new(),
-        n => format!("; {} more {name}", n - 1),
+        n => format!("; {} more of that severity", n - 1),
     };
     match first.severity {
         Severity::Critical | Severity::Warning => format!("{name}: {}{more}", first.brief),

@@ -105,7 +105,7 @@ fn host_detail(reader: &Reader) -> Result<HostDetail, Missing> {
 
 /// Finds the room of a cgroup. Of the others, whose limits may be met first, no processes
 /// are read.
-fn within_limits(reader: &Reader, cgroup: CgroupLedger) -> CgroupLedger {
+pub fn within_limits(reader: &Reader, cgroup: CgroupLedger) -> CgroupLedger {
     let unread = Missing::new(MissingKind::Refused, "only its own processes are read");
     let others = reader.cgroups().unwrap_or_default();
     let mut all: Vec<CgroupLedger> = others
