@@ -6,6 +6,7 @@
 
 pub mod documents;
 pub mod index;
+pub mod kills;
 mod pages;
 pub mod problem;
 mod query;

@@ -154,23 +154,28 @@ pub fn send(families: &Families, server: &Sender) {
 }
 
 /// Makes documents of a machine, unless something stands against it, and hands them or what
-/// that is to the server.
+/// that is to the server. `killed` tells of which cgroups the kernel's log says that something
+/// was killed in so much time until now.
 pub fn send_documents(
     maker: &mut Maker,
     machine: &Machine,
     against: Option<Missing>,
+    killed: impl FnOnce(Duration) -> Vec<String>,
     server: &Sender,
 ) {
     let clock = Clock::start();
+    let now = SystemTime::now();
+    maker.look_for_kills(machine, now, killed);
     let made = match against {
         Some(missing) => maker.make_none(missing.why.to_string()),
-        None => maker.make(machine, SystemTime::now()),
+        None => maker.make(machine, now),
     };
     let sent = made.and_then(|Made { file, length, index }| {
         let lists = [
             ("cgroups", index.cgroups.left_out),
             ("processes", index.processes.left_out),
             ("findings", index.findings.left_out),
+            ("oom_kills", index.kills.left_out),
         ];
         telemetry::api::made(length, lists);
         let index = serde_json::to_vec(&index)?;

@@ -142,6 +142,7 @@ fn all_that_is_served_is_of_the_schema_and_closes() {
         assert_valid(&schema, &host);
         assert_closed(&host);
         assert_valid(&schema, &get(&daemon, "findings"));
+        assert_valid(&schema, &get(&daemon, "oom-kills"));
     }
     // Those of this machine are there, and what is asked for by name is that.
     let daemon = Daemon::ready(&["--web.api"]);
@@ -287,6 +288,7 @@ fn a_request_that_is_wrong_gets_one_line_that_names_it() {
         ("processes?name=a&name=b", 400, "name: it is given twice"),
         ("processes?pod=a", 400, "\"pod\": there is no such parameter here: there are limit, "),
         ("containers?container=%ff", 400, "container: it is not UTF-8"),
+        ("oom-kills?after=x", 400, "after: \"x\" is no number of a last ledger"),
         ("findings?after=1", 400, "after: \"1\" is no end of a page"),
         ("findings?after=1-0000000001", 410, "after: that collection is gone"),
         ("host?limit=1", 400, "\"limit\": there is no such parameter here"),

@@ -7,6 +7,7 @@ mod coverage;
 mod diff;
 mod explanation;
 mod headline;
+pub mod last_ledger;
 mod limits;
 mod mapping;
 mod post_mortem;

@@ -1,5 +1,7 @@
 //! What is known of kills of a target, which may be gone.
 
+use std::time::Duration;
+
 use memgap_kernel::file::Dir;
 use memgap_kernel::source::kernel_log;
 use memgap_ledger::oom::{KernelLog, OomKill, Short};
@@ -46,6 +48,15 @@ fn log(reader: &Reader) -> Fact<KernelLog> {
         return Err(Missing::absent(why));
     }
     kernel_log::read()
+}
+
+/// The cgroups of processes that were killed for a limit in so much time until now, one for
+/// each kill, as far as the kernel's log may be read and tells.
+pub fn killed_since(reader: &Reader, since: Duration) -> Vec<String> {
+    let Ok(log) = log(reader) else { return Vec::new() };
+    let is_since = |kill: &&OomKill| log.now.saturating_sub(kill.at) <= since;
+    let kills = log.kills.iter().filter(is_since);
+    kills.filter_map(|kill| kill.cgroup().map(str::to_owned)).collect()
 }
 
 /// Whether it is asked about a place, and not about a process.

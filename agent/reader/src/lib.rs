@@ -39,7 +39,7 @@ pub use endpoint::pods::{ANNOTATION, PodEndpoint, read as read_pods};
 pub use endpoint::{Answer, Figures, read as read_endpoint};
 pub use error::Error;
 pub use find::{find, pick};
-pub use killed::post_mortem;
+pub use killed::{killed_since, post_mortem};
 pub use process::Depth;
 pub use reader::{Reader, Roots};
 pub use target::{Found, Target};

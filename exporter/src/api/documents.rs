@@ -6,14 +6,15 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use memgap_json::{Document, explanation, of_finding, rfc3339};
 use memgap_ledger::finding::{Finding, Severity, Subject, findings};
 use memgap_ledger::identity::ContainerIdentity;
 use memgap_ledger::{CgroupLedger, Identity, Machine, ProcessLedger};
 
-use super::index::{Entry, Index, Lack, List, Span, pid_key};
+use super::index::{Entry, Index, Lack, List, Span, kill_key, pid_key};
+use super::kills::{self, Kills};
 use crate::channel;
 use crate::homes::{ancestors, with_ledgers};
 use crate::select::is_known;
@@ -33,14 +34,20 @@ pub struct Made {
 #[derive(Debug)]
 pub struct Maker {
     max_bytes: u64,
+    kills: Kills,
     last: Option<Last>,
 }
 
 /// The most that one document may take, so that a page holds any.
 pub const MAX_DOCUMENT: usize = 256 << 10;
 
+/// Of the bytes of all documents, the part that last ledgers may take, and the most.
+const KILLS_PART: u64 = 8;
+const MAX_OF_KILLS: usize = 1 << 20;
+
 #[derive(Debug)]
 struct Last {
+    at: SystemTime,
     file: File,
     cgroups: HashMap<String, Kept<CgroupLedger>>,
     processes: HashMap<u32, Kept<ProcessLedger>>,
@@ -66,7 +73,22 @@ struct Found {
 impl Maker {
     /// A maker that has made nothing yet, of so many bytes at a time.
     pub fn new(max_bytes: u64) -> Self {
-        Self { max_bytes, last: None }
+        let of_kills = usize::try_from(max_bytes / KILLS_PART).unwrap_or(usize::MAX);
+        Self { max_bytes, kills: Kills::new(of_kills.min(MAX_OF_KILLS)), last: None }
+    }
+
+    /// Looks for kills since the last time, and keeps what was known before them, before it
+    /// is given up for what is known now. `log` tells of which cgroups the kernel's log says
+    /// that something was killed in so much time until now.
+    pub fn look_for_kills(
+        &mut self,
+        machine: &Machine,
+        now: SystemTime,
+        log: impl FnOnce(Duration) -> Vec<String>,
+    ) {
+        let Ok(cgroups) = &machine.cgroups else { return };
+        let last = self.last.as_ref();
+        self.kills.look(cgroups, now, log, |path| last?.of(path));
     }
 
     /// Gives up all documents, of which then none is kept anywhere, and tells why.
@@ -95,6 +117,7 @@ impl Maker {
             },
         };
         making.host(machine)?;
+        making.kills(&self.kills)?;
         let cgroups = match &machine.cgroups {
             Ok(cgroups) => cgroups.as_slice(),
             Err(missing) => {
@@ -107,7 +130,7 @@ impl Maker {
             }
         };
         let (file, mut cgroups_before, mut processes_before) = match last {
-            Some(Last { file, cgroups, processes }) => (Some(file), cgroups, processes),
+            Some(Last { file, cgroups, processes, .. }) => (Some(file), cgroups, processes),
             None => (None, HashMap::new(), HashMap::new()),
         };
         let file = file.as_ref();
@@ -117,8 +140,20 @@ impl Maker {
         let processes =
             making.processes(&machine.processes, &containers, file, &mut processes_before)?;
         let (made, file) = making.finish()?;
-        self.last = Some(Last { file, cgroups: kept_cgroups, processes });
+        self.last = Some(Last { at: now, file, cgroups: kept_cgroups, processes });
         Ok(made)
+    }
+}
+
+impl Last {
+    fn of(&self, path: &str) -> Option<kills::Last<'_>> {
+        let ledger = &*self.cgroups.get(path)?.ledger;
+        let is_in = |process: &&ProcessLedger| {
+            let own = process.cgroup.as_deref().unwrap_or("");
+            own == path || ancestors(own).any(|above| above == path)
+        };
+        let processes = self.processes.values().map(|kept| &*kept.ledger).filter(is_in).collect();
+        Some(kills::Last { at: self.at, ledger, processes })
     }
 }
 
@@ -139,6 +174,24 @@ impl Making {
         let subject = Subject::Host(&machine.host);
         self.index.host = self.explain(subject)?;
         self.findings_of(subject).map(|found| self.found.extend(found))
+    }
+
+    /// What is kept of kills.
+    fn kills(&mut self, kills: &Kills) -> io::Result<()> {
+        self.index.kills.left_out = kills.left_out();
+        for item in kills.items() {
+            self.scratch.clear();
+            self.scratch.extend_from_slice(&item.document);
+            match self.put()? {
+                Some(span) => self.index.kills.entries.push(Entry {
+                    key: kill_key(item.number),
+                    labels: cgroup_labels(&item.ledger),
+                    span,
+                }),
+                None => self.index.kills.left_out += 1,
+            }
+        }
+        Ok(())
     }
 
     /// The largest first, for as long as there is room.

@@ -15,6 +15,8 @@ pub struct Index {
     pub cgroups: List,
     /// Processes, by pid.
     pub processes: List,
+    /// Last ledgers of cgroups in which something was killed, the last first.
+    pub kills: List,
     /// Findings of all of them, the gravest first.
     pub findings: List,
     /// Lists that could not be read, and why.
@@ -110,7 +112,7 @@ const SHORT_ID: usize = 12;
 impl Index {
     /// Where every document is said to lie.
     pub fn spans(&self) -> impl Iterator<Item = Span> {
-        let lists = [&self.cgroups, &self.processes, &self.findings];
+        let lists = [&self.cgroups, &self.processes, &self.kills, &self.findings];
         let entries = lists.into_iter().flat_map(|list| &list.entries);
         entries.map(|entry| entry.span).chain(self.host)
     }
@@ -139,6 +141,11 @@ impl Span {
 /// The key of a process: as text, pids are sorted as numbers are.
 pub fn pid_key(pid: u32) -> String {
     format!("{pid:010}")
+}
+
+/// The key of a last ledger: the last comes first.
+pub fn kill_key(number: u32) -> String {
+    pid_key(u32::MAX - number)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use memgap_ledger::finding::Severity;
 use tokio::sync::watch;
 
 use super::PREFIX;
-use super::index::{Label, List, cgroup, finding, pid_key, process};
+use super::index::{Label, List, cgroup, finding, kill_key, pid_key, process};
 use super::pages::{Token, page};
 use super::problem::problem;
 use super::query::{self, Filter, Filters, Query};
@@ -61,13 +61,16 @@ struct Served {
     key: Key,
 }
 
+/// What a list of containers can be asked for by.
+const OF_CONTAINERS: Filters = &[
+    Filter::new("namespace", Label::Is(cgroup::NAMESPACE)),
+    Filter::new("pod", Label::Is(cgroup::POD)),
+    Filter::new("container", Label::Container(cgroup::CONTAINER, cgroup::ID)),
+];
+
 static CONTAINERS: Served = Served {
     list: |store| &store.index.cgroups,
-    filters: &[
-        Filter::new("namespace", Label::Is(cgroup::NAMESPACE)),
-        Filter::new("pod", Label::Is(cgroup::POD)),
-        Filter::new("container", Label::Container(cgroup::CONTAINER, cgroup::ID)),
-    ],
+    filters: OF_CONTAINERS,
     only: Some((Label::Is(cgroup::KIND), "container")),
     ..CGROUPS
 };
@@ -90,12 +93,27 @@ static PROCESSES: Served = Served {
     ],
     only: None,
     token: |entry, _| entry.key.trim_start_matches('0').to_owned(),
-    key: |pid, _| {
-        let digits = pid.bytes().all(|b| b.is_ascii_digit());
-        let number = digits.then(|| pid.parse().ok()).flatten().map(pid_key);
-        number.ok_or_else(|| bad(format!("after: {} is no pid", query::shown(pid))))
-    },
+    key: |pid, _| number(pid, "pid").map(pid_key),
 };
+
+static KILLS: Served = Served {
+    list: |store| &store.index.kills,
+    filters: OF_CONTAINERS,
+    only: None,
+    token: |entry, _| number_of(&entry.key).to_string(),
+    key: |text, _| number(text, "number of a last ledger").map(kill_key),
+};
+
+fn number(text: &str, what: &str) -> Result<u32, (StatusCode, String)> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    let number = digits.then(|| text.parse().ok()).flatten();
+    number.ok_or_else(|| bad(format!("after: {} is no {what}", query::shown(text))))
+}
+
+/// The number that [`kill_key`] made a key of.
+fn number_of(key: &str) -> u32 {
+    u32::MAX - key.parse().unwrap_or(u32::MAX)
+}
 
 static FINDINGS: Served = Served {
     list: |store| &store.index.findings,
@@ -141,6 +159,7 @@ pub fn router(api: Option<Api>) -> Router {
             .route("/cgroups", list(&ALL_CGROUPS))
             .route("/processes", list(&PROCESSES))
             .route("/findings", list(&FINDINGS))
+            .route("/oom-kills", list(&KILLS))
             .route("/host", only_get(get(host)))
             .route("/openapi.json", only_get(get(openapi)))
             .fallback(|| async { problem(StatusCode::NOT_FOUND, NOT_FOUND) })

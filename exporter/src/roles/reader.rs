@@ -16,7 +16,9 @@ use memgap_exporter::orders::Receiver;
 use memgap_exporter::stage::{Clock, Stage};
 use memgap_exporter::telemetry::{self, Telemetry, costly, degraded, probes, targets};
 use memgap_ledger::{Machine, Missing};
-use memgap_reader::{CollectionStats, Collector, Degraded, Pressure, Reader, Roots, WalkPolicy};
+use memgap_reader::{
+    CollectionStats, Collector, Degraded, Pressure, Reader, Roots, WalkPolicy, killed_since,
+};
 use rustix::process::{Pid, getppid};
 
 use sources::Sources;
@@ -37,7 +39,8 @@ pub fn run(args: Args, server: OwnedFd, supervisor: OwnedFd, log: &Log) -> anyho
         if let Some(ledgers) = read(&mut collecting.collector, &mut collecting.sources, forget) {
             if let Some(documents) = &mut collecting.documents {
                 let against = collecting.collector.lacks_memory(Degraded::Handles);
-                collect::send_documents(documents, &ledgers.machine, against, &server);
+                let killed = |since| killed_since(collecting.collector.reader(), since);
+                collect::send_documents(documents, &ledgers.machine, against, killed, &server);
                 collecting.collector.keep_within_limit();
             }
             let families = collecting.pipeline.families(ledgers);

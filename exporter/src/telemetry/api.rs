@@ -3,7 +3,7 @@
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 /// Records the documents of a collection.
-pub fn made(bytes: u64, left_out: [(&'static str, u64); 3]) {
+pub fn made(bytes: u64, left_out: [(&'static str, u64); 4]) {
     gauge!("memgap_exporter_api_bytes").set(bytes as f64);
     for (list, count) in left_out {
         gauge!("memgap_exporter_api_left_out", "list" => list).set(count as f64);
