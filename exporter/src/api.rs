@@ -7,6 +7,7 @@
 pub mod documents;
 pub mod index;
 pub mod kills;
+mod labels;
 mod pages;
 pub mod problem;
 mod query;

@@ -11,10 +11,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use memgap_json::{Document, explanation, of_finding, rfc3339};
 use memgap_ledger::finding::{Finding, Severity, Subject, findings};
 use memgap_ledger::identity::ContainerIdentity;
-use memgap_ledger::{CgroupLedger, Identity, Machine, ProcessLedger};
+use memgap_ledger::{CgroupLedger, Machine, ProcessLedger};
 
 use super::index::{Entry, Index, Lack, List, Span, kill_key, pid_key};
 use super::kills::{self, Kills};
+use super::labels::{cgroup_labels, containers, process_labels};
 use crate::channel;
 use crate::homes::{ancestors, with_ledgers};
 use crate::select::is_known;
@@ -366,48 +367,4 @@ impl Making {
 fn list_of(entries: BTreeMap<String, (Vec<String>, Span)>, left_out: u64) -> List {
     let entry = |(key, (labels, span))| Entry { key, labels, span };
     List { entries: entries.into_iter().map(entry).collect(), left_out }
-}
-
-/// The containers among some cgroups, by path.
-fn containers<'c>(cgroups: &[&'c Arc<CgroupLedger>]) -> BTreeMap<&'c str, &'c ContainerIdentity> {
-    let container = |cgroup: &&'c Arc<CgroupLedger>| match &cgroup.identity {
-        Identity::Container(identity) => Some((cgroup.path.as_str(), identity)),
-        _ => None,
-    };
-    cgroups.iter().filter_map(container).collect()
-}
-
-/// In the order of [`super::index::cgroup`].
-fn cgroup_labels(cgroup: &CgroupLedger) -> Vec<String> {
-    match &cgroup.identity {
-        Identity::Container(identity) => {
-            let names = identity.names.as_ref();
-            let name = |of: fn(&_) -> &String| names.map(of).cloned().unwrap_or_default();
-            vec![
-                "container".to_owned(),
-                name(|names| &names.namespace),
-                name(|names| &names.pod),
-                name(|names| &names.container),
-                identity.id.clone(),
-            ]
-        }
-        Identity::Unit { .. } => vec!["unit".to_owned()],
-        Identity::Pod { .. } | Identity::Other => vec!["other".to_owned()],
-    }
-}
-
-/// In the order of [`super::index::process`].
-fn process_labels(
-    process: &ProcessLedger,
-    containers: &BTreeMap<&str, &ContainerIdentity>,
-) -> Vec<String> {
-    let path = process.cgroup.as_deref().unwrap_or("");
-    let home = std::iter::once(path).chain(ancestors(path)).find_map(|path| containers.get(path));
-    let mut labels = vec![process.name.clone()];
-    if let Some(home) = home {
-        let names = home.names.as_ref();
-        labels.push(names.map_or_else(String::new, |names| names.container.clone()));
-        labels.push(home.id.clone());
-    }
-    labels
 }
