@@ -211,7 +211,7 @@ fn own() -> String {
     targets::timeouts(1);
     targets::stuck([("java".to_owned(), 1)].into_iter(), 1, false);
     costly::costly(std::iter::once(("java", "walk", 1)));
-    api::made(1, [("cgroups", 0), ("processes", 1), ("findings", 0)]);
+    api::made(1, [("cgroups", 0), ("processes", 1), ("findings", 0), ("oom_kills", 0)]);
     api::answered(200);
     http::scrape(200);
     http::connections(1, 0, 0);
