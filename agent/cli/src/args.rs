@@ -96,6 +96,8 @@ pub enum Command {
     Watch(Watch),
     /// Say which memory limit a cgroup needs, by what it requires while it is watched
     Advise(Advise),
+    /// Show programs and containers as they change: what could be had back, room, growth
+    Top(Top),
     /// List every account that memory can stand on
     Accounts,
     /// Say why something was killed for want of memory, or what a finding means
@@ -153,7 +155,9 @@ impl Command {
             | Self::Diff(_)
             | Self::Capture(_) => true,
             Self::Probes { target } => target.is_some(),
-            Self::Accounts
+            // Its collector gives up who does not answer.
+            Self::Top(_)
+            | Self::Accounts
             | Self::Why { .. }
             | Self::Demo(_)
             | Self::DemoTarget { .. }
@@ -230,6 +234,14 @@ pub struct Diff {
     /// Compare the first with itself so long after: 10s, 5m
     #[arg(id = "after", long = "for", value_name = "TIME", conflicts_with = "second", value_parser = duration::parse)]
     pub after: Option<Duration>,
+}
+
+/// How often it looks.
+#[derive(Debug, clap::Args)]
+pub struct Top {
+    /// The time between two looks, at least 100ms
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = interval)]
+    pub interval: Duration,
 }
 
 /// What to save, and where.

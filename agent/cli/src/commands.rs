@@ -9,5 +9,6 @@ pub mod generate;
 pub mod probes;
 pub mod ps;
 mod seen;
+pub mod top;
 pub mod watch;
 pub mod why;

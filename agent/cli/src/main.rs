@@ -70,6 +70,7 @@ fn run(global: &Global, command: &Command, way: Way) -> anyhow::Result<Answer> {
         Command::Probes { target: Some(target) } => {
             commands::probes::of_target(&open(global)?, target, &output)
         }
+        Command::Top(top) => commands::top::run(open(global)?, top, &output),
         Command::Accounts => output.text(json::accounts, table::accounts).map(Answer::whole),
         Command::Why { what } => commands::why::run(what, || open(global), &output),
         Command::Demo(args) => commands::demo::run(&open(global)?, args, &output),

@@ -11,6 +11,7 @@ pub mod post_mortem;
 mod second;
 pub mod table;
 pub mod terminal;
+pub mod top;
 pub mod watch;
 mod waterfall;
 

@@ -1,5 +1,6 @@
 //! Programs: the processes of one name in one cgroup, taken together.
 
+use std::borrow::Borrow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,9 +42,10 @@ pub const WHOLE: f64 = 0.9;
 
 /// Programs by what could be had back, the most first; then those that are not read, by
 /// how much of them is not. With `each` every process is one of its own.
-pub fn programs(processes: &[ProcessLedger], each: bool) -> Vec<Program> {
+pub fn programs<P: Borrow<ProcessLedger>>(processes: &[P], each: bool) -> Vec<Program> {
     let mut groups: BTreeMap<_, Vec<&ProcessLedger>> = BTreeMap::new();
     for process in processes {
+        let process: &ProcessLedger = process.borrow();
         let pid = each.then_some(process.pid);
         groups.entry((&process.cgroup, &process.name, pid)).or_default().push(process);
     }
