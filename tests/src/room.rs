@@ -162,7 +162,7 @@ fn room(path: &str) -> Result<Room> {
 }
 
 /// What memgap says, when of all processes it reads those of the cgroup only.
-fn ledger(path: &str) -> Result<CgroupLedger> {
+pub fn ledger(path: &str) -> Result<CgroupLedger> {
     let reader = Reader::open(Roots::default())?;
     let members: Vec<_> = reader.members(path, Depth::Walk)?.iter().map(process::ledger).collect();
     let members: Vec<_> = members.iter().collect();

@@ -10,15 +10,18 @@ use crate::{CgroupLedger, Figure, HostLedger, ProcessLedger};
 mod address_space;
 mod ancestor_limit;
 mod ballast;
+mod copy_on_write;
 mod fragmentation;
 mod gc_churn;
 mod hidden_working_set;
 mod kept;
 mod lazy_free;
+mod limit_near;
 mod oom_kill;
 mod reclaimable_working_set;
 mod retention;
 mod throttled;
+mod tmpfs;
 
 /// A diagnosis that applies to one process, cgroup or host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,6 +144,21 @@ pub const ALL: &[Diagnosis] = &[
         id: ancestor_limit::ID,
         find: ancestor_limit::find,
         page: include_str!("../../../docs/findings/ancestor-limit.md"),
+    },
+    Diagnosis {
+        id: limit_near::ID,
+        find: limit_near::find,
+        page: include_str!("../../../docs/findings/limit-near.md"),
+    },
+    Diagnosis {
+        id: tmpfs::ID,
+        find: tmpfs::find,
+        page: include_str!("../../../docs/findings/tmpfs.md"),
+    },
+    Diagnosis {
+        id: copy_on_write::ID,
+        find: copy_on_write::find,
+        page: include_str!("../../../docs/findings/copy-on-write.md"),
     },
 ];
 
