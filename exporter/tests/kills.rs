@@ -40,7 +40,7 @@ impl Kid {
     fn holding(group: &Cgroup) -> Self {
         let mut kid = Self::start(group, "exec tail -c 100M");
         kid.tell(b"go\n");
-        kid.tell(&vec![b'x'; HELD as usize]);
+        kid.tell(&vec![b'x'; usize::try_from(HELD).expect("it fits")]);
         kid
     }
 
