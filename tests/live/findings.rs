@@ -2,12 +2,14 @@
 
 use anyhow::{Context, Result};
 use memgap_ledger::finding::{self, Finding, Subject};
-use memgap_ledger::{ProcessLedger, process};
+use memgap_ledger::{ProcessLedger, cgroup, process};
 use memgap_reader::{Depth, Reader, Roots};
+use memgap_tests::cgroup::Cgroup;
 use memgap_tests::frozen::Frozen;
 use memgap_tests::glibc::Library;
 use memgap_tests::golang::{Build, without_symbols};
 use memgap_tests::redis::Client;
+use memgap_tests::rights::{Need, left_out};
 use memgap_tests::service::Service;
 use memgap_tests::target::Target;
 
@@ -95,6 +97,49 @@ fn redis_gives_back_what_is_retained() -> Result<()> {
     client.ask("MEMORY PURGE")?;
     assert!(said > 40 * MIB, "{said}");
     assert_given_back("redis", said, before, rss(redis.pid())?, 2 * MIB);
+    Ok(())
+}
+
+/// What is found of a cgroup, all of whose processes stand still.
+fn look_into(group: &Cgroup, pids: &[u32]) -> Result<Vec<Finding>> {
+    let _frozen: Vec<Frozen> = pids.iter().map(|pid| Frozen::stop(*pid)).collect::<Result<_>>()?;
+    let reader = Reader::open(Roots::default())?;
+    let (sample, members) = reader.cgroup_and_members(group.path(), Depth::Full)?;
+    let ledgers: Vec<ProcessLedger> = members?.iter().map(process::ledger).collect();
+    let refs: Vec<&ProcessLedger> = ledgers.iter().collect();
+    Ok(finding::findings(Subject::Cgroup(&cgroup::ledger(&sample, Ok(&refs)))))
+}
+
+#[test]
+fn of_a_cgroup_it_is_said_how_much_and_who_keeps_most() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
+    let group = Cgroup::new("retained")?;
+    let servers = [Service::redis_in(&group)?, Service::redis_in(&group)?];
+    let pids = [servers[0].pid(), servers[1].pid()];
+    let mut clients = [Client::of(&servers[0])?, Client::of(&servers[1])?];
+    for (client, count) in clients.iter_mut().zip([20_000, 8_000]) {
+        client.ask(&format!("DEBUG POPULATE {count} big 5000"))?;
+    }
+    let found = look_into(&group, &pids)?;
+    assert_eq!(bytes(&found, "retention"), None, "{found:#?}");
+
+    for (client, last) in clients.iter_mut().zip([19_999, 7_999]) {
+        let each = format!("for i = 0, {last} do redis.call('DEL', 'big:' .. i) end return 'gone'");
+        client.ask(&format!("EVAL \"{each}\" 0"))?;
+    }
+    let found = look_into(&group, &pids)?;
+    let said = bytes(&found, "retention").with_context(|| format!("{found:#?}"))?;
+    let finding = found.iter().find(|finding| finding.id == "retention").context("found")?;
+    let who = format!("(pid {})", pids[0]);
+    assert!(finding.evidence[0].contains(&who) && finding.remedy.contains(&who), "{finding:?}");
+    let before = i64::try_from(group.usage()?)?;
+    for client in &mut clients {
+        client.ask("MEMORY PURGE")?;
+    }
+    assert!(said > 60 * MIB, "{said}");
+    assert_given_back("cgroup", said, before, i64::try_from(group.usage()?)?, 4 * MIB);
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use crate::kernel_memory::OfProcesses;
 use crate::ledger::Ledger;
 use crate::lru::{self, Lists};
 use crate::members::{self, Members, Sum, Sums};
+use crate::retained::Retained;
 use crate::room::Room;
 use crate::sample::{CgroupSample, CgroupVersion, MemoryStat};
 use crate::sockets::SocketQueues;
@@ -71,6 +72,8 @@ pub struct CgroupLedger {
     pub unread: Vec<String>,
     /// Of its processes' garbage collectors the one that ran most often lately.
     pub busiest_gc: Option<BusyGc>,
+    /// What their allocators and runtimes could give back, of those who tell.
+    pub retained: Option<Retained>,
     /// Shared memory that it is charged for beyond all that its processes map; `None` where not
     /// all of them were walked.
     pub shmem_unmapped: Option<u64>,
@@ -149,6 +152,7 @@ pub(crate) fn of_sum(sample: &CgroupSample, members: Sums<'_>) -> CgroupLedger {
         runtimes: sum.iter().flat_map(|sum| &sum.runtimes).cloned().collect(),
         unread: sum.iter().flat_map(|sum| &sum.unread).cloned().collect(),
         busiest_gc: sum.and_then(|sum| sum.busiest_gc.clone()),
+        retained: sum.and_then(|sum| sum.retained.clone()),
         shmem_unmapped,
         elsewhere: stat.and_then(|stat| elsewhere::of(stat, behind, members)),
         churned: sample.churned,

@@ -14,7 +14,6 @@ mod copy_on_write;
 mod fragmentation;
 mod gc_churn;
 mod hidden_working_set;
-mod kept;
 mod lazy_free;
 mod limit_near;
 mod oom_kill;

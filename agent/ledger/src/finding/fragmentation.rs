@@ -1,7 +1,7 @@
 //! Free memory that lies in pages with memory in use, so that it can not be given back.
 
-use super::kept::Kept;
 use super::{Finding, Severity, Subject, confidence, matters};
+use crate::kept::Kept;
 
 pub const ID: &str = "fragmentation";
 

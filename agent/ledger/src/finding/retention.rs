@@ -1,14 +1,22 @@
 //! Free memory that an allocator keeps, and could give back to the kernel.
 
-use super::kept::Kept;
 use super::{Confidence, Finding, Severity, Subject, confidence, matters};
 use crate::figure::Figure;
+use crate::kept::Kept;
 use crate::size::iec;
+use crate::{Account, CgroupLedger, ProcessLedger};
 
 pub const ID: &str = "retention";
 
 pub fn find(subject: Subject<'_>) -> Option<Finding> {
-    let Subject::Process(process) = subject else { return None };
+    match subject {
+        Subject::Process(process) => of_process(process),
+        Subject::Cgroup(cgroup) => of_cgroup(cgroup),
+        Subject::Host(_) => None,
+    }
+}
+
+fn of_process(process: &ProcessLedger) -> Option<Finding> {
     let kept = Kept::of(process)?;
     let rss = process.headline.rss.point()?;
     let name = &kept.most.name;
@@ -38,6 +46,35 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
         evidence: kept.evidence,
         is_not: "a leak: the next allocation is served from it",
         remedy: remedy(name).into(),
+    })
+}
+
+/// Of those of its processes who tell: what the others keep comes on top.
+fn of_cgroup(cgroup: &CgroupLedger) -> Option<Finding> {
+    let retained = cgroup.retained.as_ref()?;
+    // Pages that several share are charged once.
+    let charged = cgroup.ledger.figure(Account::AllocatorFree).bounds()?.1;
+    let (low, high) = retained.total.bounds()?;
+    let point = retained.total.point()?.min(charged);
+    let bytes = Figure::interval(low.min(point), point, high.min(charged));
+    let (back, name, most) = (bytes.words(), &retained.runtime, iec(retained.most));
+    let whose = format!("{} (pid {})", retained.process, retained.pid);
+    let count = match retained.processes {
+        1 => String::new(),
+        n => format!("; {n} processes keep some"),
+    };
+    matters(point, cgroup.headline.usage.point()?).then(|| Finding {
+        id: ID,
+        bytes,
+        severity: Severity::Info,
+        confidence: confidence(bytes),
+        brief: format!("allocators of its processes could give back {back} now"),
+        summary: format!(
+            "{back} of usage are free, and allocators of its processes could give them back now"
+        ),
+        evidence: vec![format!("{name} of {whose}: {most}{count}")],
+        is_not: "a leak: the next allocation is served from it",
+        remedy: format!("of {whose}: {}", remedy(name)).into(),
     })
 }
 

@@ -14,6 +14,7 @@ use crate::in_use::Charged;
 use crate::kernel_memory::OfProcesses;
 use crate::mapped::Mapped;
 use crate::process::ProcessLedger;
+use crate::retained::Retained;
 use crate::runtime::since_gc;
 use crate::sample::ProcessKind;
 
@@ -52,6 +53,8 @@ pub(crate) struct Sum {
     pub runtimes: BTreeSet<String>,
     pub unread: BTreeSet<String>,
     pub busiest_gc: Option<BusyGc>,
+    /// What allocators could give back.
+    pub retained: Option<Retained>,
     pub mapped: Option<Mapped>,
     /// Why one could not be looked into for want of rights.
     pub denied: Option<Missing>,
@@ -95,6 +98,7 @@ impl Sum {
         let unread = process.unread.iter().map(|unread| &unread.name);
         note_names(&mut self.unread, unread.filter(|name| !name.is_empty()));
         self.be_busier(BusyGc::of(process));
+        self.retain(Retained::of(process));
         self.add_lacks(process);
         if process.kind == ProcessKind::User {
             self.add_memory(process);
@@ -128,6 +132,7 @@ impl Sum {
         note_names(&mut self.runtimes, &other.runtimes);
         note_names(&mut self.unread, &other.unread);
         self.be_busier(other.busiest_gc.clone());
+        self.retain(other.retained.clone());
         note_lack(&mut self.denied, other.denied.as_ref());
         for (sum, more) in self.held.iter_mut().zip(&other.held) {
             sum.figure = sum.figure.plus(more.figure);
@@ -201,6 +206,13 @@ impl Sum {
                 note_lack(&mut self.held[at].lack, Some(&absence.missing));
             }
         }
+    }
+
+    fn retain(&mut self, other: Option<Retained>) {
+        self.retained = match (self.retained.take(), other) {
+            (Some(one), Some(other)) => Some(one.plus(other)),
+            (one, other) => one.or(other),
+        };
     }
 
     fn be_busier(&mut self, other: Option<BusyGc>) {
