@@ -127,11 +127,20 @@ fn go_lives_with_the_limit_and_the_setting_that_are_advised() -> Result<()> {
         let setting = setting.and_then(|setting| setting.split_once('='));
         Target::spawn(command.env("STEPS", "steady churn").envs(setting))
     };
-    let free = Cgroup::new("unlimited")?;
-    let target = run(&free, None)?;
-    let made = advise(&free)?;
-    drop(target);
-    let [setting] = &made.settings[..] else { anyhow::bail!("{:?}", made.settings) };
+    // A collection that was late leaves so much that nothing is said: then once more.
+    let mut said = None;
+    for _ in 0..16 {
+        let free = Cgroup::new("unlimited")?;
+        let target = run(&free, None)?;
+        let made = advise(&free)?;
+        drop(target);
+        ensure!(made.settings.len() <= 1, "{:?}", made.settings);
+        if let Some(setting) = made.settings.first().cloned() {
+            said = Some((made, setting));
+            break;
+        }
+    }
+    let (made, setting) = said.context("no setting in 16 runs")?;
     ensure!(setting.set.starts_with("GOMEMLIMIT="), "{setting:?}");
     println!("limit {}, {}", made.limit, setting.set);
 

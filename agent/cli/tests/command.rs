@@ -1,5 +1,7 @@
 //! The program as it is run: exit codes, streams, and a captured Kubernetes node.
 
+mod common;
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -40,12 +42,7 @@ fn json(command: Command) -> Value {
     let output = run(command);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let document = serde_json::from_slice(&output.stdout).expect("JSON");
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schema/memgap-1.json");
-    let schema = std::fs::read_to_string(path).expect("the schema is readable");
-    let schema = serde_json::from_str(&schema).expect("JSON");
-    let schema = jsonschema::validator_for(&schema).expect("a schema");
-    let errors: Vec<String> = schema.iter_errors(&document).map(|e| e.to_string()).collect();
-    assert!(errors.is_empty(), "{errors:?}");
+    common::assert_schema(&document);
     document
 }
 

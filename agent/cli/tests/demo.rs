@@ -1,6 +1,8 @@
 //! The demo is a check of its own; what is tested here is that it passes, that
 //! its document keeps the schema, and that nothing stays behind.
 
+mod common;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -57,11 +59,7 @@ fn every_scenario_agrees_with_the_truth_or_says_why_it_was_skipped() {
     let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(output.status.code(), Some(0), "{document:#}");
 
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schema/memgap-1.json");
-    let schema = serde_json::from_slice(&fs::read(path).expect("readable")).expect("JSON");
-    let schema = jsonschema::validator_for(&schema).expect("a schema");
-    let wrong: Vec<String> = schema.iter_errors(&document).map(|e| e.to_string()).collect();
-    assert!(wrong.is_empty(), "{wrong:?}");
+    common::assert_schema(&document);
 
     let reported = document["demo"].as_array().expect("an array");
     let names: Vec<&str> = reported.iter().filter_map(|s| s["name"].as_str()).collect();

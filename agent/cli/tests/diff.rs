@@ -1,6 +1,8 @@
 //! `memgap diff`, as it is run: on a program that grows by a known amount, on saved documents,
 //! on what can not be compared.
 
+mod common;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -19,12 +21,7 @@ fn json(args: &[&str]) -> Value {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{args:?}: {said}");
     let document = serde_json::from_slice(&output.stdout).expect("JSON");
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schema/memgap-1.json");
-    let schema = std::fs::read_to_string(path).expect("the schema is readable");
-    let schema = serde_json::from_str(&schema).expect("JSON");
-    let schema = jsonschema::validator_for(&schema).expect("a schema");
-    let errors: Vec<String> = schema.iter_errors(&document).map(|e| e.to_string()).collect();
-    assert!(errors.is_empty(), "{errors:?} in {document:#}");
+    common::assert_schema(&document);
     document
 }
 

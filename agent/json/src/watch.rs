@@ -29,7 +29,7 @@ struct Verdict {
     name: &'static str,
     sentence: String,
     /// Of a leak, and of what fills.
-    bytes_per_hour: Option<f64>,
+    bytes_per_hour: Option<i64>,
 }
 
 /// One sample, and what is said of all so far, without the end of the line.
@@ -40,7 +40,7 @@ struct Verdict {
 pub fn line(time: SystemTime, point: &Point, growth: Growth) -> serde_json::Result<String> {
     let Point { in_use, free, lazy, cache, required, room } = *point;
     let bytes_per_hour = match growth {
-        Growth::Leak(slope) | Growth::Filling(slope) => Some(slope.per_hour),
+        Growth::Leak(slope) | Growth::Filling(slope) => Some(slope.bytes_per_hour()),
         _ => None,
     };
     let watched = Watched {

@@ -59,10 +59,10 @@ pub struct Advice {
 impl Need {
     /// What a ledger says; none where it is not known what is required.
     pub fn of(cgroup: &CgroupLedger) -> Option<Self> {
-        let cache = cgroup.ledger.figure(Account::PageCache).point().unwrap_or(0);
+        let cache = cgroup.ledger.figure(Account::PageCache).point()?;
         Some(Self {
             required: Some(cgroup.headline.required).filter(|figure| figure.point().is_some())?,
-            hot_cache: cgroup.active_file.point().unwrap_or(0).min(cache).max(0),
+            hot_cache: cgroup.active_file.point()?.min(cache).max(0),
             usage: cgroup.headline.usage.point()?,
             working_set: cgroup.headline.working_set.point()?,
         })

@@ -78,8 +78,10 @@ impl Growth {
             return Self::Unknown(TooLittle::InUse);
         }
         let end = known.last().map_or(Duration::ZERO, |(time, _)| *time);
-        // Before that points stand for a quarter of an hour each.
+        // Before that points stand for a quarter of an hour each. Where samples are far apart it
+        // is longer.
         let from = known.partition_point(|(time, _)| *time < end.saturating_sub(LATELY));
+        let from = from.min(known.len().saturating_sub(LEAST_SAMPLES));
         let (before, recent) = known.split_at(from);
         let Some(recent) = Trend::of(recent) else { return Self::Unknown(TooLittle::Samples) };
         Self::of_trends(&recent, before, || Trend::of(&known))

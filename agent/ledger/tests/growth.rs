@@ -170,6 +170,20 @@ fn the_slope_is_within_its_bounds_and_tells_the_doubling() {
 }
 
 #[test]
+fn samples_that_are_far_apart_are_enough() {
+    for minutes in [2_u64, 5, 10] {
+        let mut history = History::default();
+        for nth in 0..120 {
+            let in_use = Some((200 << 20) + nth * minutes * (20 << 20) / 60);
+            let point = Point { in_use, ..Point::default() };
+            history.push(Duration::from_mins(nth * minutes), point);
+        }
+        let growth = Growth::of(history.iter());
+        assert_eq!(growth.name(), "leak", "{minutes} min: {growth:?}");
+    }
+}
+
+#[test]
 fn what_is_not_known_is_said_to_be_so() {
     let steady = |_| Point { in_use: Some(9 << 20), ..Point::default() };
     assert_eq!(of(47, steady).name(), "unknown");

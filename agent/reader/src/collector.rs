@@ -190,6 +190,12 @@ impl CollectionStats {
     }
 }
 
+/// One that begins now.
+fn round<'c>(reader: &'c Reader, source: &Source, number: u64, buf: &'c mut Buf) -> Round<'c> {
+    let (page_size, has_own_pids) = (source.page_size, source.has_own_pids);
+    Round { reader, number, now: Instant::now(), page_size, has_own_pids, buf }
+}
+
 impl Collector {
     /// A collector of the reader's machine. It raises the process's limit of open files to
     /// what it may be, for it keeps some for each process and cgroup it watches; those
@@ -319,14 +325,7 @@ impl Collector {
 
     fn count_some(&mut self, pids: &[u32], stats: &mut CollectionStats) {
         let mut handles = self.handles();
-        let mut round = Round {
-            reader: &self.reader,
-            number: self.round,
-            now: Instant::now(),
-            page_size: self.source.page_size,
-            has_own_pids: self.source.has_own_pids,
-            buf: &mut self.buf,
-        };
+        let mut round = round(&self.reader, &self.source, self.round, &mut self.buf);
         for &pid in pids {
             if let Some(tracked) = self.tracked.get_mut(&pid) {
                 handles = handles.saturating_sub(tracked.handles());

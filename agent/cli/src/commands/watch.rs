@@ -17,15 +17,8 @@ use crate::view::watch;
 pub fn run(reader: &Reader, asked: &Watch, output: &Output) -> anyhow::Result<Answer> {
     let target: Target = asked.target.parse()?;
     let found = find(reader, &target)?;
-    if matches!(found, Found::Host) {
-        let remedy = "name a process or a cgroup: a machine as a whole has nothing in use";
-        return Err(Error::Usage { word: asked.target.clone(), remedy }.into());
-    }
     let mut history = History::default();
     let begin = Instant::now();
-    if !output.json {
-        print(&watch::head(&output.style))?;
-    }
     loop {
         let at = begin.elapsed();
         let point = match read(reader, &found) {
@@ -34,6 +27,9 @@ pub fn run(reader: &Reader, asked: &Watch, output: &Output) -> anyhow::Result<An
             // It has ended.
             Err(_) => break,
         };
+        if history.is_empty() && !output.json {
+            print(&watch::head(&output.style))?;
+        }
         history.push(at, point);
         let growth = Growth::of(history.iter());
         let now = SystemTime::now();
@@ -62,6 +58,9 @@ fn read(reader: &Reader, found: &Found) -> anyhow::Result<Point> {
         Found::Cgroup { path } => {
             Point::of_cgroup(&within_limits(reader, read_cgroup(reader, path, Depth::Full)?))
         }
-        Found::Host => Point::default(),
+        Found::Host => {
+            let remedy = "name a process or a cgroup: a machine as a whole has nothing in use";
+            return Err(Error::Usage { word: "host".to_owned(), remedy }.into());
+        }
     })
 }

@@ -47,15 +47,16 @@ fn setting(
     let room = limit.saturating_sub(beside);
     let most =
         runtime.gc.as_ref().and_then(|gc| gc.limit).and_then(|most| i64::try_from(most).ok());
+    let told = room / 100 * PERCENT_TOLD;
     let (set, why) = match (runtime.name.as_str(), most) {
+        // Below what lives its collector would run all the time.
+        ("go", _) if told < with_air(live(runtime)?) => return None,
         ("go", None) => {
-            let told = room / 100 * PERCENT_TOLD;
             let why =
                 "it collects garbage more often before it meets the limit, instead of being killed";
             (format!("GOMEMLIMIT={}MiB", told >> 20), why.to_owned())
         }
         ("go", Some(most)) if most > room => {
-            let told = room / 100 * PERCENT_TOLD;
             let why = format!("it is {} now, more than the limit leaves its heap", iec(most));
             (format!("GOMEMLIMIT={}MiB", told >> 20), why)
         }
@@ -71,6 +72,17 @@ fn setting(
         _ => return None,
     };
     Some(Setting { pid: process.pid, process: process.name.clone(), set, why })
+}
+
+/// What a collector leaves, as far as it is known.
+fn live(runtime: &Runtime) -> Option<i64> {
+    let live = runtime.gc.as_ref().and_then(|gc| gc.live).or(runtime.in_use)?;
+    i64::try_from(live).ok()
+}
+
+/// What it needs to have some time between two collections: a tenth more.
+const fn with_air(live: i64) -> i64 {
+    live.saturating_add(live / 10)
 }
 
 /// What of a runtime's heap is in memory as far as it tells.
@@ -90,7 +102,18 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn of(name: &str, most: Option<u64>, limit: i64, required: i64) -> Vec<String> {
-        let gc = Some(Gc { limit: most.map(|mib| mib * MIB), ..Gc::default() });
+        with_live(60, name, most, limit, required)
+    }
+
+    fn with_live(
+        live: u64,
+        name: &str,
+        most: Option<u64>,
+        limit: i64,
+        required: i64,
+    ) -> Vec<String> {
+        let limited = most.map(|mib| mib * MIB);
+        let gc = Some(Gc { limit: limited, live: Some(live * MIB), ..Gc::default() });
         let runtime = Runtime {
             in_use: Some(60 * MIB),
             free: Some(100 * MIB),
@@ -111,6 +134,9 @@ mod tests {
         assert_eq!(of("go", None, 110, 100), ["GOMEMLIMIT=80MiB"]);
         assert_eq!(of("go", Some(200), 110, 100), ["GOMEMLIMIT=80MiB"]);
         assert!(of("go", Some(85), 110, 100).is_empty());
+        // What lives would be collected again and again.
+        assert_eq!(with_live(70, "go", None, 110, 100).len(), 1);
+        assert!(with_live(75, "go", None, 110, 100).is_empty());
     }
 
     #[test]

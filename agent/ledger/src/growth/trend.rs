@@ -118,6 +118,11 @@ impl Trend {
 }
 
 impl Slope {
+    /// Whole bytes an hour.
+    pub fn bytes_per_hour(&self) -> i64 {
+        whole(self.per_hour)
+    }
+
     /// `12.3 MiB an hour (11.9 MiB .. 12.8 MiB)`
     pub fn words(&self) -> String {
         let [point, low, high] =

@@ -98,14 +98,10 @@ fn what_is_not_known_is_no_statement_that_nothing_happened() {
 
 #[test]
 fn a_name_that_a_shell_would_run_is_no_part_of_a_command() {
-    for name in ["$(reboot)", "a b", "-x", "`id`", "a;b", ""] {
+    for name in ["$(reboot)", "a b", "-x", "`id`", "a;b"] {
         let named = OomKill { name: name.to_owned(), ..kill(Some(report())) };
-        assert!(
-            named.advice().iter().all(|line| !line.contains('`')
-                || name.is_empty()
-                || !line.contains(&format!("`memgap {name}"))),
-            "{name}"
-        );
+        let advice = named.advice().join("\n");
+        assert!(!advice.contains(&format!("`memgap {name}")), "{advice}");
     }
     assert!(kill(Some(report())).advice()[0].contains("`memgap java`"));
 }

@@ -5,13 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::time::Instant;
 
 use memgap_ledger::sample::CgroupSample;
 use memgap_ledger::{CgroupLedger, Fact};
 
-use super::tracked::{ProcessId, Round, Tracked};
-use super::{CollectionStats, Collector};
+use super::tracked::{ProcessId, Tracked};
+use super::{CollectionStats, Collector, round};
 
 /// How often both are read again at the most.
 const ATTEMPTS: usize = 3;
@@ -33,14 +32,7 @@ impl Collector {
     /// it takes for a collection would make its own cgroup jump each time.
     pub(super) fn count_own(&mut self) {
         let tracked = self.source.own_pid.and_then(|pid| self.tracked.get_mut(&pid));
-        let mut round = Round {
-            reader: &self.reader,
-            number: self.round,
-            now: Instant::now(),
-            page_size: self.source.page_size,
-            has_own_pids: self.source.has_own_pids,
-            buf: &mut self.buf,
-        };
+        let mut round = round(&self.reader, &self.source, self.round, &mut self.buf);
         if let Some(tracked) = tracked {
             // It is surely not gone; as it was, it is no worse than others.
             let _ = tracked.count_again(&mut round);
@@ -109,14 +101,7 @@ impl Collector {
         let pids: BTreeSet<u32> = self.reader.pids()?.into_iter().collect();
         self.tracked.retain(|pid, tracked| pids.contains(pid) || !tracked.is_in(cgroups));
         let mut handles = self.handles();
-        let mut round = Round {
-            reader: &self.reader,
-            number: self.round,
-            now: Instant::now(),
-            page_size: self.source.page_size,
-            has_own_pids: self.source.has_own_pids,
-            buf: &mut self.buf,
-        };
+        let mut round = round(&self.reader, &self.source, self.round, &mut self.buf);
         let mut held = Held::new();
         for pid in pids {
             if let Some(tracked) = self.tracked.get_mut(&pid) {
