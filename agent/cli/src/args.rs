@@ -1,5 +1,7 @@
 //! What was typed. The man pages and completions come from here too.
 
+mod recording;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use crate::demo::{DemoArgs, Program};
 use crate::duration;
 use crate::view::terminal::Color;
+pub use recording::{Record, Replay, When};
 
 /// Says where every byte between a program's "in use" and the kernel's "used" went
 ///
@@ -130,6 +133,10 @@ pub enum Command {
     Diff(Diff),
     /// Save what memgap reads, so that it can be explained elsewhere
     Capture(Capture),
+    /// Record the whole machine, sample by sample, into a file that explains it elsewhere
+    Record(Record),
+    /// Explain what was recorded: what it holds, or a target at a time
+    Replay(Replay),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -157,6 +164,8 @@ impl Command {
             Self::Probes { target } => target.is_some(),
             // Its collector gives up who does not answer.
             Self::Top(_)
+            | Self::Record(_)
+            | Self::Replay(_)
             | Self::Accounts
             | Self::Why { .. }
             | Self::Demo(_)

@@ -8,6 +8,8 @@ pub mod explain;
 pub mod generate;
 pub mod probes;
 pub mod ps;
+pub mod record;
+pub mod replay;
 mod seen;
 pub mod top;
 pub mod watch;

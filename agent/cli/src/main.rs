@@ -70,6 +70,8 @@ fn run(global: &Global, command: &Command, way: Way) -> anyhow::Result<Answer> {
         Command::Probes { target: Some(target) } => {
             commands::probes::of_target(&open(global)?, target, &output)
         }
+        Command::Record(asked) => commands::record::run(open(global)?, asked, &output),
+        Command::Replay(asked) => commands::replay::run(asked, &output),
         Command::Top(top) => commands::top::run(open(global)?, top, &output),
         Command::Accounts => output.text(json::accounts, table::accounts).map(Answer::whole),
         Command::Why { what } => commands::why::run(what, || open(global), &output),

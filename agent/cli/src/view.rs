@@ -8,6 +8,7 @@ pub mod diff;
 pub mod mappings;
 pub mod page;
 pub mod post_mortem;
+pub mod recording;
 mod second;
 pub mod table;
 pub mod terminal;

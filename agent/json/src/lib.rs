@@ -12,6 +12,7 @@ mod limits;
 mod mapping;
 mod post_mortem;
 mod program;
+pub mod recording;
 mod runtime;
 mod saved;
 mod scope;

@@ -22,6 +22,11 @@ pub fn prefix(name: &[u8]) -> Option<&'static [u8]> {
     TABLE.iter().map(|row| row.begins).find(|begins| name.starts_with(begins))
 }
 
+/// The sort of that name, if there is one.
+pub fn of_sort(name: &[u8]) -> Option<&'static Special> {
+    TABLE.iter().map(|row| &row.special).find(|special| special.name.as_bytes() == name)
+}
+
 use AreaKind::{Device, Kernel, Shmem};
 use Charge::{Driver, Nobody, PageCache};
 use Reclaim::{Never, Swap};

@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::find::find;
 use crate::reader::{Reader, is_within};
 use crate::target::{Found, Target};
-use redact::Names;
+pub(crate) use redact::Names;
 
 /// The longest file that is copied: the text of a large walk.
 const LIMIT: usize = 256 << 20;

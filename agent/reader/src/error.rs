@@ -45,7 +45,23 @@ pub enum Error {
         /// Targets that say which.
         candidates: Vec<String>,
     },
-    /// A capture could not be written.
+    /// A recording could not be read.
+    #[error("failed to read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// A file is no recording, or not in its form.
+    #[error("{}: {why}", path.display())]
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and the remedy.
+        why: String,
+    },
+    /// A capture or a recording could not be written.
     #[error("failed to write {}: {source}", path.display())]
     Write {
         /// The file or directory.

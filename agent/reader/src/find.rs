@@ -38,10 +38,40 @@ pub fn find(reader: &Reader, target: &Target) -> Result<Found, Error> {
             Ok(found) => Ok(Found::Cgroup { path: found.path }),
             Err(lack) => Err(lacks(lack, target, CGROUPS)),
         },
-        Target::Unit(name) => cgroup(unique(reader, target, |c| unit(c, name))),
-        Target::Container(id) => cgroup(unique(reader, target, |c| container(c, id))),
-        Target::Pod { namespace, name } => {
-            cgroup(unique(reader, target, |c| pod(c, namespace.as_deref(), name)))
+        Target::Unit(_) | Target::Container(_) | Target::Pod { .. } => {
+            cgroup(named(&reader.cgroups()?, target))
+        }
+    }
+}
+
+/// Finds a target in a sample, as [`find`] does on a machine.
+pub fn find_in(machine: &MachineSample, target: &Target) -> Result<Found, Error> {
+    const REMEDY: &str = "it was not there at that time";
+    let cgroups = || machine.cgroups.as_deref().map_err(|lack| Error::Missing(lack.clone()));
+    let is_named = |process: &&ProcessSample| match target {
+        Target::Pid(pid) => process.pid == *pid,
+        // Of a longer name the kernel keeps the beginning.
+        Target::Name(name) => process.name == name.get(..COMM_LEN).unwrap_or(name),
+        _ => false,
+    };
+    match target {
+        Target::Host => Ok(Found::Host),
+        Target::Own => {
+            let remedy = "a recording is of others: give a pid";
+            Err(Error::Usage { word: target.to_string(), remedy })
+        }
+        Target::Pid(_) | Target::Name(_) => {
+            let rss = |process: &ProcessSample| process.counters.as_ref().map_or(0, |c| c.rss);
+            let found = machine.processes.iter().filter(is_named);
+            let mut found: Vec<(u64, u32)> = found.map(|p| (rss(p), p.pid)).collect();
+            largest_first(&mut found).ok_or_else(|| not_found(target, REMEDY))
+        }
+        Target::Cgroup(path) if cgroups()?.iter().any(|cgroup| cgroup.path == *path) => {
+            Ok(Found::Cgroup { path: path.clone() })
+        }
+        Target::Cgroup(_) => Err(not_found(target, REMEDY)),
+        Target::Unit(_) | Target::Container(_) | Target::Pod { .. } => {
+            named(cgroups()?, target).map(|path| Found::Cgroup { path })
         }
     }
 }
@@ -103,12 +133,15 @@ fn by_name(reader: &Reader, name: &str, target: &Target) -> Result<Found, Error>
             is_named(&process, name, &mut buf).then(|| (rss(), pid))
         })
         .collect();
+    let remedy = if name.starts_with('/') { PATH } else { PROCESSES };
+    largest_first(&mut found).ok_or_else(|| not_found(target, remedy))
+}
+
+/// Of processes with their RSS the one with the largest, and the others.
+fn largest_first(found: &mut [(u64, u32)]) -> Option<Found> {
     found.sort_unstable_by_key(|(rss, pid)| (std::cmp::Reverse(*rss), *pid));
-    let mut pids = found.into_iter().map(|(_, pid)| pid);
-    match pids.next() {
-        Some(pid) => Ok(Found::Process { pid, others: pids.collect() }),
-        None => Err(not_found(target, if name.starts_with('/') { PATH } else { PROCESSES })),
-    }
+    let mut pids = found.iter().map(|(_, pid)| *pid);
+    pids.next().map(|pid| Found::Process { pid, others: pids.collect() })
 }
 
 /// Whether its `comm` is the name; of a longer name `comm` holds the beginning
@@ -127,14 +160,16 @@ fn is_named(process: &Process, name: &str, buf: &mut Buf) -> bool {
     program.rsplit(|b| *b == b'/').next() == Some(name)
 }
 
-/// The path that `matches` gives for exactly one cgroup, or for several that
-/// agree. Otherwise the candidates are named.
-fn unique(
-    reader: &Reader,
-    target: &Target,
-    matches: impl Fn(&CgroupSample) -> Option<String>,
-) -> Result<String, Error> {
-    let found: BTreeSet<String> = reader.cgroups()?.iter().filter_map(matches).collect();
+/// The path of the one cgroup that is named, or of several that agree. Otherwise the candidates
+/// are named.
+fn named(cgroups: &[CgroupSample], target: &Target) -> Result<String, Error> {
+    let path = |cgroup| match target {
+        Target::Unit(name) => unit(cgroup, name),
+        Target::Container(id) => container(cgroup, id),
+        Target::Pod { namespace, name } => pod(cgroup, namespace.as_deref(), name),
+        _ => None,
+    };
+    let found: BTreeSet<String> = cgroups.iter().filter_map(path).collect();
     let mut paths = found.into_iter();
     match (paths.next(), paths.next()) {
         (Some(path), None) => Ok(path),

@@ -4,8 +4,8 @@ use memgap_ledger::finding::Subject;
 use memgap_ledger::host_detail::HostDetail;
 use memgap_ledger::sample::ProcessSample;
 use memgap_ledger::{
-    CgroupLedger, HostLedger, Missing, MissingKind, ProcessLedger, cgroup, host, limits, machine,
-    process,
+    CgroupLedger, HostLedger, Machine, Missing, MissingKind, ProcessLedger, cgroup, host, limits,
+    machine, process,
 };
 use memgap_reader::{Depth, Found, Reader};
 
@@ -36,6 +36,21 @@ impl Seen {
             Self::Cgroup(_) | Self::Host(_) => &[],
         }
     }
+}
+
+/// What was found in ledgers that are there.
+pub fn of_machine(machine: &Machine, found: Found) -> Option<Seen> {
+    Some(match found {
+        Found::Process { pid, others } => {
+            let process = machine.processes.iter().find(|process| process.pid == pid)?;
+            Seen::Process(Box::new(ProcessLedger::clone(process)), others)
+        }
+        Found::Cgroup { path } => {
+            let cgroup = machine.cgroups.iter().flatten().find(|cgroup| cgroup.path == path)?;
+            Seen::Cgroup(Box::new(CgroupLedger::clone(cgroup)))
+        }
+        Found::Host => Seen::Host(Box::new(machine.host.clone())),
+    })
 }
 
 /// Reads what was found. `add` says what else is known of a process.

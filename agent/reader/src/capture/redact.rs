@@ -27,7 +27,7 @@ const COMMON: [&str; 12] = [
 /// The tokens given so far: the same name always gets the same one. They are
 /// counted, so that no token tells its name.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     tokens: HashMap<Vec<u8>, usize>,
 }
 
@@ -48,6 +48,25 @@ impl Names {
     pub fn path(&mut self, path: &str) -> String {
         let parts: Vec<String> = path.split('/').map(|part| self.part(part)).collect();
         parts.join("/")
+    }
+
+    /// The name of a program.
+    pub fn program(&mut self, name: &[u8]) -> String {
+        format!("p{}", self.number(name))
+    }
+
+    /// A name that Kubernetes gave.
+    pub fn pod(&mut self, name: &str) -> String {
+        format!("k{}", self.number(name.as_bytes()))
+    }
+
+    /// A sentence, of which words with a slash may be paths.
+    pub fn words(&mut self, text: &str) -> String {
+        let mut word = |word: &str| {
+            let is_path = word.contains('/');
+            if is_path { format!("/f{}", self.number(word.as_bytes())) } else { word.to_owned() }
+        };
+        text.split(' ').map(&mut word).collect::<Vec<_>>().join(" ")
     }
 
     fn number(&mut self, name: &[u8]) -> usize {
@@ -100,7 +119,7 @@ impl Names {
         let close = text.iter().rposition(|b| *b == b')');
         let (Some(open), Some(close)) = (open, close) else { return Vec::new() };
         let Some(comm) = text.get(open + 1..close) else { return Vec::new() };
-        let token = format!("p{}", self.number(comm));
+        let token = self.program(comm);
         [&text[..=open], token.as_bytes(), &text[close..]].concat()
     }
 
@@ -108,7 +127,7 @@ impl Names {
     fn status(&mut self, line: &[u8]) -> Option<Vec<u8>> {
         let (key, value) = text::key_value(line)?;
         match key {
-            b"Name" => Some(format!("Name:\tp{}", self.number(value)).into_bytes()),
+            b"Name" => Some(format!("Name:\t{}", self.program(value)).into_bytes()),
             b"State" | b"Threads" | b"HugetlbPages" => Some(line.to_vec()),
             key if key.starts_with(b"Vm") || key.starts_with(b"Rss") => Some(line.to_vec()),
             _ => None,
@@ -117,7 +136,12 @@ impl Names {
 
     fn smaps(&mut self, line: &[u8]) -> Vec<u8> {
         let Ok(mapping) = maps::mapping(line) else { return line.to_vec() };
-        let name = mapping.name;
+        let bare = &line[..line.len() - mapping.name.len()];
+        [bare, &self.mapping(mapping.name)].concat()
+    }
+
+    /// The name of a mapping, or of a file; what it is classified by stays.
+    pub fn mapping(&mut self, name: &[u8]) -> Vec<u8> {
         // The beginning by which it is classified.
         let kept = match special::prefix(name) {
             None if name.starts_with(b"[anon:") => Some(&b"[anon:"[..]),
@@ -139,8 +163,7 @@ impl Names {
             None => format!("/f{}", self.number(name)).into_bytes(),
         };
         let deleted = name.ends_with(b" (deleted)") && !token.ends_with(b" (deleted)");
-        let bare = &line[..line.len() - name.len()];
-        [bare, &token, if deleted { b" (deleted)" } else { b"" }].concat()
+        [&token[..], if deleted { b" (deleted)" } else { b"" }].concat()
     }
 
     fn cgroup(&mut self, line: &[u8]) -> Vec<u8> {
@@ -182,7 +205,7 @@ pub(super) fn link(
     let mut parts = [&container.pod, &container.namespace, &container.container].map(String::clone);
     if let Some(names) = names {
         for part in &mut parts {
-            *part = format!("k{}", names.number(part.as_bytes()));
+            *part = names.pod(part);
         }
     }
     let [pod, namespace, name] = parts;
