@@ -210,7 +210,9 @@ fn member(cgroup: &CgroupLedger) -> Member {
         in_use_low,
         in_use_high,
         h.limit.map(signed),
+        cgroup.outlook.advised_limit,
     ]);
+    gauges.extend(room_lasts(cgroup));
     Member {
         ledger: Member::ledger_of(&PLAIN, &cgroup.ledger),
         gauges,
@@ -220,6 +222,13 @@ fn member(cgroup: &CgroupLedger) -> Member {
         counted: counted(cgroup),
         ..Member::default()
     }
+}
+
+/// At the highest rate and at the lowest, in seconds.
+fn room_lasts(cgroup: &CgroupLedger) -> [Option<i64>; 2] {
+    let Some(shrinking) = &cgroup.outlook.shrinking else { return [None, None] };
+    let (low, high) = shrinking.bounds;
+    [Some(low), high].map(|time| Some(signed(time?.as_secs())))
 }
 
 fn counted(cgroup: &CgroupLedger) -> Vec<(String, Counts)> {

@@ -124,6 +124,9 @@ const CGROUP_GAUGES: &[Gauge] = &[
     IN_USE_LOW,
     IN_USE_HIGH,
     LIMIT,
+    ADVISED_LIMIT,
+    ROOM_LASTS_LOW,
+    ROOM_LASTS_HIGH,
 ];
 
 const USAGE: Gauge = gauge("usage_bytes", "Memory charged, as the kernel counts it.", Sum::All);
@@ -186,6 +189,22 @@ const IN_USE_BOUND: Gauge = gauge(
 
 const LIMIT: Gauge =
     gauge("limit_bytes", "The memory limit; no sample where there is none.", Sum::All);
+
+const ADVISED_LIMIT: Gauge = gauge(
+    "advised_limit_bytes",
+    "The limit that it needs: what it required, with page cache that was read again, at its peak in the last day, and 5 %; no sample before it was watched for an hour.",
+    Sum::All,
+);
+
+const ROOM_LASTS_LOW: Gauge = Gauge { part: &[("bound", "low")], ..ROOM_LASTS };
+
+const ROOM_LASTS_HIGH: Gauge = Gauge { part: &[("bound", "high")], ..ROOM_LASTS };
+
+const ROOM_LASTS: Gauge = gauge(
+    "room_lasts_seconds",
+    "For how long its room lasts at the rate of the last half hour; no sample where room does not shrink evenly, or for more than 12 hours.",
+    Sum::Least,
+);
 
 const PROCESS_GAUGES: &[Gauge] = &[
     gauge(

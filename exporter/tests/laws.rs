@@ -173,7 +173,7 @@ fn a_cgroup_that_has_not_changed_keeps_the_time_of_its_ledger() {
         for of in sample.cgroups.iter_mut().flatten().filter(|of| of.path == "/b") {
             of.usage = Ok(usage);
         }
-        let made = machines.next(&sample.host, &sample.cgroups, Vec::new());
+        let made = machines.next(None, &sample.host, &sample.cgroups, Vec::new());
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         let Made { file, index, .. } = maker.make(&made, now).expect("memory for a file");
         let time = |entry: &Entry| {

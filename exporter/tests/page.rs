@@ -7,11 +7,12 @@ mod pages {
     mod openapi;
 }
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 use common::machine::{MIB, container, golang, machine, one_of_each};
-use common::{Family, exposition, parse};
+use common::{Counters, Family, parse, write_machine};
 use memgap_exporter::args::Args;
 use memgap_exporter::encode::{Encoder, Format, unit};
 use memgap_exporter::gc::Increments;
@@ -23,6 +24,8 @@ use memgap_exporter::telemetry::http::{self, Closed};
 use memgap_exporter::telemetry::otlp::{self, Pushed};
 use memgap_exporter::telemetry::reload::Reload;
 use memgap_exporter::telemetry::{self, Telemetry, api, costly, degraded, probes, targets};
+use memgap_ledger::growth::Shrinking;
+use memgap_ledger::outlook::Outlook;
 use memgap_ledger::sample::MachineSample;
 use memgap_ledger::{Machine, MissingKind, SecondSource};
 use metrics::gauge;
@@ -115,7 +118,9 @@ In OpenMetrics a counter's family goes by its name without `_total`, an info's w
 #[test]
 fn the_metrics_page_is_what_is_written() {
     let limits = Limits { process_groups: 20, max_series: 20_000 };
-    let target = exposition(&everything(), limits, Format::Text);
+    let machine = watched(Machine::of(&everything()));
+    let how = (limits, Grouping::Name);
+    let target = write_machine(&mut Counters::default(), &machine, how, Format::Text);
     let page = HEAD.to_owned()
         + &table("Of the machine", &parse(&target, Format::Text))
         + &table("Of the exporter itself", &parse(&own(), Format::Text));
@@ -178,6 +183,18 @@ fn everything() -> MachineSample {
     (job.pid, job.cgroup) = (20, Ok("/build/job".to_owned()));
     sample.processes.push(job);
     sample
+}
+
+/// What is known of its cgroups by watching them, too.
+fn watched(mut machine: Machine) -> Machine {
+    let (low, lasts) = (Duration::from_mins(40), Duration::from_hours(1));
+    let bounds = (low, Some(Duration::from_hours(2)));
+    let shrinking = Some(Shrinking { per_hour: 1e6, lasts, bounds });
+    for cgroup in machine.cgroups.iter_mut().flatten() {
+        let outlook = Outlook { leak: None, shrinking, advised_limit: Some(1) };
+        Arc::make_mut(cgroup).outlook = outlook;
+    }
+    machine
 }
 
 /// The exporter's own figures, each recorded once.

@@ -68,7 +68,8 @@ impl Need {
         })
     }
 
-    fn most(&self) -> i64 {
+    /// What a limit has to hold for it at the most.
+    pub(crate) fn most(&self) -> i64 {
         let (_, high) = self.required.bounds().unwrap_or_default();
         high.saturating_add(self.hot_cache)
     }
@@ -102,7 +103,8 @@ impl Advice {
     }
 }
 
-fn with_margin(bytes: i64) -> i64 {
+/// With what is added for what no reading saw.
+pub(crate) fn with_margin(bytes: i64) -> i64 {
     bytes.saturating_add(bytes / 100 * MARGIN)
 }
 

@@ -18,6 +18,7 @@ use crate::kernel_memory::OfProcesses;
 use crate::ledger::Ledger;
 use crate::lru::{self, Lists};
 use crate::members::{self, Members, Sum, Sums};
+use crate::outlook::Outlook;
 use crate::retained::Retained;
 use crate::room::Room;
 use crate::sample::{CgroupSample, CgroupVersion, MemoryStat};
@@ -85,6 +86,8 @@ pub struct CgroupLedger {
     pub sockets: Option<Fact<SocketQueues>>,
     /// Who holds shared memory that is not mapped; `None` where that was not asked for.
     pub held: Option<Fact<SharedHeld>>,
+    /// What is said of it because it was watched; empty where it was read once.
+    pub outlook: Outlook,
     /// What could not be read, and why.
     pub absent: Vec<Absence>,
 }
@@ -158,6 +161,7 @@ pub(crate) fn of_sum(sample: &CgroupSample, members: Sums<'_>) -> CgroupLedger {
         churned: sample.churned,
         sockets: None,
         held: None,
+        outlook: Outlook::default(),
         absent,
     }
 }

@@ -15,10 +15,12 @@ mod fragmentation;
 mod gc_churn;
 mod hidden_working_set;
 mod lazy_free;
+mod leak_suspected;
 mod limit_near;
 mod oom_kill;
 mod reclaimable_working_set;
 mod retention;
+mod room_shrinking;
 mod throttled;
 mod tmpfs;
 
@@ -158,6 +160,16 @@ pub const ALL: &[Diagnosis] = &[
         id: copy_on_write::ID,
         find: copy_on_write::find,
         page: include_str!("../../../docs/findings/copy-on-write.md"),
+    },
+    Diagnosis {
+        id: leak_suspected::ID,
+        find: leak_suspected::find,
+        page: include_str!("../../../docs/findings/leak-suspected.md"),
+    },
+    Diagnosis {
+        id: room_shrinking::ID,
+        find: room_shrinking::find,
+        page: include_str!("../../../docs/findings/room-shrinking.md"),
     },
 ];
 

@@ -7,12 +7,14 @@
 //! between them (Theil-Sen) how steep it is. A trend is a leak where it goes on: what
 //! flattens, or rose at once, fills something.
 
+mod shrinking;
 mod trend;
 
 use std::time::Duration;
 
 use crate::history::Point;
 use crate::size::iec;
+pub use shrinking::Shrinking;
 use trend::Trend;
 pub use trend::{LEAST_SAMPLES, Slope};
 

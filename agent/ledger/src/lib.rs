@@ -44,6 +44,7 @@ pub mod mapped;
 pub mod members;
 pub mod note;
 pub mod oom;
+pub mod outlook;
 mod parts;
 mod pool;
 pub mod post_mortem;
@@ -63,6 +64,7 @@ pub mod sockets;
 pub mod special;
 mod split;
 pub mod verdict;
+mod watched;
 
 pub use absence::Absence;
 pub use account::{Account, Class, Scope};

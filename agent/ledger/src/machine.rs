@@ -3,6 +3,7 @@
 mod cgroups;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::fact::{Fact, Missing};
 use crate::sample::{CgroupSample, HostSample, MachineSample};
@@ -31,15 +32,18 @@ impl Machine {
     /// Makes every ledger of a sample.
     pub fn of(sample: &MachineSample) -> Self {
         let made = sample.processes.iter().map(|process| Arc::new(process::ledger(process)));
-        Machines::default().next(&sample.host, &sample.cgroups, made.collect())
+        Machines::default().next(None, &sample.host, &sample.cgroups, made.collect())
     }
 }
 
 impl Machines {
     /// Makes every other ledger around those of the processes. That of a cgroup of which
-    /// nothing has changed since the last time is the one that was made then.
+    /// nothing has changed since the last time is the one that was made then. Where `at`, which
+    /// counts from whenever the caller likes, is given, cgroups are watched from one time to the
+    /// next.
     pub fn next(
         &mut self,
+        at: Option<Duration>,
         host: &HostSample,
         cgroups: &Fact<Vec<CgroupSample>>,
         processes: Vec<Arc<ProcessLedger>>,
@@ -48,6 +52,9 @@ impl Machines {
             Ok(samples) => {
                 self.cgroups.read(samples, &processes, hidden(&processes));
                 self.cgroups.settle(&swap_free(host));
+                if let Some(at) = at {
+                    self.cgroups.watch(at);
+                }
                 Ok(self.cgroups.ledgers())
             }
             Err(missing) => Err(missing.clone()),

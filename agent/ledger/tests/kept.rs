@@ -101,7 +101,7 @@ proptest! {
         let mut before = Vec::new();
         for sample in [&first, &second, &second, &first] {
             let processes = ledgers(&sample.processes, &before);
-            let kept = machines.next(&sample.host, &sample.cgroups, processes);
+            let kept = machines.next(None, &sample.host, &sample.cgroups, processes);
             prop_assert_eq!(&kept, &Machine::of(sample));
             before = kept.processes;
         }
@@ -127,7 +127,7 @@ fn what_has_not_changed_is_the_same_ledger() {
         let (sample, _) = machine().new_tree(&mut runner).expect("a machine").current();
         let mut machines = Machines::default();
         let processes = ledgers(&sample.processes, &[]);
-        let mut next = || machines.next(&sample.host, &sample.cgroups, processes.clone());
+        let mut next = || machines.next(None, &sample.host, &sample.cgroups, processes.clone());
         let [first, second] = [next(), next()].map(|machine| machine.cgroups.expect("cgroups"));
         assert!(first.iter().zip(&second).all(|(first, second)| Arc::ptr_eq(first, second)));
     }

@@ -110,6 +110,7 @@ pub struct Collector {
     /// Counts collections, from 1.
     round: u64,
     last: Option<Instant>,
+    begin: Instant,
     buf: Buf,
 }
 
@@ -239,6 +240,7 @@ impl Collector {
             machines: Machines::default(),
             round: 0,
             last: None,
+            begin: Instant::now(),
             buf,
         }
     }

@@ -3,13 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cgroup::{self, CgroupLedger};
 use crate::fact::{Fact, Missing};
+use crate::identity::Identity;
 use crate::limits;
 use crate::members::Sum;
 use crate::process::ProcessLedger;
 use crate::sample::CgroupSample;
+use crate::watched::Watched;
 
 /// The cgroups of a machine as they were last, in the order of their samples.
 #[derive(Debug, Default)]
@@ -32,7 +35,12 @@ struct Cgroup {
     sum: Sum,
     number: u64,
     ledger: Arc<CgroupLedger>,
+    /// Where it is watched.
+    watched: Option<Box<Watched>>,
 }
+
+/// How many cgroups are judged at a time: each takes some 50 us.
+const MOST_JUDGED: usize = 16;
 
 /// How cgroups and processes belong together, each cgroup by its place among the samples.
 struct Tree<'a> {
@@ -64,17 +72,20 @@ impl Kept {
             }
         }
         for &at in &tree.order {
-            let before = kept[at].take();
+            let mut before = kept[at].take();
+            let watched = before.as_mut().and_then(|before| before.watched.take());
             let below: Vec<&Cgroup> =
                 tree.below[at].iter().filter_map(|at| kept[*at].as_ref()).collect();
             let (sample, own) = (&samples[at], &tree.own[at]);
-            kept[at] = Some(match before.filter(|before| before.holds(own, &below)) {
+            let mut next = match before.filter(|before| before.holds(own, &below)) {
                 Some(same) => same.with(sample, hidden),
                 None => {
                     self.made += 1;
                     Cgroup::new(sample, own, &below, hidden, self.made)
                 }
-            });
+            };
+            next.watched = watched;
+            kept[at] = Some(next);
         }
         self.cgroups = kept.into_iter().flatten().collect();
     }
@@ -86,6 +97,36 @@ impl Kept {
         for (kept, room) in self.cgroups.iter_mut().zip(rooms) {
             if kept.ledger.room != room {
                 Arc::make_mut(&mut kept.ledger).set_room(room);
+            }
+        }
+    }
+
+    /// Notes what each holds, and says what is known by that. Of those that are due those that have been
+    /// for longest are judged, no more than [`MOST_JUDGED`] at a time.
+    pub fn watch(&mut self, at: Duration) {
+        let mut due = Vec::new();
+        for (nth, kept) in self.cgroups.iter_mut().enumerate() {
+            if !is_watched(&kept.ledger) {
+                continue;
+            }
+            let watched = kept.watched.get_or_insert_with(|| Box::new(Watched::new()));
+            watched.push(at, &kept.ledger);
+            if watched.due() <= at {
+                due.push((watched.due(), nth));
+            }
+        }
+        due.sort_unstable();
+        for (_, nth) in due.into_iter().take(MOST_JUDGED) {
+            let kept = &mut self.cgroups[nth];
+            if let Some(watched) = &mut kept.watched {
+                watched.judge(&kept.ledger);
+            }
+        }
+        for kept in &mut self.cgroups {
+            if let Some(watched) = &kept.watched
+                && kept.ledger.outlook != *watched.outlook()
+            {
+                Arc::make_mut(&mut kept.ledger).outlook = watched.outlook().clone();
             }
         }
     }
@@ -115,6 +156,7 @@ impl Cgroup {
             ledger: Arc::new(cgroup::of_sum(sample, hidden.map_or(Ok(&sum), Err))),
             sum,
             number,
+            watched: None,
         }
     }
 
@@ -164,6 +206,11 @@ impl<'a> Tree<'a> {
         order.sort_by_key(|at| std::cmp::Reverse(samples[*at].path.len()));
         Self { own, below, order }
     }
+}
+
+/// Containers and what holds no other: of the rest the sums say little.
+fn is_watched(cgroup: &CgroupLedger) -> bool {
+    cgroup.leaf || matches!(cgroup.identity, Identity::Container(_))
 }
 
 /// The cgroup of that path or, as it is charged for it, the nearest above it.

@@ -31,7 +31,12 @@ impl Collector {
         if !keep {
             self.machines = Machines::default();
         }
-        let machine = self.machines.next(&host, &cgroups, processes);
+        let machine = self.machines.next(
+            Some(ended.saturating_duration_since(self.begin)),
+            &host,
+            &cgroups,
+            processes,
+        );
         stats.ledgers = clock.spent();
         Ok((machine, stats))
     }
