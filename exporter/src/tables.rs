@@ -202,7 +202,7 @@ const ROOM_LASTS_HIGH: Gauge = Gauge { part: &[("bound", "high")], ..ROOM_LASTS 
 
 const ROOM_LASTS: Gauge = gauge(
     "room_lasts_seconds",
-    "For how long its room lasts at the rate of the last half hour; no sample where room does not shrink evenly, or for more than 12 hours.",
+    "For how long its room lasts at the rate of the last hour, or half of it; no sample where room does not shrink evenly, or for more than 12 hours.",
     Sum::Least,
 );
 

@@ -20,7 +20,7 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
         confidence: Confidence::Likely,
         brief: format!("at this rate there is no room left in {words}"),
         summary: format!(
-            "{} can still be allocated, which lasts {words} at the rate of the last half hour, {} an hour",
+            "{} can still be allocated, which lasts {words} at the rate of the last hour or half of it, {} an hour",
             room.bytes.words(),
             iec(shrinking.bytes_per_hour())
         ),

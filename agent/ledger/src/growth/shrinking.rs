@@ -18,9 +18,14 @@ pub struct Shrinking {
     pub bounds: (Duration, Option<Duration>),
 }
 
-/// How far back it is looked at, and for how long at least.
-const WINDOW: Duration = Duration::from_mins(30);
-const LEAST: Duration = Duration::from_mins(8);
+/// How far back it is looked at: further where what comes and goes hides it.
+const WINDOWS: [Duration; 2] = [Duration::from_mins(30), Duration::from_hours(1)];
+
+/// For how long at least.
+const LEAST: Duration = Duration::from_mins(15);
+
+/// The least room of that time counts.
+const LATELY: Duration = Duration::from_mins(5);
 
 /// What lasts longer is left out: nobody can tell so far ahead.
 const FAR: Duration = Duration::from_hours(12);
@@ -31,17 +36,13 @@ impl Shrinking {
     pub fn of(points: impl IntoIterator<Item = (Duration, Point)>) -> Option<Self> {
         let known: Vec<(Duration, u64)> =
             points.into_iter().filter_map(|(time, point)| Some((time, point.room?))).collect();
-        let (end, room) = *known.last()?;
-        let from = known.partition_point(|(time, _)| *time < end.saturating_sub(WINDOW));
-        let recent = &known[from..];
-        // As what it lacks to twice the most, which rises: growth is measured against that.
-        let most = recent.iter().map(|(_, room)| *room).max()?.saturating_mul(2);
-        let lack: Vec<(Duration, u64)> =
-            recent.iter().map(|(time, room)| (*time, most.saturating_sub(*room))).collect();
-        let trend = Trend::of(&lack)?;
-        if trend.span() < LEAST || !trend.rises() || !trend.goes_on() {
-            return None;
-        }
+        let end = known.last()?.0;
+        let since = |time: Duration| {
+            let from = known.partition_point(|(at, _)| *at < end.saturating_sub(time));
+            &known[from..]
+        };
+        let room = since(LATELY).iter().map(|(_, room)| *room).min()?;
+        let trend = WINDOWS.into_iter().find_map(|window| trend(since(window)))?;
         let slope = trend.slope;
         let lasts = |per_hour: f64| {
             let hours = room as f64 / per_hour;
@@ -65,4 +66,13 @@ impl Shrinking {
         let high = self.bounds.1.map_or_else(|| "more".to_owned(), words);
         format!("{} ({} .. {high})", words(self.lasts), words(self.bounds.0))
     }
+}
+
+/// How steeply what is lacking to twice the most rises: growth is measured against that.
+fn trend(room: &[(Duration, u64)]) -> Option<Trend> {
+    let most = room.iter().map(|(_, room)| *room).max()?.saturating_mul(2);
+    let lack: Vec<(Duration, u64)> =
+        room.iter().map(|(time, room)| (*time, most.saturating_sub(*room))).collect();
+    let trend = Trend::of(&lack)?;
+    (trend.span() >= LEAST && trend.rises() && trend.goes_on()).then_some(trend)
 }
