@@ -1,6 +1,7 @@
 //! Leaks among programs that grow for other reasons, beside what the slope of RSS and of the working set would
 //! have said of the same traces.
 
+mod forecast;
 mod traces;
 
 use std::time::Duration;

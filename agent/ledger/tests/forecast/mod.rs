@@ -1,14 +1,12 @@
 //! Whether room is said to end within the hour where it does, and where it does not, beside what the slope of usage and
 //! of the working set would have said of the same traces.
 
-mod traces;
-
 use std::time::Duration;
 
+use crate::traces::{MIB, Seen, Trace, leaks, others};
 use memgap_ledger::History;
 use memgap_ledger::growth::Shrinking;
 use memgap_ledger::history::Point;
-use traces::{MIB, Seen, Trace, leaks, others};
 
 const JUDGED: Duration = Duration::from_mins(1);
 const AHEAD: Duration = Duration::from_hours(1);
@@ -32,6 +30,11 @@ fn alarms(samples: &[(Duration, Seen)], limit: f64) -> [Option<Duration>; 3] {
         if required(seen) >= limit {
             break;
         }
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is positive"
+        )]
         let room = Some(((limit - required(seen)) * MIB) as u64);
         history.push(*time, Point { room, ..seen.point() });
         if *time < next {
@@ -44,7 +47,7 @@ fn alarms(samples: &[(Duration, Seen)], limit: f64) -> [Option<Duration>; 3] {
         let said = [
             Shrinking::of(history.iter()).is_some_and(|shrinking| shrinking.lasts <= AHEAD),
             is_long && ahead(window, usage) >= limit,
-            is_long && ahead(window, |seen| seen.working_set()) >= limit,
+            is_long && ahead(window, Seen::working_set) >= limit,
         ];
         for (first, said) in found.iter_mut().zip(said) {
             if said {
