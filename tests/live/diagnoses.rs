@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use memgap_ledger::finding::{self, Finding, Severity, Subject};
 use memgap_ledger::process;
 use memgap_reader::{Depth, Reader, Roots};
-use memgap_tests::cgroup::Cgroup;
+use memgap_tests::cgroup::{Cgroup, Version};
 use memgap_tests::rights::{Need, left_out};
 use memgap_tests::room;
 use memgap_tests::target::Target;
@@ -139,5 +139,91 @@ fn a_worker_costs_what_it_wrote_since_it_was_forked() -> Result<()> {
     // It maps the same memory several times itself, and shares it with nobody.
     let views = Target::start("views")?;
     assert_eq!(of_process(views.pid(), "copy-on-write")?, None);
+    Ok(())
+}
+
+/// What the kernel's memory of a cgroup is, on v1 beside what nobody tells.
+fn is_mostly(found: &Finding, group: &Cgroup, what: &str) -> bool {
+    let untold = group.version() == Version::V1 && found.brief.contains("v1 does not tell");
+    untold || found.brief.contains(what)
+}
+
+#[test]
+fn names_that_were_looked_up_in_vain_are_kernel_memory_that_can_be_dropped() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
+    let group = Cgroup::new("missing")?;
+    let mut target = Target::start_in("missing", &group)?;
+    assert_eq!(of_group(&group, "kernel-memory")?, None, "nothing was looked up yet");
+    target.step()?;
+    let found = of_group(&group, "kernel-memory")?.context("200,000 names")?;
+    let said = found.bytes.point().context("an amount")?;
+    assert!(said > 30 * MIB && is_mostly(&found, &group, "can drop"), "{found:?}");
+
+    // The remedy.
+    let before = i64::try_from(group.usage()?)?;
+    match group.version() {
+        Version::V1 => group.set("memory.force_empty", &0)?,
+        // It says that it did not get all of what it was asked for.
+        Version::V2 if group.directory().join("memory.reclaim").exists() => {
+            let _ = group.set("memory.reclaim", &"1G");
+        }
+        Version::V2 => return Ok(()),
+    }
+    let fell = before - i64::try_from(group.usage()?)?;
+    println!("{said} said, fell by {fell}");
+    assert!(fell > said * 8 / 10, "{said} said, fell by {fell}");
+    assert_eq!(of_group(&group, "kernel-memory")?, None, "it was dropped");
+    Ok(())
+}
+
+#[test]
+fn page_tables_are_kernel_memory_that_goes_with_the_mapping() -> Result<()> {
+    let of_tables = |found: &Finding, said: i64| {
+        let bytes = found.bytes.point().unwrap_or(0);
+        assert!(bytes >= said && bytes < said + 4 * MIB, "{said}: {found:?}");
+        assert!(found.summary.contains("mostly page tables"), "{found:?}");
+    };
+    let mut target = Target::start("tables")?;
+    assert_eq!(of_process(target.pid(), "kernel-memory")?, None, "nothing is mapped yet");
+    target.step()?;
+    let said = i64::try_from(target.holds("tables")?)?;
+    of_tables(&of_process(target.pid(), "kernel-memory")?.context("tables")?, said);
+    target.step()?;
+    assert_eq!(of_process(target.pid(), "kernel-memory")?, None, "it is unmapped");
+    // As much memory in one piece.
+    let dense = Target::start("fork")?;
+    assert_eq!(of_process(dense.pid(), "kernel-memory")?, None);
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
+    let group = Cgroup::new("tables")?;
+    let mut target = Target::start_in("tables", &group)?;
+    assert_eq!(of_group(&group, "kernel-memory")?, None, "nothing is mapped yet");
+    target.step()?;
+    of_tables(&of_group(&group, "kernel-memory")?.context("tables")?, said);
+    target.step()?;
+    assert_eq!(of_group(&group, "kernel-memory")?, None, "it is unmapped");
+    Ok(())
+}
+
+#[test]
+fn stacks_in_the_kernel_are_named_where_there_are_many_threads() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
+    let group = Cgroup::new("threads")?;
+    let target = Target::start_in("threads", &group)?;
+    let stacks = i64::try_from(target.holds("threads")?)? * (16 << 10);
+    for found in [of_process(target.pid(), "kernel-memory")?, of_group(&group, "kernel-memory")?] {
+        let found = found.context("10,000 threads")?;
+        assert!(found.bytes.point().is_some_and(|bytes| bytes >= stacks), "{found:?}");
+        assert!(found.summary.contains("mostly stacks of threads"), "{found:?}");
+    }
+    // Page cache is charged to the kernel's account by nobody.
+    let cached = Cgroup::new("no-kernel")?;
+    let _file = Cached::write(&cached, 48)?;
+    assert_eq!(of_group(&cached, "kernel-memory")?, None);
     Ok(())
 }

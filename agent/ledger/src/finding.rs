@@ -14,6 +14,7 @@ mod copy_on_write;
 mod fragmentation;
 mod gc_churn;
 mod hidden_working_set;
+mod kernel_memory;
 mod lazy_free;
 mod leak_suspected;
 mod limit_near;
@@ -170,6 +171,11 @@ pub const ALL: &[Diagnosis] = &[
         id: room_shrinking::ID,
         find: room_shrinking::find,
         page: include_str!("../../../docs/findings/room-shrinking.md"),
+    },
+    Diagnosis {
+        id: kernel_memory::ID,
+        find: kernel_memory::find,
+        page: include_str!("../../../docs/findings/kernel-memory.md"),
     },
 ];
 
