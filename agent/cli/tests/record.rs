@@ -120,12 +120,12 @@ fn what_a_killed_recorder_wrote_explains_a_stopped_program_to_the_byte() {
     let shell = Running::stopped();
     let pid = shell.0.id().to_string();
     let recorder = Running::record(&[&file, "--redact=false", "--interval", "100ms"]);
-    let samples = || {
-        let output = memgap(&["replay", &file, "--json"]);
-        let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        document["recording"]["samples"].as_u64().unwrap_or(0)
+    let said = |args: &[&str]| -> Value {
+        let output = memgap(&[&["replay", &file], args, &["--json"]].concat());
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
     };
-    until("four samples are written", || samples() >= 4);
+    until("four samples are written", || said(&[])["recording"]["samples"].as_u64() >= Some(4));
+    until("its heap is read", || said(&[&pid])["headline"]["in_use"].is_i64());
     recorder.signal(Signal::KILL);
     drop(recorder);
     // And in the middle of a block.
@@ -144,8 +144,8 @@ fn what_a_killed_recorder_wrote_explains_a_stopped_program_to_the_byte() {
         assert_eq!(replayed["headline"][figure], live["headline"][figure], "{figure}");
     }
     assert_eq!(accounts(&replayed), accounts(&live));
-    let from = list["recording"]["from"].as_str().expect("a time").replace('Z', ".999999999Z");
-    let first = json(&["replay", &file, &pid, "--at", &from, "--json"]);
+    let from = list["recording"]["from"].as_str().expect("a time");
+    let first = json(&["replay", &file, &pid, "--at", from, "--json"]);
     assert_eq!(first["headline"]["rss"], live["headline"]["rss"]);
 
     let page = memgap(&["replay", &file, &pid]);
@@ -157,6 +157,25 @@ fn what_a_killed_recorder_wrote_explains_a_stopped_program_to_the_byte() {
     assert_eq!(rss["by"], 0, "{same}");
     // The machine as a whole, and a cgroup.
     assert!(json(&["replay", &file, "host", "--json"])["headline"]["total"].is_i64());
+}
+
+/// The fixture was written by the first version, of the node in `tests/fixtures/kubernetes`.
+#[test]
+fn a_recording_of_the_first_version_stays_readable() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/recording-1");
+    let list = json(&["replay", file, "--json"]);
+    assert_eq!(list["recording"]["samples"], 3);
+    assert!(list["recording"]["damage"].is_null(), "{list}");
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/kubernetes");
+    let node = ["--path.procfs", &format!("{root}/proc"), "--json"];
+    let now = json(&[&["host"], &node[..]].concat());
+    let then = json(&["replay", file, "host", "--json"]);
+    assert_eq!(then["headline"], now["headline"]);
+    assert_eq!(accounts(&then), accounts(&now));
+    let now = json(&[&["243"], &node[..]].concat());
+    let then = json(&["replay", file, "243", "--at", "1ms", "--json"]);
+    assert_eq!(then["scope"]["pid"], 243);
+    assert_eq!(accounts(&then), accounts(&now));
 }
 
 #[test]

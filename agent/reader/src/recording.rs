@@ -41,7 +41,7 @@ const WHOLE_EACH: u32 = 60;
 
 /// The longest block that is read, as it stands in the file, and as it says what it says.
 const MOST_PACKED: u64 = 64 << 20;
-const MOST_BLOCK: u64 = 256 << 20;
+const MOST_BLOCK: u64 = state::MOST as u64;
 
 /// Writes a recording.
 #[derive(Debug)]
@@ -91,6 +91,9 @@ impl Recorder {
         let is_whole = is_full || self.blocks.is_multiple_of(WHOLE_EACH);
         self.blocks = if is_whole { 1 } else { self.blocks + 1 };
         let block = self.state.write(at, &sample, is_whole);
+        if block.len() as u64 > MOST_BLOCK {
+            return Err(wrong(&self.path, "the machine has more than a recording can hold"));
+        }
         let framed = pack(&block).map_err(|e| failed(&self.path, e))?;
         self.file.write_all(&framed).map_err(|e| failed(&self.path, e))?;
         self.written += framed.len() as u64;

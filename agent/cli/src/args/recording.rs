@@ -64,7 +64,9 @@ pub enum When {
 
 fn when(text: &str) -> Result<When, String> {
     if let Some(time) = memgap_json::parse_time(text) {
-        return Ok(When::At(time));
+        // A second is meant with all that is within it, as it is shown.
+        let within = if text.contains('.') { 0 } else { 999_999_999 };
+        return Ok(When::At(time + Duration::from_nanos(within)));
     }
     let after = duration::parse(text).map(When::After);
     after.map_err(|_| "give a time as 2026-11-21T09:08:07Z, or as 10m after the first".to_owned())

@@ -4,6 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How many times larger a list may be in memory than what is left of its form. Those that are
+/// written are less than half of that.
+const MOST_LARGER: usize = 64;
+
 /// Something that is written into a recording and read again.
 pub(super) trait Code: Sized {
     fn put(&self, out: &mut Vec<u8>);
@@ -269,8 +273,8 @@ impl<T: Code> Code for Vec<T> {
 
     fn get(input: &mut Input<'_>) -> Option<Self> {
         let length = usize::get(input)?;
-        // None of them takes less than a byte: a length that lies asks for no memory.
-        if length > input.0.len() {
+        // A length that lies asks for no memory, nor do many that are written in next to nothing.
+        if length.checked_mul(size_of::<T>())? > input.0.len().saturating_mul(MOST_LARGER) {
             return None;
         }
         let mut list = Self::new();

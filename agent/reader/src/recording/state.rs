@@ -8,9 +8,11 @@ use memgap_ledger::sample::MachineSample;
 
 use super::code::{Code, Input, put_bytes};
 
-/// The most that is kept of a machine, in the form in which it is written. It is what a
-/// hostile recording can make its reader keep.
-const MOST: usize = 256 << 20;
+/// The most that is kept of a machine, in the form in which it is written: a hundred times what
+/// a thousand processes take. It bounds what a hostile recording can make its reader keep.
+pub(super) const MOST: usize = 128 << 20;
+/// The most things.
+const MOST_THINGS: usize = 1 << 20;
 
 /// What stands before the name of a thing.
 const HOST: u8 = 0;
@@ -86,10 +88,10 @@ impl State {
                 _ => return None,
             };
             self.bytes += now.len();
-            if self.bytes > MOST {
+            self.things.insert(name.to_vec(), now);
+            if self.bytes > MOST || self.things.len() > MOST_THINGS {
                 return None;
             }
-            self.things.insert(name.to_vec(), now);
         }
         Some(at)
     }
