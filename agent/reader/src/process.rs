@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use memgap_kernel::memory::{Live, Memory};
 use memgap_kernel::source::{cgroup, smaps, stat, status, syscall};
+use memgap_kernel::turns::Part;
 use memgap_kernel::{Buf, Cgroups, Process, stacks};
 use memgap_ledger::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Ranges, Walk};
 use memgap_ledger::{Fact, Missing, MissingKind, Unread};
@@ -21,20 +22,22 @@ pub enum Depth {
     Walk,
     /// All of these.
     Full,
+    /// The same for a list of many: without the names of mappings.
+    Listed,
     /// Also what heap statistics and kernel say of every page.
     Pages,
 }
 
 impl Depth {
     fn walks(self) -> bool {
-        matches!(self, Self::Walk | Self::Full | Self::Pages)
+        matches!(self, Self::Walk | Self::Full | Self::Listed | Self::Pages)
     }
 
     /// How much is read of heap statistics, if any.
     fn detail(self) -> Option<Detail> {
         match self {
             Self::Counters | Self::Walk => None,
-            Self::Runtimes | Self::Full => Some(Detail::Counters),
+            Self::Runtimes | Self::Full | Self::Listed => Some(Detail::Counters),
             Self::Pages => Some(Detail::Pages),
         }
     }
@@ -68,7 +71,11 @@ pub fn sample(
         // readings is skew. Counters read after the walk are no nearer to it:
         // which of the two is, depends on where in the address space a process
         // grows (measured at 150 MB/s: 0 to 6 MiB off, either way round).
-        None => (counters(memory, buf)?, walk(memory, depth, buf)),
+        None => {
+            let counters = counters(memory, buf)?;
+            let walk = walk(memory, part(&counters), depth, buf);
+            (counters, walk)
+        }
     };
     if let Err(Missing { kind: MissingKind::Gone, .. }) = &walk {
         return Err(process.gone());
@@ -150,11 +157,24 @@ fn counters(process: &Process, buf: &mut Buf) -> Fact<Counters> {
     status::read(process, buf)?.ok_or_else(|| process.gone())
 }
 
-fn walk(process: &Process, depth: Depth, buf: &mut Buf) -> Fact<Walk> {
+/// Memory, swapped or not, up to which several mappings are read at once: as far as walks were
+/// measured the target waits then for its memory map for less than a millisecond.
+const BRIEF: u64 = 32 << 20;
+
+/// How much of a walk is read at once.
+fn part(counters: &Counters) -> Part {
+    let held = counters.swap.map(|swap| counters.rss.saturating_add(swap));
+    if held.is_some_and(|held| held <= BRIEF) { Part::Some } else { Part::One }
+}
+
+fn walk(process: &Process, part: Part, depth: Depth, buf: &mut Buf) -> Fact<Walk> {
     if !depth.walks() {
         return Err(Missing::new(MissingKind::Refused, "a walk was not asked for"));
     }
-    let walked = smaps::walk(process, smaps::Bounds::WIDE, buf)?;
+    let wide = smaps::Bounds::WIDE;
+    let bounds =
+        smaps::Bounds { names: if depth == Depth::Listed { 0 } else { wide.names }, part, ..wide };
+    let walked = smaps::walk(process, bounds, buf)?;
     let areas: Arc<[Area]> = walked.areas.into();
     let stacks = stacks::read(process, &areas, syscall::MAX_THREADS, buf);
     // Where that fails the ledger's figures are wider, and as true.

@@ -78,23 +78,26 @@ impl Reader {
     /// Everything at one time, without cap or budget. A process that ends while
     /// it is read is not in it.
     pub fn machine(&self, depth: Depth) -> Result<MachineSample, Missing> {
-        let mut buf = Buf::default();
-        let mut processes = Vec::new();
-        let pids = self.pids()?;
-        if pids.is_empty() {
-            let why = format!("{} lists no process: it is no procfs", self.procfs().display());
-            return Err(Missing::absent(why));
-        }
-        let peers = self.peers(&pids, depth, &mut buf);
-        for pid in pids {
-            processes.extend(self.present(pid, depth, &peers, &mut buf));
-        }
+        let processes = self.processes(depth)?;
         let host = self.host();
         let mut cgroups = self.hierarchy().and_then(Cgroups::all);
         let locked = |sample: &ProcessSample| Locked::of_counters(sample.counters.as_ref().ok()?);
         let locked = Locked::sum(processes.iter().map(locked));
         locked::note(cgroups.as_deref_mut().unwrap_or_default(), locked, &host);
         Ok(MachineSample { host, cgroups, processes })
+    }
+
+    /// All processes, without cap or budget. One that ends while it is read is not among them.
+    pub fn processes(&self, depth: Depth) -> Result<Vec<ProcessSample>, Missing> {
+        let mut buf = Buf::default();
+        let pids = self.pids()?;
+        if pids.is_empty() {
+            let why = format!("{} lists no process: it is no procfs", self.procfs().display());
+            return Err(Missing::absent(why));
+        }
+        let peers = self.peers(&pids, depth, &mut buf);
+        let present = |pid| self.present(pid, depth, &peers, &mut buf);
+        Ok(pids.into_iter().filter_map(present).collect())
     }
 
     /// The host's figures.
@@ -172,7 +175,7 @@ impl Reader {
     fn peers(&self, pids: &[u32], depth: Depth, buf: &mut Buf) -> Peers {
         match self.asked(depth) {
             Depth::Counters | Depth::Runtimes => Peers::default(),
-            Depth::Walk | Depth::Full | Depth::Pages => {
+            Depth::Walk | Depth::Full | Depth::Listed | Depth::Pages => {
                 Peers::read(&self.procfs, pids, |pid| self.open_process(pid).ok(), buf)
             }
         }

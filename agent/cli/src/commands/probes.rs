@@ -17,7 +17,7 @@ pub fn of_target(reader: &Reader, target: &str, output: &Output) -> anyhow::Resu
     let samples = match find(reader, &target.parse()?)? {
         Found::Process { pid, .. } => vec![reader.process(pid, Depth::Full)?],
         Found::Cgroup { path } => reader.members(&path, Depth::Full)?,
-        Found::Host => reader.machine(Depth::Full)?.processes,
+        Found::Host => reader.processes(Depth::Listed)?,
     };
     let mut found: Vec<ProcessLedger> = samples.iter().map(process::ledger).collect();
     let coverage = Coverage::of(&found);

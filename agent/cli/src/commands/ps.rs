@@ -1,5 +1,7 @@
 //! `memgap ps`: which processes and cgroups are listed, and in which order.
 
+use std::collections::HashSet;
+
 use memgap_json as json;
 use memgap_ledger::finding::Subject;
 use memgap_ledger::reason;
@@ -27,14 +29,15 @@ pub fn run(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> 
 }
 
 fn list_processes(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> {
-    let samples = reader.machine(Depth::Full)?.processes;
+    let samples = reader.processes(Depth::Listed)?;
     let ledgers = samples.iter().map(process::ledger).collect();
     let listed = processes(ledgers, ps);
     let in_part = listed.iter().any(ProcessLedger::is_denied);
     let mut programs = program::programs(&listed, ps.pids);
     programs.truncate(ps.top.unwrap_or(usize::MAX));
-    let is_shown = |process: &ProcessLedger| programs.iter().any(|p| p.pids.contains(&process.pid));
-    let listed: Vec<ProcessLedger> = listed.into_iter().filter(is_shown).collect();
+    let shown: HashSet<u32> = programs.iter().flat_map(|p| &p.pids).copied().collect();
+    let listed: Vec<ProcessLedger> =
+        listed.into_iter().filter(|process| shown.contains(&process.pid)).collect();
     let document = || json::processes(&programs, &listed);
     let text = output.text(document, |style| table::programs(&programs, style))?;
     Ok(Answer::of(text, in_part))
@@ -42,7 +45,7 @@ fn list_processes(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<A
 
 /// How much of the anonymous memory of processes is explained.
 fn cover_processes(reader: &Reader, ps: &Ps, output: &Output) -> anyhow::Result<Answer> {
-    let samples = reader.machine(Depth::Full)?.processes;
+    let samples = reader.processes(Depth::Listed)?;
     let all = Ps { top: None, name: ps.name.clone(), cgroup: ps.cgroup.clone(), ..Ps::default() };
     let listed = processes(samples.iter().map(process::ledger).collect(), &all);
     let in_part = listed.iter().any(ProcessLedger::is_denied);
