@@ -23,6 +23,7 @@ struct AdviceJson {
     required: Option<i64>,
     required_bounds: Option<Bounds>,
     hot_cache: i64,
+    reused: i64,
     usage: i64,
     working_set: i64,
     /// By how much it grew throughout; `null` where it did not.
@@ -64,6 +65,7 @@ pub fn document(cgroup: &str, advice: &Advice) -> AdviceDocument {
             required: advice.required.point(),
             required_bounds: bounds(advice.required),
             hot_cache: advice.hot_cache,
+            reused: advice.reused,
             usage: advice.usage,
             working_set: advice.working_set,
             grew: advice.grew,

@@ -25,6 +25,8 @@ pub struct Need {
     pub required: Figure,
     /// Page cache that was read more than once.
     pub hot_cache: i64,
+    /// Lazily freed memory, which is not required.
+    pub lazy: i64,
     /// What other rules go by.
     pub usage: i64,
     /// As cAdvisor and the kubelet compute it.
@@ -42,7 +44,10 @@ pub struct Advice {
     pub required: Figure,
     /// Page cache that it read more than once: with less it reads from disk what it had in memory.
     pub hot_cache: i64,
-    /// What a limit should be: the two together at their peak, and a margin.
+    /// Lazily freed memory that it writes again and again: at its peaks, which are too short to be
+    /// read, it is required.
+    pub reused: i64,
+    /// What a limit should be: all of these at their peak, and a margin.
     pub limit: i64,
     /// What a scheduler should set aside: what 99 of 100 readings needed.
     pub request: i64,
@@ -63,6 +68,7 @@ impl Need {
         Some(Self {
             required: Some(cgroup.headline.required).filter(|figure| figure.point().is_some())?,
             hot_cache: cgroup.active_file.point()?.min(cache).max(0),
+            lazy: cgroup.ledger.figure(Account::LazyFree).point().unwrap_or(0).max(0),
             usage: cgroup.headline.usage.point()?,
             working_set: cgroup.headline.working_set.point()?,
         })
@@ -78,8 +84,12 @@ impl Need {
 impl Advice {
     /// Makes it of readings, the oldest first; none where there is none.
     pub fn of(needs: &[Need], over: Duration) -> Option<Self> {
-        let peak = needs.iter().max_by_key(|need| need.most())?;
-        let mut most: Vec<i64> = needs.iter().map(Need::most).collect();
+        let mut reuse = Reuse::default();
+        needs.iter().for_each(|need| reuse.note(need));
+        let most = |need: &Need| need.most().saturating_add(reuse.of(need));
+        let peak = needs.iter().max_by_key(|need| most(need))?;
+        let limit = with_margin(most(peak));
+        let mut most: Vec<i64> = needs.iter().map(most).collect();
         most.sort_unstable();
         let of_hundred = most.get(most.len().saturating_mul(99) / 100).or(most.last())?;
         let largest = |figure: fn(&Need) -> i64| needs.iter().map(figure).max().unwrap_or(0);
@@ -88,7 +98,8 @@ impl Advice {
             over,
             required: peak.required,
             hot_cache: peak.hot_cache,
-            limit: with_margin(peak.most()),
+            reused: reuse.of(peak),
+            limit,
             request: *of_hundred,
             usage: largest(|need| need.usage),
             working_set: largest(|need| need.working_set),
@@ -100,6 +111,38 @@ impl Advice {
     /// Whether it was read often enough.
     pub const fn is_enough(&self) -> bool {
         self.readings >= LEAST_READINGS
+    }
+}
+
+/// What of its lazily freed memory a program writes again, by readings one after the other: what it did
+/// before it will do again.
+#[derive(Debug, Default)]
+pub(crate) struct Reuse {
+    /// Usage and lazily freed memory when it was read last.
+    last: Option<(i64, i64)>,
+    most: i64,
+}
+
+/// Less is noise.
+const LEAST_REUSE: i64 = 1 << 20;
+
+impl Reuse {
+    /// Notes a reading. Memory that is no longer lazily freed was written again, or taken by
+    /// the kernel: then usage fell too.
+    pub fn note(&mut self, need: &Need) {
+        if let Some((usage, lazy)) = self.last {
+            let taken = usage.saturating_sub(need.usage).max(0);
+            let again = lazy.saturating_sub(need.lazy).saturating_sub(taken);
+            if again >= LEAST_REUSE {
+                self.most = self.most.max(again);
+            }
+        }
+        self.last = Some((need.usage, need.lazy));
+    }
+
+    /// What of it may be written again before the next reading.
+    pub fn of(&self, need: &Need) -> i64 {
+        self.most.min(need.lazy)
     }
 }
 
@@ -132,6 +175,7 @@ mod tests {
         let of = |mib: i64| Need {
             required: Figure::interval((mib - 1) * MIB, mib * MIB, (mib + 2) * MIB),
             hot_cache: 3 * MIB,
+            lazy: 0,
             usage: 500 * MIB,
             working_set: 20 * MIB,
         };
@@ -151,6 +195,29 @@ mod tests {
         assert_eq!((made.required.bounds(), made.hot_cache), (Some((94 * MIB, 97 * MIB)), 3 * MIB));
         assert_eq!((made.usage, made.working_set), (500 * MIB, 20 * MIB));
         assert_eq!(made.grew, None);
+    }
+
+    /// Of 100 MiB 20 or 6 are freed lazily when it is read; between two readings all are in use.
+    #[test]
+    fn lazily_freed_memory_that_is_written_again_is_part_of_the_limit() {
+        let with_lazy = |required: i64, lazy: i64, usage: i64| Need {
+            lazy: lazy * MIB,
+            usage: usage * MIB,
+            ..needs([required])[0]
+        };
+        let limit = |readings: &[Need]| {
+            let made = Advice::of(readings, Duration::from_mins(1)).expect("readings");
+            (made.reused / MIB, made.limit / MIB)
+        };
+        let again: Vec<Need> =
+            (0..20).map(|n| with_lazy(80 + n % 2 * 14, 20 - n % 2 * 14, 100)).collect();
+        // 100 and 2 of its interval, 3 of page cache; and 5 %.
+        assert_eq!(limit(&again), (6, 110));
+        // What the kernel takes is not written again, nor what is never touched.
+        let taken: Vec<Need> = (0..20).map(|n| with_lazy(80, 20 - n, 100 - n)).collect();
+        assert_eq!(limit(&taken), (0, 89));
+        let left: Vec<Need> = (0..20).map(|_| with_lazy(80, 20, 100)).collect();
+        assert_eq!(limit(&left), (0, 89));
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod peaks;
 
 use std::time::Duration;
 
-use crate::advice::Need;
+use crate::advice::{Need, Reuse};
 use crate::cgroup::CgroupLedger;
 use crate::growth::{Growth, Shrinking};
 use crate::history::{History, Point, Shape};
@@ -18,6 +18,7 @@ pub(crate) struct Watched {
     /// What was in use by runtime when nothing grew last.
     level: Vec<(String, i64)>,
     peaks: Peaks,
+    reuse: Reuse,
     /// The last point, and when it is to be judged.
     last: Option<(Duration, Point)>,
     due: Duration,
@@ -44,6 +45,7 @@ impl Watched {
             history: History::new(Shape::DAY),
             level: Vec::new(),
             peaks: Peaks::default(),
+            reuse: Reuse::default(),
             last: None,
             due: SOON,
             judged: Point::default(),
@@ -54,7 +56,8 @@ impl Watched {
     /// Notes what a ledger tells, at a time that counts from whenever the caller likes.
     pub fn push(&mut self, at: Duration, ledger: &CgroupLedger) {
         if let Some(need) = Need::of(ledger) {
-            self.peaks.push(at, need.most());
+            self.reuse.note(&need);
+            self.peaks.push(at, need.most().saturating_add(self.reuse.of(&need)));
             self.outlook.advised_limit = self.peaks.limit();
         }
         if self.last.is_some_and(|(last, _)| at < last.saturating_add(STEP)) {

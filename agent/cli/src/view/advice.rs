@@ -55,9 +55,14 @@ fn parts(advice: &Advice, style: &Style) -> String {
     } else {
         "required at its peak: with less it is killed".to_owned()
     };
-    let held = high.saturating_add(advice.hot_cache);
+    let held = high.saturating_add(advice.reused).saturating_add(advice.hot_cache);
+    // Most programs free nothing lazily.
+    let reused = (advice.reused > 0).then(|| {
+        let means =
+            "lazily freed memory that it writes again and again: with less it is killed at its peaks";
+        (advice.reused, means.to_owned())
+    });
     let rows = [
-        (high, required),
         (
             advice.hot_cache,
             "page cache that it read more than once: with less it waits for disks".to_owned(),
@@ -65,7 +70,8 @@ fn parts(advice: &Advice, style: &Style) -> String {
         (advice.limit.saturating_sub(held), "for what no reading saw".to_owned()),
         (advice.limit, "limit".to_owned()),
     ];
-    rows.iter().map(|(bytes, means)| row(&iec(*bytes), means, style)).collect()
+    let rows = [(high, required)].into_iter().chain(reused).chain(rows);
+    rows.map(|(bytes, means)| row(&iec(bytes), &means, style)).collect()
 }
 
 /// What other rules give, and what that would do.
@@ -87,10 +93,11 @@ fn others(advice: &Advice, style: &Style) -> String {
 
 fn verdict(bytes: i64, advice: &Advice) -> String {
     let (low, high) = advice.required.bounds().unwrap_or_default();
-    let held = high.saturating_add(advice.hot_cache);
+    let at_peaks = high.saturating_add(advice.reused);
+    let held = at_peaks.saturating_add(advice.hot_cache);
     if bytes < low {
         "it would be killed".to_owned()
-    } else if bytes < high {
+    } else if bytes < at_peaks {
         "it could be killed".to_owned()
     } else if bytes < held {
         "it would wait for disks".to_owned()
