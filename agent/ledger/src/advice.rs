@@ -85,7 +85,9 @@ impl Advice {
     /// Makes it of readings, the oldest first; none where there is none.
     pub fn of(needs: &[Need], over: Duration) -> Option<Self> {
         let mut reuse = Reuse::default();
-        needs.iter().for_each(|need| reuse.note(need));
+        for need in needs {
+            reuse.note(need);
+        }
         let most = |need: &Need| need.most().saturating_add(reuse.of(need));
         let peak = needs.iter().max_by_key(|need| most(need))?;
         let limit = with_margin(most(peak));
