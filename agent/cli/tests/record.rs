@@ -204,7 +204,7 @@ fn what_can_not_be_replayed_gets_a_line() {
         (&["replay", &file, "self"], 2, "a pid"),
         (&["replay", &file, "host", "--at", "2001-01-01T00:00:00Z"], 1, "begins at"),
         (&["replay", &file, "host", "--at", "noon"], 2, "10m"),
-        (&["record", &file], 1, "exists"),
+        (&["record", &file], 1, "name another file"),
     ] {
         let output = memgap(args);
         let said = text(&output.stderr);

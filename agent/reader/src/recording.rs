@@ -13,7 +13,7 @@ mod state;
 mod tests;
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -177,7 +177,10 @@ fn before(path: &Path) -> PathBuf {
 
 fn begin(path: &Path, id: u64) -> Result<File, Error> {
     let options = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path);
-    let mut file = options.map_err(|e| failed(path, e))?;
+    let mut file = options.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => wrong(path, "it is there already: name another file"),
+        _ => failed(path, error),
+    })?;
     let head = [&MAGIC[..], &VERSION.to_le_bytes(), &id.to_le_bytes()].concat();
     file.write_all(&head).map_err(|e| failed(path, e))?;
     Ok(file)

@@ -56,7 +56,7 @@ fn of_process(process: &ProcessLedger) -> Option<Finding> {
                 cause.driver
             ),
             evidence,
-            is_not: "part of its RSS, PSS or USS: its cgroup is charged for it",
+            is_not: "part of its RSS, PSS or USS: the kernel counts it apart from a program's memory",
             remedy: cause.remedy.into(),
         }
     })
@@ -135,12 +135,12 @@ struct Cause {
 
 const NEEDED: &str = "memory of a program, so no RSS shows it; nor a cache: a limit has to hold it";
 
-const DROPPED: &str = "memory.reclaim (v2 from Linux 5.19) or memory.force_empty (v1) of the cgroup has the kernel drop at once what it can, page cache among it";
+const DROPPED: &str = "memory.reclaim (v2 from Linux 5.19) or memory.force_empty (v1) of the cgroup has the kernel drop at once what it can, page cache among it, and swap out where there is swap";
 
 const DENTRIES: Cause = Cause {
     what: "caches that it can drop",
     driver: "directory entries and inodes of files that were looked up, be they there or not",
-    is_not: "memory that a limit has to hold: the kernel drops most of it before it kills",
+    is_not: "memory that a limit has to hold: of it the kernel drops what nobody uses before it kills",
     remedy: DROPPED,
 };
 
@@ -153,37 +153,37 @@ const OBJECTS: Cause = Cause {
 
 const STACKS: Cause = Cause {
     what: "stacks of threads in the kernel",
-    driver: "16.0 KiB for each thread, whatever it does",
+    driver: "of one size for each thread, whatever it does",
     is_not: NEEDED,
     remedy: "have fewer threads: it is freed when they end",
 };
 
 const TABLES: Cause = Cause {
     what: "page tables",
-    driver: "of memory that is touched far apart, read only, or mapped by each of many processes",
+    driver: "as of memory that is touched far apart, only read, or mapped by each of many processes",
     is_not: NEEDED,
     remedy: "unmap (munmap) what is not needed, or have fewer processes that map the same: it is freed with the mapping",
 };
 
 const PERCPU: Cause = Cause {
     what: "per-CPU allocations",
-    driver: "of cgroups, BPF maps and the like, in as many copies as there can be processors",
+    driver: "such as of cgroups and BPF maps, in as many copies as there can be processors",
     is_not: NEEDED,
     remedy: "have fewer of what it is of: it is freed with them",
 };
 
 const VMALLOC: Cause = Cause {
     what: "vmalloc areas",
-    driver: "large tables of the kernel: BPF programs and maps, packet filters, drivers",
+    driver: "large tables of the kernel, such as BPF programs and packet filters",
     is_not: NEEDED,
     remedy: "have less of what it is of: it is freed with it",
 };
 
 const OTHER: Cause = Cause {
     what: "kernel memory that memory.stat does not name",
-    driver: "what waits in pipes for one",
+    driver: "such as what waits in pipes",
     is_not: NEEDED,
-    remedy: "read the pipes, or close them",
+    remedy: "where it is pipes, read or close them",
 };
 
 const UNTOLD: Cause = Cause {
