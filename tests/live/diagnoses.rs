@@ -156,10 +156,10 @@ fn a_worker_costs_what_it_wrote_since_it_was_forked() -> Result<()> {
     Ok(())
 }
 
-/// What the kernel's memory of a cgroup is, on v1 beside what nobody tells.
+/// Whether it names what the kernel's memory of a cgroup mostly is; on v1 nobody tells.
 fn is_mostly(found: &Finding, group: &Cgroup, what: &str) -> bool {
-    let untold = group.version() == Version::V1 && found.brief.contains("v1 does not tell");
-    untold || found.brief.contains(what)
+    let untold = "of a kind that cgroup v1 does not tell";
+    found.brief.contains(if group.version() == Version::V1 { untold } else { what })
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub struct Need {
     /// Page cache that was read more than once.
     pub hot_cache: i64,
     /// Lazily freed memory, which is not required.
-    pub lazy: i64,
+    pub lazy: Figure,
     /// What other rules go by.
     pub usage: i64,
     /// As cAdvisor and the kubelet compute it.
@@ -68,16 +68,22 @@ impl Need {
         Some(Self {
             required: Some(cgroup.headline.required).filter(|figure| figure.point().is_some())?,
             hot_cache: cgroup.active_file.point()?.min(cache).max(0),
-            lazy: cgroup.ledger.figure(Account::LazyFree).point().unwrap_or(0).max(0),
+            lazy: cgroup.ledger.figure(Account::LazyFree),
             usage: cgroup.headline.usage.point()?,
             working_set: cgroup.headline.working_set.point()?,
         })
     }
 
-    /// What a limit has to hold for it at the most.
-    pub(crate) fn most(&self) -> i64 {
+    /// What a limit has to hold for it at the most, where so much of what is lazily freed was
+    /// written again: what a program did before it will do again.
+    pub(crate) fn most_reusing(&self, reused: i64) -> i64 {
         let (_, high) = self.required.bounds().unwrap_or_default();
-        high.saturating_add(self.hot_cache)
+        high.saturating_add(self.hot_cache).saturating_add(self.again(reused))
+    }
+
+    /// What of that may be written again before the next reading.
+    fn again(&self, reused: i64) -> i64 {
+        self.lazy.point().unwrap_or(0).clamp(0, reused)
     }
 }
 
@@ -85,10 +91,8 @@ impl Advice {
     /// Makes it of readings, the oldest first; none where there is none.
     pub fn of(needs: &[Need], over: Duration) -> Option<Self> {
         let mut reuse = Reuse::default();
-        for need in needs {
-            reuse.note(need);
-        }
-        let most = |need: &Need| need.most().saturating_add(reuse.of(need));
+        let reused = needs.iter().map(|need| reuse.since_last(need)).max().unwrap_or(0);
+        let most = |need: &Need| need.most_reusing(reused);
         let peak = needs.iter().max_by_key(|need| most(need))?;
         let limit = with_margin(most(peak));
         let mut most: Vec<i64> = needs.iter().map(most).collect();
@@ -100,7 +104,7 @@ impl Advice {
             over,
             required: peak.required,
             hot_cache: peak.hot_cache,
-            reused: reuse.of(peak),
+            reused: peak.again(reused),
             limit,
             request: *of_hundred,
             usage: largest(|need| need.usage),
@@ -116,35 +120,26 @@ impl Advice {
     }
 }
 
-/// What of its lazily freed memory a program writes again, by readings one after the other: what it did
-/// before it will do again.
+/// What of its lazily freed memory a program writes again, by readings one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Reuse {
-    /// Usage and lazily freed memory when it was read last.
+    /// Usage and what is lazily freed at the least, when it was read last.
     last: Option<(i64, i64)>,
-    most: i64,
 }
 
 /// Less is noise.
 const LEAST_REUSE: i64 = 1 << 20;
 
 impl Reuse {
-    /// Notes a reading. Memory that is no longer lazily freed was written again, or taken by
-    /// the kernel: then usage fell too.
-    pub fn note(&mut self, need: &Need) {
-        if let Some((usage, lazy)) = self.last {
-            let taken = usage.saturating_sub(need.usage).max(0);
-            let again = lazy.saturating_sub(need.lazy).saturating_sub(taken);
-            if again >= LEAST_REUSE {
-                self.most = self.most.max(again);
-            }
-        }
-        self.last = Some((need.usage, need.lazy));
-    }
-
-    /// What of it may be written again before the next reading.
-    pub fn of(&self, need: &Need) -> i64 {
-        self.most.min(need.lazy)
+    /// How much was written again since the reading before, at the least. Memory that is no longer
+    /// lazily freed was written again, or taken by the kernel: then usage fell too.
+    pub fn since_last(&mut self, need: &Need) -> i64 {
+        let bounds = need.lazy.bounds();
+        let before = std::mem::replace(&mut self.last, bounds.map(|(low, _)| (need.usage, low)));
+        let (Some((usage, low)), Some((_, high))) = (before, bounds) else { return 0 };
+        let taken = usage.saturating_sub(need.usage).max(0);
+        let again = low.saturating_sub(high).saturating_sub(taken);
+        if again >= LEAST_REUSE { again } else { 0 }
     }
 }
 
@@ -177,7 +172,7 @@ mod tests {
         let of = |mib: i64| Need {
             required: Figure::interval((mib - 1) * MIB, mib * MIB, (mib + 2) * MIB),
             hot_cache: 3 * MIB,
-            lazy: 0,
+            lazy: Figure::exact(0),
             usage: 500 * MIB,
             working_set: 20 * MIB,
         };
@@ -203,7 +198,7 @@ mod tests {
     #[test]
     fn lazily_freed_memory_that_is_written_again_is_part_of_the_limit() {
         let with_lazy = |required: i64, lazy: i64, usage: i64| Need {
-            lazy: lazy * MIB,
+            lazy: Figure::Exact(lazy * MIB),
             usage: usage * MIB,
             ..needs([required])[0]
         };

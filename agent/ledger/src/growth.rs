@@ -196,7 +196,7 @@ fn level(points: &[(Duration, Point)], in_use: u64) -> Growth {
 }
 
 /// `20 min`, `3.5 h`, `12 d`.
-fn words(time: Duration) -> String {
+pub(crate) fn words(time: Duration) -> String {
     let hours = time.as_secs_f64() / 3600.0;
     match hours {
         ..1.0 => format!("{:.0} min", hours * 60.0),

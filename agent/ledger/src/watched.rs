@@ -11,7 +11,7 @@ use crate::history::{History, Point, Shape};
 use crate::outlook::{Leak, Outlook};
 use peaks::Peaks;
 
-/// A cgroup that is watched, in less than 4 KiB.
+/// A cgroup that is watched. Most of what it takes is the history.
 #[derive(Debug)]
 pub(crate) struct Watched {
     history: History,
@@ -19,6 +19,8 @@ pub(crate) struct Watched {
     level: Vec<(String, i64)>,
     peaks: Peaks,
     reuse: Reuse,
+    /// The most that was written again of what was lazily freed.
+    reused: Peaks,
     /// The last point, and when it is to be judged.
     last: Option<(Duration, Point)>,
     due: Duration,
@@ -46,6 +48,7 @@ impl Watched {
             level: Vec::new(),
             peaks: Peaks::default(),
             reuse: Reuse::default(),
+            reused: Peaks::default(),
             last: None,
             due: SOON,
             judged: Point::default(),
@@ -56,8 +59,8 @@ impl Watched {
     /// Notes what a ledger tells, at a time that counts from whenever the caller likes.
     pub fn push(&mut self, at: Duration, ledger: &CgroupLedger) {
         if let Some(need) = Need::of(ledger) {
-            self.reuse.note(&need);
-            self.peaks.push(at, need.most().saturating_add(self.reuse.of(&need)));
+            self.reused.push(at, self.reuse.since_last(&need));
+            self.peaks.push(at, need.most_reusing(self.reused.most()));
             self.outlook.advised_limit = self.peaks.limit();
         }
         if self.last.is_some_and(|(last, _)| at < last.saturating_add(STEP)) {

@@ -1,7 +1,7 @@
 //! What is said of cgroups that are watched from one time to the next.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
 use memgap_ledger::finding::{Finding, Severity, Subject, findings};
@@ -176,6 +176,20 @@ fn room_that_shrinks_is_said_to_last_as_long_as_it_does() {
 }
 
 #[test]
+fn room_of_who_has_no_limit_any_more_does_not_shrink() {
+    let mut watch = Watch::new();
+    let last = watch.read(180, leaking);
+    assert!(last[0].outlook.shrinking.is_some());
+    let unlimited = |nth: u64| {
+        let (mut cgroups, processes) = leaking(180 + nth);
+        cgroups[0].limit = Ok(None);
+        (cgroups, processes)
+    };
+    let last = watch.read(70, unlimited);
+    assert_eq!(last[0].outlook.shrinking, None);
+}
+
+#[test]
 fn the_limit_that_is_advised_is_of_the_peak_of_the_last_day() {
     let mut watch = Watch::new();
     let anon = |nth: u64| if nth == 20 { 200 * MIB } else { 100 * MIB };
@@ -214,26 +228,4 @@ fn nobody_is_left_out_where_many_grow() {
     let last = watch.read(300, made);
     let found = last.iter().filter(|ledger| found(ledger, "leak-suspected").is_some()).count();
     assert_eq!(found, 300);
-}
-
-/// Printed, not held: what it costs to watch a thousand cgroups of which each changes.
-#[test]
-fn watching_a_thousand_cgroups() {
-    let mut watch = Watch::new();
-    let made = |nth: u64| {
-        let paths = (0..1000u64).map(|at| (at, format!("/{at}")));
-        let cgroups = paths.map(|(at, path)| cgroup(&path, 60 * MIB + nth * (at + 1) * 997, nth));
-        (cgroups.collect(), Vec::new())
-    };
-    watch.read(200, made);
-    let begin = Instant::now();
-    watch.read(100, |nth| made(200 + nth));
-    let with = begin.elapsed() / 100;
-    let (mut machines, host) = (Machines::default(), host());
-    let begin = Instant::now();
-    for nth in 0..100 {
-        let (cgroups, processes) = made(nth);
-        machines.next(None, &host, &Ok(cgroups), processes);
-    }
-    println!("with {with:?} a reading, without {:?}", begin.elapsed() / 100);
 }

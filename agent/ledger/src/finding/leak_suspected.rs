@@ -1,7 +1,7 @@
 //! What is in use grows, and goes on doing so.
 
 use super::{Confidence, Finding, Severity, Subject};
-use crate::figure::Figure;
+use crate::growth::words;
 use crate::outlook::Leak;
 use crate::size::iec;
 
@@ -21,17 +21,16 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     }));
     Some(Finding {
         id: ID,
-        bytes: Figure::Exact(slope.grew.max(0)),
+        bytes: slope.grew_within(),
         severity: Severity::Warning,
         confidence: Confidence::Likely,
         brief: format!("what is in use grows by {} and has not stopped", slope.words()),
         summary: format!(
             "what is in use grows by {}{}, evenly: a leak does, and so does a load that rises",
             slope.words(),
-            slope.doubling().map_or_else(String::new, |time| format!(
-                " and doubles in {:.1} h",
-                time.as_secs_f64() / 3600.0
-            ))
+            slope
+                .doubling()
+                .map_or_else(String::new, |time| format!(" and doubles in {}", words(time)))
         ),
         evidence,
         is_not: "what allocators keep free, page cache or lazily freed memory: those are not in use",

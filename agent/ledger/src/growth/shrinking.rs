@@ -34,9 +34,11 @@ impl Shrinking {
     /// Judges the points of a history, the oldest first; none where room is not known, or does not
     /// shrink, or ever less.
     pub fn of(points: impl IntoIterator<Item = (Duration, Point)>) -> Option<Self> {
+        let points: Vec<(Duration, Point)> = points.into_iter().collect();
+        // Who has no limit any more has nothing that shrinks.
+        let (end, _) = points.last().filter(|(_, point)| point.room.is_some())?;
         let known: Vec<(Duration, u64)> =
-            points.into_iter().filter_map(|(time, point)| Some((time, point.room?))).collect();
-        let end = known.last()?.0;
+            points.iter().filter_map(|(time, point)| Some((*time, point.room?))).collect();
         let since = |time: Duration| {
             let from = known.partition_point(|(at, _)| *at < end.saturating_sub(time));
             &known[from..]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::figure::Figure;
 use crate::size::iec;
 
 /// Parts that the time is cut into, each of which one amount stands for.
@@ -121,6 +122,13 @@ impl Slope {
     /// Whole bytes an hour.
     pub fn bytes_per_hour(&self) -> i64 {
         whole(self.per_hour)
+    }
+
+    /// What it grew by in all, within the bounds of the slope.
+    pub fn grew_within(&self) -> Figure {
+        let hours = self.grew as f64 / self.per_hour;
+        let [low, high] = [self.bounds.0, self.bounds.1].map(|slope| whole(slope * hours));
+        Figure::interval(low.max(0), self.grew.max(0), high.max(0))
     }
 
     /// `12.3 MiB an hour (11.9 MiB .. 12.8 MiB)`

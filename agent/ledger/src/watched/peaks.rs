@@ -1,4 +1,4 @@
-//! The most that a cgroup needed in each hour of the last day.
+//! The most of something in each hour of the last day.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ pub(super) struct Peaks {
 }
 
 impl Peaks {
-    /// Notes what is needed.
-    pub fn push(&mut self, at: Duration, need: i64) {
+    /// Notes an amount.
+    pub fn push(&mut self, at: Duration, amount: i64) {
         self.begin.get_or_insert(at);
         let (before, now) = (hour(self.last), hour(at));
         // What lies between is of a day ago, or was not seen.
@@ -29,13 +29,18 @@ impl Peaks {
         }
         self.last = at;
         let peak = &mut self.hours[now % HOURS];
-        *peak = need.max(*peak);
+        *peak = amount.max(*peak);
+    }
+
+    /// The most of all of them.
+    pub fn most(&self) -> i64 {
+        self.hours.iter().copied().max().unwrap_or(0)
     }
 
     /// The limit that holds all of them with a margin, once they are of an hour or more.
     pub fn limit(&self) -> Option<i64> {
         let is_enough = self.last.saturating_sub(self.begin?) >= LEAST;
-        is_enough.then(|| with_margin(self.hours.iter().copied().max().unwrap_or(0)))
+        is_enough.then(|| with_margin(self.most()))
     }
 }
 
