@@ -1,13 +1,14 @@
 //! The program as it is run: exit codes, streams, and a captured Kubernetes node.
 
 mod common;
+mod scratch;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use scratch::Scratch;
 use serde_json::Value;
 
 fn memgap(args: &[&str]) -> Command {
@@ -210,23 +211,6 @@ fn without_rights_the_answer_is_in_part_and_says_so() {
     assert!(document["headline"]["rss"].as_i64().expect("known") > 0);
     let denied = document["absent"].as_array().expect("array").iter().find(|a| a["what"] == "walk");
     assert_eq!(denied.expect("the walk is missing")["kind"], "denied");
-}
-
-/// A directory that goes when the test ends, however it ends.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("memgap-{name}-{}", std::process::id()));
-        std::fs::create_dir(&path).expect("a new directory");
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 #[test]

@@ -2,28 +2,18 @@
 //! on what can not be compared.
 
 mod common;
+mod run;
+mod scratch;
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
+use run::{json, memgap};
+use scratch::Scratch;
 use serde_json::Value;
 
 const MIB: i64 = 1 << 20;
-
-fn memgap(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_memgap"));
-    command.args(args).stdin(Stdio::null()).output().expect("memgap runs")
-}
-
-fn json(args: &[&str]) -> Value {
-    let output = memgap(args);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {said}");
-    let document = serde_json::from_slice(&output.stdout).expect("JSON");
-    common::assert_schema(&document);
-    document
-}
 
 /// A shell that holds as much more in a variable, for each line that it reads.
 struct Grower(Child);
@@ -63,27 +53,10 @@ impl Drop for Grower {
     }
 }
 
-/// A directory that goes when the test ends, however it ends.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("memgap-{name}-{}", std::process::id()));
-        std::fs::create_dir(&path).expect("a new directory");
-        Self(path)
-    }
-
-    fn save(&self, name: &str, document: &Value) -> String {
-        let path = self.0.join(name);
-        std::fs::write(&path, document.to_string()).expect("writable");
-        text(&path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+fn save(scratch: &Scratch, name: &str, document: &Value) -> String {
+    let path = scratch.0.join(name);
+    std::fs::write(&path, document.to_string()).expect("writable");
+    text(&path)
 }
 
 fn text(path: &Path) -> String {
@@ -110,7 +83,7 @@ fn what_a_program_has_allocated_explains_how_it_grew() {
     let before = json(&[&program.pid(), "--json"]);
     program.grow(GREW);
     let after = json(&[&program.pid(), "--json"]);
-    let (before, after) = (scratch.save("a.json", &before), scratch.save("b.json", &after));
+    let (before, after) = (save(&scratch, "a.json", &before), save(&scratch, "b.json", &after));
     let document = json(&["diff", &before, &after, "--json"]);
     let diff = &document["diff"];
     assert!(diff["seconds"].is_number(), "{diff:#}");
@@ -148,7 +121,7 @@ fn two_processes_and_one_at_two_times_are_compared() {
 #[test]
 fn what_can_not_be_compared_is_refused_in_a_line() {
     let scratch = Scratch::new("diff-wrong");
-    let other = scratch.save("a.json", &serde_json::json!({"schema": "memgap/9"}));
+    let other = save(&scratch, "a.json", &serde_json::json!({"schema": "memgap/9"}));
     let own = std::process::id().to_string();
     for (args, code, why) in [
         (&["diff", &own, "host"][..], 1, "do not have the same accounts"),

@@ -2,32 +2,22 @@
 //! recorder that is killed.
 
 mod common;
+mod run;
+mod scratch;
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use run::{json, memgap};
 use rustix::process::{Pid, Signal, kill_process};
+use scratch::Scratch;
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-fn memgap(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_memgap"));
-    command.args(args).stdin(Stdio::null()).output().expect("memgap runs")
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn json(args: &[&str]) -> Value {
-    let output = memgap(args);
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output.stderr));
-    let document = serde_json::from_slice(&output.stdout).expect("JSON");
-    common::assert_schema(&document);
-    document
 }
 
 /// A process that ends with the test, however it ends.
@@ -80,25 +70,8 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// A directory that goes when the test ends, however it ends.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("memgap-{name}-{}", std::process::id()));
-        std::fs::create_dir(&path).expect("a new directory");
-        Self(path)
-    }
-
-    fn file(&self) -> String {
-        self.0.join("recording").to_str().expect("UTF-8").to_owned()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+fn file(scratch: &Scratch) -> String {
+    scratch.0.join("recording").to_str().expect("UTF-8").to_owned()
 }
 
 /// The accounts without when they were read, and where.
@@ -116,7 +89,7 @@ fn accounts(document: &Value) -> Value {
 #[test]
 fn what_a_killed_recorder_wrote_explains_a_stopped_program_to_the_byte() {
     let scratch = Scratch::new("record-killed");
-    let file = scratch.file();
+    let file = file(&scratch);
     let shell = Running::stopped();
     let pid = shell.0.id().to_string();
     let recorder = Running::record(&[&file, "--redact=false", "--interval", "100ms"]);
@@ -181,7 +154,7 @@ fn a_recording_of_the_first_version_stays_readable() {
 #[test]
 fn a_recording_is_redacted_unless_it_is_asked_otherwise() {
     let scratch = Scratch::new("record-redacted");
-    let (file, shell) = (scratch.file(), Running::stopped());
+    let (file, shell) = (file(&scratch), Running::stopped());
     let pid = shell.0.id().to_string();
     let done = json(&["record", &file, "--for", "1ms", "--json"]);
     assert_eq!(done["recording"]["samples"], 1);
@@ -194,7 +167,7 @@ fn a_recording_is_redacted_unless_it_is_asked_otherwise() {
 #[test]
 fn what_can_not_be_replayed_gets_a_line() {
     let scratch = Scratch::new("record-wrong");
-    let file = scratch.file();
+    let file = file(&scratch);
     json(&["record", &file, "--for", "1ms", "--json"]);
     let foreign = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     for (args, code, says) in [

@@ -2,10 +2,12 @@
 //! have said of the same traces.
 
 mod forecast;
+mod line;
 mod traces;
 
 use std::time::Duration;
 
+use line::line;
 use memgap_ledger::history::Point;
 use memgap_ledger::{Growth, History};
 use traces::{Seen, TICK, Trace, leaks, others};
@@ -59,15 +61,15 @@ fn judge(trace: &Trace, seed: u64) -> Judged {
     judged
 }
 
+fn hours(time: Duration) -> f64 {
+    time.as_secs_f64() / 3600.0
+}
+
 /// The least squares.
 fn rises(window: &[(Duration, Seen)], figure: fn(&Seen) -> f64) -> bool {
-    let n = window.len() as f64;
-    let hours = |time: &Duration| time.as_secs_f64() / 3600.0;
-    let mean = |of: &dyn Fn(&(Duration, Seen)) -> f64| window.iter().map(of).sum::<f64>() / n;
-    let (x, y) = (mean(&|(time, _)| hours(time)), mean(&|(_, seen)| figure(seen)));
-    let above: f64 = window.iter().map(|(t, s)| (hours(t) - x) * (figure(s) - y)).sum();
-    let below: f64 = window.iter().map(|(t, _)| (hours(t) - x).powi(2)).sum();
-    below > 0.0 && above / below > y * 0.01
+    let points: Vec<(f64, f64)> = window.iter().map(|(t, s)| (hours(*t), figure(s))).collect();
+    let (_, mean, slope) = line(&points);
+    slope > mean * 0.01
 }
 
 #[test]

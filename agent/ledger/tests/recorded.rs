@@ -1,9 +1,12 @@
 //! Leaks among sixteen real programs that were recorded for an hour by `tests/bench/traces`, beside what
 //! the slope of RSS and of the working set would have said of them.
 
+mod line;
+
 use std::path::Path;
 use std::time::Duration;
 
+use line::line;
 use memgap_ledger::history::Point;
 use memgap_ledger::{Growth, History};
 
@@ -80,12 +83,10 @@ fn rises(trace: &Trace, figure: fn(&Sample) -> u64) -> bool {
         let end = trace.samples[last].at;
         let from = trace.samples.partition_point(|sample| sample.at + NAIVE < end);
         let window = &trace.samples[from..=last];
-        let n = window.len() as f64;
-        let x = window.iter().map(hours).sum::<f64>() / n;
-        let y = window.iter().map(|sample| figure(sample) as f64).sum::<f64>() / n;
-        let above: f64 = window.iter().map(|s| (hours(s) - x) * (figure(s) as f64 - y)).sum();
-        let below: f64 = window.iter().map(|s| (hours(s) - x).powi(2)).sum();
-        end >= NAIVE && below > 0.0 && above / below > y * NAIVE_RISE
+        let points: Vec<(f64, f64)> =
+            window.iter().map(|sample| (hours(sample), figure(sample) as f64)).collect();
+        let (_, mean, slope) = line(&points);
+        end >= NAIVE && slope > mean * NAIVE_RISE
     })
 }
 

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::hours;
+use crate::line::line;
 use crate::traces::{MIB, Seen, Trace, leaks, others};
 use memgap_ledger::History;
 use memgap_ledger::growth::Shrinking;
@@ -60,14 +62,10 @@ fn alarms(samples: &[(Duration, Seen)], limit: f64) -> [Option<Duration>; 3] {
 
 /// Where the least squares lead to.
 fn ahead(window: &[(Duration, Seen)], figure: impl Fn(&Seen) -> f64) -> f64 {
-    let n = window.len() as f64;
-    let hours = |time: &Duration| time.as_secs_f64() / 3600.0;
-    let x = window.iter().map(|(time, _)| hours(time)).sum::<f64>() / n;
-    let y = window.iter().map(|(_, seen)| figure(seen)).sum::<f64>() / n;
-    let above: f64 = window.iter().map(|(t, s)| (hours(t) - x) * (figure(s) - y)).sum();
-    let below: f64 = window.iter().map(|(t, _)| (hours(t) - x).powi(2)).sum();
-    let last = window.last().map_or(x, |(time, _)| hours(time));
-    y + above / below * (last + hours(&AHEAD) - x)
+    let points: Vec<(f64, f64)> = window.iter().map(|(t, s)| (hours(*t), figure(s))).collect();
+    let (x, y, slope) = line(&points);
+    let last = points.last().map_or(x, |(hours, _)| *hours);
+    y + slope * (last + hours(AHEAD) - x)
 }
 
 fn samples(trace: &Trace) -> Vec<(Duration, Seen)> {
