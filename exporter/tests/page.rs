@@ -191,7 +191,7 @@ fn watched(mut machine: Machine) -> Machine {
     let bounds = (low, Some(Duration::from_hours(2)));
     let shrinking = Some(Shrinking { per_hour: 1e6, lasts, bounds });
     for cgroup in machine.cgroups.iter_mut().flatten() {
-        let outlook = Outlook { leak: None, shrinking, advised_limit: Some(1) };
+        let outlook = Outlook { shrinking, advised_limit: Some(1), ..Outlook::default() };
         Arc::make_mut(cgroup).outlook = outlook;
     }
     machine

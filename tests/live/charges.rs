@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use memgap_ledger::account::Account;
-use memgap_ledger::finding::Subject;
+use memgap_ledger::finding::{self, Subject};
 use memgap_ledger::{CgroupLedger, cgroup, note, process};
 use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::cgroup::{Cgroup, Version};
@@ -40,8 +40,11 @@ fn explain(group: &Cgroup) -> Result<CgroupLedger> {
     Ok(made)
 }
 
+/// Notes and findings.
 fn notes(made: &CgroupLedger) -> String {
-    note::notes(Subject::Cgroup(made)).join("\n")
+    let subject = Subject::Cgroup(made);
+    let found = finding::findings(subject).into_iter().map(|finding| finding.summary);
+    note::notes(subject).into_iter().chain(found).collect::<Vec<_>>().join("\n")
 }
 
 fn move_to(target: &Target, group: &Cgroup) -> Result<()> {
@@ -83,7 +86,7 @@ fn a_file_is_charged_to_who_read_it_first() -> Result<()> {
     let target = Target::start_in("mapped", &sidecar)?;
     let mapped = i64::try_from(target.holds("file")?)?;
     let pays = explain(&sidecar)?;
-    assert!(!notes(&pays).contains("files that its processes map"), "{}", notes(&pays));
+    assert!(!notes(&pays).contains("are charged to another cgroup"), "{}", notes(&pays));
     move_to(&target, &app)?;
     let cache = i64::try_from(app.stat("file")?)?;
     assert!(cache < NOISE, "the app is charged for {cache}");
@@ -94,7 +97,7 @@ fn a_file_is_charged_to_who_read_it_first() -> Result<()> {
         i64::try_from(CgroupLedger::residual_bound(reader()?.cgroup(app.path())?.cpus, 0))?;
     let least = mapped - cache - behind..mapped + 2 * NOISE;
     assert!(least.contains(&elsewhere.file), "{} of {mapped}", elsewhere.file);
-    let sentence = "of files that its processes map are charged to another cgroup";
+    let sentence = "of files, whose pages go when that one is short";
     assert!(notes(&maps).contains(sentence), "{}", notes(&maps));
     Ok(())
 }
@@ -155,9 +158,9 @@ fn what_waits_in_sockets_is_told_of_the_process_and_of_its_cgroup() -> Result<()
     let made = explain(&group)?;
     let told = made.sockets.as_ref().expect("asked for").as_ref().expect("read");
     assert_eq!((told.count, told.udp()), (queues.count, queues.udp()));
-    assert!(notes(&made).contains("UDP received and not read"), "{}", notes(&made));
+    assert!(notes(&made).contains("buffers of its processes' sockets"), "{}", notes(&made));
     if group.version() == Version::V1 {
-        assert!(notes(&made).contains("cgroup v1 does not charge it"), "{}", notes(&made));
+        assert!(notes(&made).contains("outside of its usage"), "{}", notes(&made));
         // Neither queue is in the usage.
         let usage = made.headline.usage.point().expect("readable");
         assert!(usage < i64::try_from(queues.sum() / 2)?, "usage {usage}");

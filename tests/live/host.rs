@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use memgap_ledger::account::Account;
-use memgap_ledger::finding::Subject;
+use memgap_ledger::finding::{self, Subject};
 use memgap_ledger::host_detail::HostDetail;
 use memgap_ledger::{HostLedger, gap, host, note};
 use memgap_reader::{Reader, Roots};
@@ -247,6 +247,12 @@ fn what_a_zram_device_holds_is_named() -> Result<()> {
     assert!((unaccounted(&made) - before).abs() < STILL, "{before} {}", unaccounted(&made));
     let why = &gap::of_host(&made)[0].why;
     assert!(why.contains("compressed pages of zram and zswap"), "{why}");
+    let found = finding::findings(Subject::Host(&made));
+    let found = found.iter().find(|f| f.id == "compressed-swap");
+    // It is found where it is much of what the machine holds.
+    let is_much =
+        made.ledger.booked(Account::Zspages) >= made.headline.usage.point().expect("read") / 20;
+    assert_eq!(found.is_some(), is_much, "{found:?}");
     assert_adds_up(&made);
     Ok(())
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use memgap_ledger::finding::Subject;
-use memgap_ledger::{ProcessLedger, gap, note, process};
+use memgap_ledger::finding::{self, Subject};
+use memgap_ledger::{ProcessLedger, gap, process};
 use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::rights::{Need, left_out, machine_lacks};
 use memgap_tests::target::Target;
@@ -39,8 +39,13 @@ fn huge_pages_are_said_whatever_is_written_of_them() -> Result<()> {
     }
     let made = explain(target.pid())?;
     assert_eq!(made.huge, Some(huge));
-    let said = note::notes(Subject::Process(&made)).join("\n");
-    assert!(said.contains(" MiB of it lies in huge pages, each resident whole"), "{said}");
+    let found = finding::findings(Subject::Process(&made));
+    let found = found.iter().find(|f| f.id == "huge-pages").context("most of it")?;
+    assert_eq!(found.bytes.point(), Some(i64::try_from(huge)?));
+    // The remedy: a program of the same kind with small pages.
+    let dense = Target::start("fork")?;
+    let found = finding::findings(Subject::Process(&explain(dense.pid())?));
+    assert!(found.iter().all(|f| f.id != "huge-pages"), "{found:#?}");
     Ok(())
 }
 

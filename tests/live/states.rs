@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use memgap_ledger::finding::Subject;
+use memgap_ledger::finding::{self, Subject};
 use memgap_ledger::held::HolderKind;
 use memgap_ledger::{
     Account, CgroupLedger, Figure, ProcessLedger, cgroup, gap, note, process, program,
@@ -130,8 +130,10 @@ fn explained(
 ) -> Result<(CgroupLedger, String)> {
     let members: Vec<&ProcessLedger> = members.iter().collect();
     let made = cgroup::ledger(&reader.cgroup(group.path())?, Ok(&members));
-    let said = note::notes(Subject::Cgroup(&made)).join("\n");
-    Ok((made, said))
+    let subject = Subject::Cgroup(&made);
+    let found = finding::findings(subject).into_iter().map(|finding| finding.summary);
+    let said: Vec<String> = note::notes(subject).into_iter().chain(found).collect();
+    Ok((made, said.join("\n")))
 }
 
 /// The kernel drops it when it is short, whether it was written since or not.

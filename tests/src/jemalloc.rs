@@ -41,6 +41,11 @@ impl Jemalloc {
         matches!(&*self.kind, "library" | "stats")
     }
 
+    /// The library's file, where it is one that stands beside a C library of the machine's own.
+    pub fn library(&self) -> Option<&str> {
+        self.words.iter().find_map(|word| word.strip_prefix("LD_PRELOAD="))
+    }
+
     /// Starts its target with options of jemalloc.
     pub fn start(&self, options: &str) -> Result<Target> {
         let (program, arguments) = self.words.split_first().context("a line has no program")?;

@@ -7,6 +7,7 @@ import java.lang.management.MemoryPoolMXBean;
 import java.lang.ref.PhantomReference;
 import java.lang.ref.Reference;
 import java.lang.ref.ReferenceQueue;
+import java.nio.ByteBuffer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import javax.management.ObjectName;
@@ -20,6 +21,9 @@ public class Heap {
     static final FileOutputStream OUT = new FileOutputStream(FileDescriptor.out);
 
     public static void main(String[] arguments) throws Exception {
+        // MiB of direct buffers, where they are asked for.
+        ByteBuffer direct =
+                arguments.length < 2 ? null : ByteBuffer.allocateDirect(Integer.parseInt(arguments[1]) << 20);
         byte[][] blocks = new byte[Integer.parseInt(arguments[0])][];
         for (int i = 0; i < blocks.length; i++) {
             blocks[i] = new byte[BLOCK];
@@ -34,6 +38,7 @@ public class Heap {
         collect();
         tell();
         Reference.reachabilityFence(blocks);
+        Reference.reachabilityFence(direct);
     }
 
     /// Collects what is not used, and what the threads that hear of it use then.

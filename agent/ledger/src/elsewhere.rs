@@ -2,7 +2,7 @@
 //! that touched them first.
 
 use crate::behind::Behind;
-use crate::figure::difference;
+use crate::figure::{difference, signed};
 use crate::members::Sums;
 use crate::sample::MemoryStat;
 
@@ -13,6 +13,8 @@ pub struct Elsewhere {
     pub file: i64,
     /// Shared memory.
     pub shmem: i64,
+    /// The most that both can be: all that they map.
+    pub most: i64,
 }
 
 /// The members map at least the sum of their parts; the cgroup is charged for no more than
@@ -25,5 +27,6 @@ pub(crate) fn of(stat: &MemoryStat, behind: Behind, members: Sums<'_>) -> Option
     Some(Elsewhere {
         file: beyond(all.file, stat.file.saturating_sub(stat.shmem)),
         shmem: beyond(all.shmem, stat.shmem),
+        most: signed(all.file.saturating_add(all.shmem)),
     })
 }

@@ -10,18 +10,31 @@ use crate::{CgroupLedger, Figure, HostLedger, ProcessLedger};
 mod address_space;
 mod ancestor_limit;
 mod ballast;
+mod balloon;
+mod charged_elsewhere;
+mod compressed_swap;
 mod copy_on_write;
 mod fragmentation;
 mod gc_churn;
 mod hidden_working_set;
+mod huge_pages;
+mod idle_huge_pages;
 mod kernel_memory;
 mod lazy_free;
 mod leak_suspected;
 mod limit_near;
+mod locked_cache;
+mod moved_charges;
+mod no_leak;
+mod off_heap;
 mod oom_kill;
 mod reclaimable_working_set;
 mod retention;
 mod room_shrinking;
+mod several_allocators;
+mod sockets;
+mod stacks;
+mod swapped;
 mod throttled;
 mod tmpfs;
 
@@ -90,97 +103,60 @@ pub struct Diagnosis {
     pub page: &'static str,
 }
 
+/// A module below this one, and the name of its page.
+macro_rules! diagnosis {
+    ($module:ident, $page:literal) => {
+        Diagnosis {
+            id: $module::ID,
+            find: $module::find,
+            page: include_str!(concat!("../../../docs/findings/", $page, ".md")),
+        }
+    };
+}
+
 /// Every diagnosis.
 pub const ALL: &[Diagnosis] = &[
-    Diagnosis {
-        id: lazy_free::ID,
-        find: lazy_free::find,
-        page: include_str!("../../../docs/findings/lazy-free.md"),
-    },
-    Diagnosis {
-        id: retention::ID,
-        find: retention::find,
-        page: include_str!("../../../docs/findings/retention.md"),
-    },
-    Diagnosis {
-        id: fragmentation::ID,
-        find: fragmentation::find,
-        page: include_str!("../../../docs/findings/fragmentation.md"),
-    },
-    Diagnosis {
-        id: hidden_working_set::ID,
-        find: hidden_working_set::find,
-        page: include_str!("../../../docs/findings/hidden-working-set.md"),
-    },
-    Diagnosis {
-        id: reclaimable_working_set::ID,
-        find: reclaimable_working_set::find,
-        page: include_str!("../../../docs/findings/reclaimable-working-set.md"),
-    },
-    Diagnosis {
-        id: address_space::ID,
-        find: address_space::find,
-        page: include_str!("../../../docs/findings/address-space.md"),
-    },
-    Diagnosis {
-        id: ballast::ID,
-        find: ballast::find,
-        page: include_str!("../../../docs/findings/ballast.md"),
-    },
-    Diagnosis {
-        id: gc_churn::ID,
-        find: gc_churn::find,
-        page: include_str!("../../../docs/findings/gc-churn.md"),
-    },
-    Diagnosis {
-        id: oom_kill::ID,
-        find: oom_kill::find,
-        page: include_str!("../../../docs/findings/oom-kill.md"),
-    },
-    Diagnosis {
-        id: throttled::ID,
-        find: throttled::find,
-        page: include_str!("../../../docs/findings/throttled.md"),
-    },
-    Diagnosis {
-        id: ancestor_limit::ID,
-        find: ancestor_limit::find,
-        page: include_str!("../../../docs/findings/ancestor-limit.md"),
-    },
-    Diagnosis {
-        id: limit_near::ID,
-        find: limit_near::find,
-        page: include_str!("../../../docs/findings/limit-near.md"),
-    },
-    Diagnosis {
-        id: tmpfs::ID,
-        find: tmpfs::find,
-        page: include_str!("../../../docs/findings/tmpfs.md"),
-    },
-    Diagnosis {
-        id: copy_on_write::ID,
-        find: copy_on_write::find,
-        page: include_str!("../../../docs/findings/copy-on-write.md"),
-    },
-    Diagnosis {
-        id: leak_suspected::ID,
-        find: leak_suspected::find,
-        page: include_str!("../../../docs/findings/leak-suspected.md"),
-    },
-    Diagnosis {
-        id: room_shrinking::ID,
-        find: room_shrinking::find,
-        page: include_str!("../../../docs/findings/room-shrinking.md"),
-    },
-    Diagnosis {
-        id: kernel_memory::ID,
-        find: kernel_memory::find,
-        page: include_str!("../../../docs/findings/kernel-memory.md"),
-    },
+    diagnosis!(lazy_free, "lazy-free"),
+    diagnosis!(retention, "retention"),
+    diagnosis!(fragmentation, "fragmentation"),
+    diagnosis!(hidden_working_set, "hidden-working-set"),
+    diagnosis!(reclaimable_working_set, "reclaimable-working-set"),
+    diagnosis!(address_space, "address-space"),
+    diagnosis!(ballast, "ballast"),
+    diagnosis!(gc_churn, "gc-churn"),
+    diagnosis!(oom_kill, "oom-kill"),
+    diagnosis!(throttled, "throttled"),
+    diagnosis!(ancestor_limit, "ancestor-limit"),
+    diagnosis!(limit_near, "limit-near"),
+    diagnosis!(tmpfs, "tmpfs"),
+    diagnosis!(copy_on_write, "copy-on-write"),
+    diagnosis!(leak_suspected, "leak-suspected"),
+    diagnosis!(room_shrinking, "room-shrinking"),
+    diagnosis!(kernel_memory, "kernel-memory"),
+    diagnosis!(off_heap, "off-heap"),
+    diagnosis!(several_allocators, "several-allocators"),
+    diagnosis!(stacks, "stacks"),
+    diagnosis!(huge_pages, "huge-pages"),
+    diagnosis!(swapped, "swapped"),
+    diagnosis!(compressed_swap, "compressed-swap"),
+    diagnosis!(sockets, "sockets"),
+    diagnosis!(locked_cache, "locked-cache"),
+    diagnosis!(moved_charges, "moved-charges"),
+    diagnosis!(charged_elsewhere, "charged-elsewhere"),
+    diagnosis!(no_leak, "no-leak"),
+    diagnosis!(idle_huge_pages, "idle-huge-pages"),
+    diagnosis!(balloon, "balloon"),
 ];
 
 /// What they are about takes no memory, or is no amount of it: the last of a severity.
-const WEIGHTLESS: [&str; 3] = [address_space::ID, ballast::ID, gc_churn::ID];
+const WEIGHTLESS: [&str; 6] = [
+    address_space::ID,
+    ballast::ID,
+    gc_churn::ID,
+    huge_pages::ID,
+    no_leak::ID,
+    several_allocators::ID,
+];
 
 /// Everything that is found: the most urgent first, and of those alike what is about most of
 /// the memory.
@@ -188,6 +164,12 @@ pub fn findings(subject: Subject<'_>) -> Vec<Finding> {
     let mut found: Vec<_> = ALL.iter().filter_map(|d| (d.find)(subject)).collect();
     found.sort_by_key(|f| (Reverse(f.severity), Reverse(weight(f, subject)), f.id));
     found
+}
+
+/// Whether one of them is: for who would say the same.
+pub(crate) fn is_found(id: &str, subject: Subject<'_>) -> bool {
+    let known = ALL.iter().find(|diagnosis| diagnosis.id == id);
+    known.is_some_and(|diagnosis| (diagnosis.find)(subject).is_some())
 }
 
 /// The share of the whole that it is about, in thousandths: what differs by less is alike.

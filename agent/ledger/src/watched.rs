@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::advice::{Need, Reuse};
 use crate::cgroup::CgroupLedger;
-use crate::growth::{Growth, Shrinking};
+use crate::growth::{Growth, LEAST_TIME, Shrinking};
 use crate::history::{History, Point, Shape};
 use crate::outlook::{Leak, Outlook};
 use peaks::Peaks;
@@ -91,6 +91,13 @@ impl Watched {
             Growth::Leak(slope) => Some(Leak { slope, grower: self.grower(ledger) }),
             _ => None,
         };
+        let span = self
+            .history
+            .iter()
+            .next()
+            .map_or(Duration::ZERO, |(first, _)| at.saturating_sub(first));
+        let is_told = !matches!(growth, Growth::Leak(_) | Growth::Steady | Growth::Unknown(_));
+        self.outlook.no_leak = (is_told && span >= LEAST_TIME).then_some(growth);
         if matches!(growth, Growth::Steady | Growth::Retention { .. } | Growth::Reclaimable { .. })
         {
             self.level = owners(ledger);

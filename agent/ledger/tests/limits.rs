@@ -250,7 +250,8 @@ fn what_memory_stat_lacks_yet_is_charged_to_nobody_else() {
         let sample = CgroupSample { usage: Ok(usage), cpus: 2, ..sample("/app", None, &stat) };
         let made = cgroup::ledger(&sample, Ok(&[&process::ledger(&member)]));
         assert_eq!(made.ledger.booked(Account::MovedCharges), -mib(16));
-        notes(Subject::Cgroup(&made)).join("\n")
+        let found = findings(Subject::Cgroup(&made)).into_iter();
+        found.map(|finding| finding.summary).collect::<Vec<_>>().join("\n")
     };
     let (charged, elsewhere) = (said(16 * MIB), said(0));
     assert!(!charged.contains("charged to it"), "{charged}");

@@ -149,6 +149,10 @@ fn a_leak_is_found_with_whose_heap_grows_and_not_in_a_neighbour_whose_cache_grow
     assert!(leak.evidence.iter().any(|line| line.contains("in use by go")), "{leak:?}");
     assert!(leak.remedy.contains("pprof"), "{}", leak.remedy);
     assert_eq!(found(&last[1], "leak-suspected"), None);
+    assert!(early.iter().all(|ledger| found(ledger, "no-leak").is_none()));
+    let cache = found(&last[1], "no-leak").expect("page cache grew");
+    assert!(cache.summary.contains("page cache or lazily freed memory grew"), "{cache:?}");
+    assert_eq!(found(&last[0], "no-leak"), None);
     assert_eq!(found(&last[1], "room-shrinking"), None);
 
     // It stops.

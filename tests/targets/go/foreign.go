@@ -4,3 +4,5 @@
 package main
 
 func foreign(int) { panic("built without cgo") }
+
+func giveBack() { panic("built without cgo") }

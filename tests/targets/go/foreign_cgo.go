@@ -4,10 +4,13 @@
 package main
 
 /*
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 */
 import "C"
+
+import "unsafe"
 
 var held []*C.char
 
@@ -19,4 +22,13 @@ func foreign(bytes int) {
 		C.memset(area, 1, piece)
 		held = append(held, (*C.char)(area))
 	}
+}
+
+// giveBack frees it, and has the C library give it back to the kernel.
+func giveBack() {
+	for _, area := range held {
+		C.free(unsafe.Pointer(area))
+	}
+	held = nil
+	C.malloc_trim(0)
 }

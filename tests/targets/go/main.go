@@ -86,7 +86,8 @@ var steps = map[string]func(){
 		}
 		mapped = area
 	},
-	"cgo": func() { foreign(50 << 20) },
+	"cgo":  func() { foreign(50 << 20) },
+	"free-c": func() { giveBack() },
 }
 
 func goroutines(count int) {

@@ -4,6 +4,7 @@ use crate::account::Account;
 use crate::cgroup::CgroupLedger;
 use crate::events::Events;
 use crate::figure::signed;
+use crate::finding::{Subject, is_found};
 use crate::room::Room;
 use crate::sample::CgroupVersion;
 use crate::size::iec;
@@ -17,7 +18,7 @@ pub fn notes(cgroup: &CgroupLedger) -> Vec<String> {
     notes.extend(cgroup.room.as_ref().ok().map(|room| of_room(room, cgroup)));
     notes.extend(limits_met(&cgroup.events));
     notes.extend(waited(&cgroup.events));
-    notes.extend(swapped(cgroup));
+    notes.extend(swapped(cgroup).filter(|_| !is_found("swapped", Subject::Cgroup(cgroup))));
     notes.extend(kernel_memory(cgroup));
     notes
 }

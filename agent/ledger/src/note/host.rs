@@ -4,6 +4,7 @@ use crate::HostLedger;
 use crate::account::Account;
 use crate::fact::Fact;
 use crate::figure::Figure;
+use crate::finding::{Subject, is_found};
 use crate::host_detail::{Dentries, Dying, HostDetail, Slab};
 use crate::size::iec;
 
@@ -14,12 +15,13 @@ const NAMED: usize = 3;
 
 /// The sentences, in the order of the accounts that they are about.
 pub(super) fn notes(host: &HostLedger) -> Vec<String> {
+    let subject = Subject::Host(host);
     let mut notes = Vec::new();
     if let Some(detail) = &host.detail {
         notes.extend(programs(host, detail));
     }
-    notes.extend(huge_pages(host));
-    notes.extend(balloon(host));
+    notes.extend(huge_pages(host).filter(|_| !is_found("idle-huge-pages", subject)));
+    notes.extend(balloon(host).filter(|_| !is_found("balloon", subject)));
     notes.extend(unnamed(host));
     if let Some(detail) = &host.detail {
         notes.extend(caches(host, detail));
@@ -204,6 +206,7 @@ fn next(detail: &HostDetail) -> Option<String> {
 mod tests {
     use super::*;
     use crate::fact::Missing;
+    use crate::finding::findings;
     use crate::host;
     use crate::sample::{HostSample, HugePages, Meminfo, SocketBuffers, Vmstat};
 
@@ -243,14 +246,21 @@ mod tests {
         }
     }
 
+    /// Notes, and what findings say in their place.
+    fn said(made: &HostLedger) -> String {
+        let found = findings(Subject::Host(made)).into_iter();
+        let found = found.flat_map(|finding| [vec![finding.summary], finding.evidence].concat());
+        notes(made).into_iter().chain(found).collect::<Vec<_>>().join("\n")
+    }
+
     #[test]
     fn what_kernel_memory_consists_of() {
         let mut made = host::ledger(&sample());
         made.detail = Some(detail());
-        let notes = notes(&made).join("\n");
+        let notes = said(&made);
         for sentence in [
-            "236 MiB of huge pages are reserved and used by nobody: a smaller vm.nr_hugepages \
-             gives them back; 20.0 MiB of them are promised to programs that have mapped them",
+            "216 MiB of 7.8 GiB are set aside as huge pages of hugetlbfs",
+            "free huge pages 236 MiB, of them promised 20.0 MiB",
             "900 MiB of kernel caches can be dropped: dentry 103 MiB; 9 directory entries, 8 of \
              them unused, 7 of them names that do not exist; 6 inodes",
             "of 300 MiB of kernel objects 0 B to 161 MiB are buffers of UDP sockets; kmalloc-2k \
@@ -290,8 +300,8 @@ mod tests {
         assert_eq!(made.ledger.booked(Account::Balloon), 400 << 20);
         ballooned.meminfo.as_mut().expect("set").page_tables = 500 * MIB;
         let made = host::ledger(&ballooned);
-        let sentence = "balloon holds 400 MiB that MemTotal no longer counts";
-        assert!(notes(&made).join("\n").contains(sentence));
+        let sentence = "balloon holds 400 MiB, of which MemTotal of 7.8 GiB counts 0 B";
+        assert!(said(&made).contains(sentence), "{}", said(&made));
         let left = Figure::interval(0, 0, 44 << 20);
         assert_eq!(made.ledger.figure(Account::Balloon), left);
     }
@@ -307,6 +317,6 @@ mod tests {
         let made = host::ledger(&blind);
         let free = Figure::interval(236 << 20, 236 << 20, 1260 << 20);
         assert_eq!(made.ledger.figure(Account::HugetlbFree), free);
-        assert!(notes(&made).join("\n").contains("236 MiB to 1.2 GiB of huge pages"));
+        assert!(said(&made).contains("free huge pages 236 MiB to 1.2 GiB"), "{}", said(&made));
     }
 }

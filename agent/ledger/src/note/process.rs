@@ -2,6 +2,7 @@
 
 use crate::ProcessLedger;
 use crate::figure::signed;
+use crate::finding::{Subject, is_found};
 use crate::size::iec;
 
 /// Less is not worth a sentence.
@@ -9,7 +10,8 @@ const MATTERS: u64 = 16 << 20;
 
 pub(super) fn notes(process: &ProcessLedger) -> Vec<String> {
     let freed = one_memory(process).or_else(|| freed(process));
-    [freed, huge(process), pinned(process)].into_iter().flatten().collect()
+    let huge = huge(process).filter(|_| !is_found("huge-pages", Subject::Process(process)));
+    [freed, huge, pinned(process)].into_iter().flatten().collect()
 }
 
 /// Pids that are named.
