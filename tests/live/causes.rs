@@ -7,7 +7,7 @@ use memgap_ledger::{ProcessLedger, cgroup, process};
 use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::cgroup::{Cgroup, Version};
 use memgap_tests::rights::{Need, left_out, machine_lacks};
-use memgap_tests::target::Target;
+use memgap_tests::target::{Target, compiled};
 
 const MIB: i64 = 1 << 20;
 
@@ -46,7 +46,8 @@ fn stacks_are_found_where_threads_use_them() -> Result<()> {
     let found = of_process(target.pid(), "stacks")?.context("8 threads")?;
     assert!((bytes(&found)? - said).abs() < MIB, "{said}: {found:?}");
     // As much where many threads use little each.
-    let many = of_process(Target::start("threads")?.pid(), "stacks")?.context("10,000 threads")?;
+    let threads = Target::run(&compiled("threads")?, &[("THREADS", "2500")])?;
+    let many = of_process(threads.pid(), "stacks")?.context("2,500 threads")?;
     assert!(many.summary.contains("by and large 8 KiB each"), "{many:?}");
     for other in ["fork", "views"] {
         assert_eq!(of_process(Target::start(other)?.pid(), "stacks")?, None, "{other}");

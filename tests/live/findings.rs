@@ -1,17 +1,22 @@
 //! Findings on real programs: each remedy is applied, and what it gives back is what was said.
 
+use std::process::Command;
+
 use anyhow::{Context, Result};
 use memgap_ledger::finding::{self, Finding, Subject};
 use memgap_ledger::{ProcessLedger, cgroup, process};
 use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::cgroup::Cgroup;
+use memgap_tests::fetch::{fetch, versioned};
 use memgap_tests::frozen::Frozen;
 use memgap_tests::glibc::Library;
 use memgap_tests::golang::{Build, without_symbols};
+use memgap_tests::java::machine;
+use memgap_tests::jemalloc::jemallocs;
 use memgap_tests::redis::Client;
 use memgap_tests::rights::{Need, left_out};
 use memgap_tests::service::Service;
-use memgap_tests::target::Target;
+use memgap_tests::target::{Target, compiled};
 
 const MIB: i64 = 1 << 20;
 
@@ -157,5 +162,81 @@ fn go_gives_back_what_is_retained() -> Result<()> {
         assert!(said > 40 * MIB, "{what}: {said}");
         assert_given_back(&what, said, before, rss(target.pid())?, 2 * MIB);
     }
+    Ok(())
+}
+
+#[test]
+fn mimalloc_gives_back_what_is_retained() -> Result<()> {
+    let program = compiled("collect")?;
+    let mut tried = 0;
+    for line in fetch("mimalloc")? {
+        let (version, library) = versioned(&line)?;
+        // Before that whole segments only; heap statistics of 3 are not read.
+        if !["2.1.7", "2.2.4"].contains(&version) {
+            continue;
+        }
+        let mut target = Target::spawn(Command::new(&program).env("LD_PRELOAD", library))?;
+        let (_, found) = look(target.pid(), Depth::Full)?;
+        assert_eq!(bytes(&found, "retention"), None, "{version}: {found:#?}");
+        target.step()?;
+        let (_, found) = look(target.pid(), Depth::Full)?;
+        let said = bytes(&found, "retention").with_context(|| format!("{found:#?}"))?;
+        let before = rss(target.pid())?;
+        target.step()?;
+        assert_given_back(version, said, before, rss(target.pid())?, 2 * MIB);
+
+        let environment = [("LD_PRELOAD", library), ("MIMALLOC_PURGE_DELAY", "0")];
+        let mut target = Target::run(&program, &environment)?;
+        target.step()?;
+        let (_, found) = look(target.pid(), Depth::Full)?;
+        assert_eq!(bytes(&found, "retention"), None, "{version}: {found:#?}");
+        tried += 1;
+    }
+    assert_eq!(tried, 2, "tests/mimalloc/fetch knows other versions");
+    Ok(())
+}
+
+/// What is free beyond the share that it is told to keep.
+#[test]
+fn a_java_machine_gives_back_most_of_what_is_retained_but_for_the_parallel_collector() -> Result<()>
+{
+    let machine = machine(17)?;
+    for (collector, gives) in [("G1", true), ("Serial", true), ("Parallel", false)] {
+        let flags = ["-Xms8m", "-Xmx512m", &format!("-XX:+Use{collector}GC")];
+        let mut target = Target::spawn(&mut machine.command(&flags, 1000)?)?;
+        target.step()?;
+        let (_, found) = look(target.pid(), Depth::Full)?;
+        let retention =
+            found.iter().find(|f| f.id == "retention").context("of 100 MB 70 are free")?;
+        let said = retention.bytes.point().context("an amount")?;
+        let (before, pid) = (rss(target.pid())?, target.pid().to_string());
+        for flag in ["MinHeapFreeRatio=10", "MaxHeapFreeRatio=20"] {
+            machine.tool("jinfo", &["-flag", flag, &pid])?;
+        }
+        for _ in 0..4 {
+            machine.tool("jcmd", &[&pid, "GC.run"])?;
+        }
+        let fell = before - rss(target.pid())?;
+        println!("{collector}: {said} said, fell by {fell}");
+        assert_eq!(fell > said / 2, gives, "{collector}: {said} said, fell by {fell}");
+        assert_eq!(retention.remedy.starts_with("jinfo -flag"), gives, "{}", retention.remedy);
+    }
+    Ok(())
+}
+
+/// Without a call: the variable of the build keeps it from retaining anything.
+#[test]
+fn jemalloc_of_a_rust_program_retains_nothing_where_its_variable_says_so() -> Result<()> {
+    let all = jemallocs()?;
+    let rust = all.iter().find(|one| !one.is_library() && one.counts()).context("fetched")?;
+    let retained = |options: &str| {
+        let mut target = rust.start(options)?;
+        target.step()?;
+        target.step()?;
+        Ok::<_, anyhow::Error>(bytes(&look(target.pid(), Depth::Full)?.1, "retention"))
+    };
+    let said = retained("dirty_decay_ms:-1")?.context("it keeps what was freed")?;
+    assert!(said > 40 * MIB, "{said}");
+    assert_eq!(retained("dirty_decay_ms:0,muzzy_decay_ms:0")?, None);
     Ok(())
 }

@@ -38,6 +38,16 @@ impl Machine {
         self.version.split('.').next().and_then(|first| first.parse().ok()).unwrap_or_default()
     }
 
+    /// Runs one of its tools (`jcmd`, `jinfo`).
+    pub fn tool(&self, name: &str, arguments: &[&str]) -> Result<()> {
+        let tool = self.java.with_file_name(name);
+        let output = Command::new(&tool).args(arguments).output()?;
+        if !output.status.success() {
+            bail!("{name} {arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+        }
+        Ok(())
+    }
+
     /// What runs the target with `blocks` of 100,000 bytes.
     pub fn command(&self, flags: &[&str], blocks: u32) -> Result<Command> {
         let mut command = Command::new(&self.java);

@@ -1,4 +1,4 @@
-/* So many threads that their stacks alone are more mappings than one walk may meet. */
+/* THREADS threads, or so many that their stacks alone are more mappings than one walk may meet. */
 #include <pthread.h>
 #include "target.h"
 
@@ -10,7 +10,8 @@ static void *wait(void *unused)
 
 int main(void)
 {
-    int threads = 10000;
+    const char *asked = getenv("THREADS");
+    int threads = asked ? atoi(asked) : 10000;
     long size = 32 * MIB;
     pthread_attr_t small;
     pthread_t id;

@@ -45,7 +45,7 @@ fn of_process(process: &ProcessLedger) -> Option<Finding> {
         summary,
         evidence: kept.evidence,
         is_not: "a leak: the next allocation is served from it",
-        remedy: remedy(name).into(),
+        remedy: remedy(name, kept.most.gc.as_ref().and_then(|gc| gc.name.as_deref())).into(),
     })
 }
 
@@ -74,20 +74,32 @@ fn of_cgroup(cgroup: &CgroupLedger) -> Option<Finding> {
         ),
         evidence: vec![format!("{name} of {whose}: {most}{count}")],
         is_not: "a leak: the next allocation is served from it",
-        remedy: format!("of {whose}: {}", remedy(name)).into(),
+        remedy: format!("of {whose}: {}", remedy(name, None)).into(),
     })
 }
 
 /// What makes an allocator or a runtime give back what it keeps.
-fn remedy(name: &str) -> &'static str {
-    match name {
-        "glibc" => {
+fn remedy(name: &str, collector: Option<&str>) -> &'static str {
+    match (name, collector) {
+        ("glibc", _) => {
             "malloc_trim(0) gives it back; MALLOC_TRIM_THRESHOLD_ and MALLOC_ARENA_MAX in the environment keep less"
         }
-        "jemalloc" => {
-            "the arenas' purge (mallctl arena.4096.purge; redis: MEMORY PURGE) gives it back; background_thread:true and a shorter dirty_decay_ms do so by themselves, in MALLOC_CONF, or _RJEM_MALLOC_CONF of a Rust program"
+        ("jemalloc", _) => {
+            "the arenas' purge (mallctl arena.4096.purge; redis: MEMORY PURGE) gives it back; background_thread:true and a shorter dirty_decay_ms do so by themselves, in MALLOC_CONF, whose name begins with the build's prefix where it has one: _RJEM_MALLOC_CONF of a Rust program, JE_MALLOC_CONF of the redis that brings its own"
         }
-        "go" => {
+        ("mimalloc", _) => {
+            "mi_collect(true) gives back what is in pages of its own, as far as whole segments go before 2.1.7; MIMALLOC_PURGE_DELAY=0 in the environment (from 2.1) does so at once"
+        }
+        ("hotspot", Some("Parallel")) => {
+            "its parallel collector gives hardly any back: -Xmx bounds it; -XX:+UseG1GC gives back at full collections"
+        }
+        ("hotspot", Some("ZGC")) => {
+            "it gives back by itself, down to -Xms, what was not used for -XX:ZUncommitDelay (300 s)"
+        }
+        ("hotspot", _) => {
+            "jinfo -flag MinHeapFreeRatio=10 PID and jinfo -flag MaxHeapFreeRatio=20 PID, then two to four times jcmd PID GC.run, give back what exceeds a fifth of its heap, down to -Xms; each stops the program for a full collection. The same flags at its start (-XX:) do so at each full collection"
+        }
+        ("go", _) => {
             "debug.FreeOSMemory() gives it back; with GOMEMLIMIT the runtime does so by itself near the limit"
         }
         _ => {

@@ -15,6 +15,9 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     let bytes = process.ledger.figure(Account::Stack);
     let (stacks, rss) = (bytes.point()?, process.headline.rss.point()?);
     let threads = process.threads.filter(|threads| *threads > 0);
+    // Before Linux 6.2 the RSS is behind by what each thread touched lately.
+    let of =
+        if rss > stacks { format!("{} of {} RSS", iec(stacks), iec(rss)) } else { iec(stacks) };
     let each = threads.map(|threads| stacks / signed(threads));
     (stacks >= LEAST && stacks >= rss / 8).then(|| Finding {
         id: ID,
@@ -24,12 +27,10 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
         brief: format!("{} of it are stacks", iec(stacks)),
         summary: match (threads, each) {
             (Some(threads), Some(each)) => format!(
-                "{} of {} RSS are stacks, of {threads} threads by and large {} each",
-                iec(stacks),
-                iec(rss),
+                "{of} are stacks, of {threads} threads by and large {} each",
                 iec(each)
             ),
-            _ => format!("{} of {} RSS are stacks", iec(stacks), iec(rss)),
+            _ => format!("{of} are stacks"),
         },
         evidence: vec![format!("stack {}, RSS {}", iec(stacks), iec(rss))],
         is_not: "what threads use now: a stack keeps what it ever reached, until its thread ends",
