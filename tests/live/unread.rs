@@ -107,11 +107,6 @@ fn preloaded(library: &str, expected: &Expected) -> Result<()> {
 }
 
 #[test]
-fn php() -> Result<()> {
-    interpreted(&["php"], "heap.php", &Expected { name: "zend", file: "php", heap: Heap::Own })
-}
-
-#[test]
 fn ruby() -> Result<()> {
     let expected = Expected { name: "ruby", file: "libruby", heap: Heap::Both };
     interpreted(&["ruby"], "heap.rb", &expected)

@@ -9,6 +9,7 @@ pub mod imports;
 pub mod java;
 pub mod jemalloc;
 pub mod node;
+pub mod php;
 pub mod procfs;
 pub mod programs;
 pub mod python;

@@ -23,6 +23,7 @@ mod probe;
 mod registry;
 mod scan;
 mod v8;
+mod zend;
 
 pub use cache::{Attached, CacheUse, Look, Probes, Refused, Share};
 pub use image::{Image, Mapped};
@@ -36,6 +37,7 @@ pub const PROBES: &[&dyn Probe] = &[
     &go::Go,
     &hotspot::HotSpot,
     &v8::V8,
+    &zend::Zend,
     &cpython::CPython,
     &jemalloc::Jemalloc,
     &mimalloc::Mimalloc,

@@ -100,7 +100,7 @@ impl Probes {
                 break;
             }
         }
-        look.found.extend(scan.given.rules().map(|(rule, name)| Err(Refused::named(rule, name))));
+        look.add_given(&scan);
         super::leave_out_idle(&mut look.found);
         look.found.extend(scan.beacon.map(|mapped| {
             let layout: Arc<dyn Layout> = Arc::new(beacon::Beacon);
@@ -120,6 +120,16 @@ impl Probes {
 }
 
 impl Look {
+    /// Adds what names of mappings tell, where nothing of that name is read.
+    fn add_given(&mut self, scan: &Scan) {
+        for (rule, name) in scan.given.rules() {
+            let is_it = |one: &Attached| one.name == rule.name;
+            if !self.found.iter().any(|one| one.as_ref().is_ok_and(is_it)) {
+                self.found.push(Err(Refused::named(rule, name)));
+            }
+        }
+    }
+
     /// Says why something may not have been found.
     fn add_lack(&mut self, why: String) {
         let unread = Unread::process(Missing::new(MissingKind::Refused, why));

@@ -77,11 +77,18 @@ pub const RULES: &[Rule] = &[
     ),
     own("beam", "Erlang's BEAM", &[Symbol("erts_alloc_init"), File("beam.smp")]),
     own("ruby", "Ruby", &[Symbol("rb_gc_latest_gc_info")]),
-    own(
-        "zend",
-        "PHP's Zend memory manager",
-        &[Symbol("_zend_mm_alloc"), text("zend_mm_heap corrupted"), Mapping("[anon:zend_alloc")],
-    ),
+    Rule {
+        is_tried: true,
+        ..own(
+            "zend",
+            "PHP's Zend memory manager",
+            &[
+                Symbol("_zend_mm_alloc"),
+                text("zend_mm_heap corrupted"),
+                Mapping("[anon:zend_alloc"),
+            ],
+        )
+    },
     Rule {
         unless: &[Symbol("mono_gc_get_used_size")],
         ..own(
