@@ -9,6 +9,7 @@ use crate::channel::{Documents, Families, Sender};
 use crate::count_totals;
 use crate::gc;
 use crate::gc_totals::Totals;
+use crate::groups::Groups;
 use crate::homes::Homes;
 use crate::limit::{Limiter, Limits, Shed};
 use crate::select::{Grouping, Kept, Scopes};
@@ -73,9 +74,15 @@ impl Pipeline {
         }
     }
 
+    /// Takes note of whether the node tells names of pods and containers.
+    pub fn node_tells_names(&mut self, tells: bool) {
+        self.kept.names.node_tells(tells);
+    }
+
     /// Gives up what is kept of the last ledgers, before others are made of everything.
     pub fn forget(&mut self) {
-        self.kept = Kept::default();
+        self.kept.homes = Homes::default();
+        self.kept.groups = Groups::default();
         self.kept.groups.leave_out(self.is_poor);
     }
 

@@ -3,6 +3,7 @@
 //!
 //! No byte may count twice in a sum over a node. So of cgroups that contain one another only
 //! one is exported with a ledger: the outermost container, and outside containers the leaf.
+//! Of containers and pods those are that have a name: see `names`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use memgap_ledger::{CgroupLedger, Figure, Identity};
 
 use crate::count::{self, Counts};
 use crate::encode::labels;
+use crate::names::{ContainerName, Names, container};
 use crate::scope::{Member, OfRuntime};
 use crate::tables::PLAIN;
 
@@ -21,7 +23,6 @@ use crate::tables::PLAIN;
 #[derive(Debug, Default)]
 pub struct Homes {
     kept: BTreeMap<String, Kept>,
-    pods: BTreeMap<String, PodName>,
     /// Counts collections.
     round: u64,
 }
@@ -39,6 +40,17 @@ pub enum Place {
     Other,
 }
 
+/// Whose a process is.
+#[derive(Debug)]
+pub enum Holder<'h> {
+    /// That of a cgroup that is exported.
+    Home(&'h Home),
+    /// A container's that has no name, or not yet one.
+    Unnamed,
+    /// Nobody's.
+    None,
+}
+
 /// One cgroup that is exported.
 #[derive(Debug)]
 pub struct Home {
@@ -47,7 +59,7 @@ pub struct Home {
     /// Its labels.
     pub labels: Arc<str>,
     /// Namespace, pod and container, where it is one.
-    pub names: [String; 3],
+    pub names: ContainerName,
     /// Its figures.
     pub member: Arc<Member>,
 }
@@ -55,33 +67,24 @@ pub struct Home {
 #[derive(Debug)]
 struct Kept {
     ledger: Arc<CgroupLedger>,
-    home: Home,
+    /// None where it has no name, or not yet one.
+    home: Option<Home>,
     /// The last collection that met it.
     seen: u64,
 }
 
-/// Namespace and name of a pod.
-type PodName = (String, String);
-
-/// Characters of a container id that people use.
-const SHORT_ID: usize = 12;
-
 impl Homes {
     /// Brings them up to date.
-    pub fn read(&mut self, cgroups: &[Arc<CgroupLedger>]) {
+    pub fn read(&mut self, cgroups: &[Arc<CgroupLedger>], names: &Names) {
         self.round += 1;
-        let pods = pod_names(cgroups);
-        if self.pods != pods {
-            // Names of one are told by others.
-            self.kept.clear();
-            self.pods = pods;
-        }
-        for cgroup in outermost(cgroups) {
+        for cgroup in outermost(cgroups).filter(|cgroup| is_exported(cgroup)) {
             if let Some(kept) = self.kept.get_mut(&cgroup.path)
                 && Arc::ptr_eq(&kept.ledger, cgroup)
+                && kept.home.is_some()
             {
                 kept.seen = self.round;
-            } else if let Some(home) = Home::of(cgroup, &self.pods) {
+            } else {
+                let home = Home::of(cgroup, names);
                 let kept = Kept { ledger: Arc::clone(cgroup), home, seen: self.round };
                 self.kept.insert(cgroup.path.clone(), kept);
             }
@@ -91,33 +94,38 @@ impl Homes {
 
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &Home> {
-        self.kept.values().map(|kept| &kept.home)
+        self.kept.values().filter_map(|kept| kept.home.as_ref())
     }
 
-    /// The one that a process of that cgroup is in.
-    pub fn holding(&self, path: &str) -> Option<&Home> {
-        let home = |path| self.kept.get(path).map(|kept| &kept.home);
+    /// Whose a process of that cgroup is.
+    pub fn holding(&self, path: &str) -> Holder<'_> {
         let paths = std::iter::once(path).chain(ancestors(path));
-        paths.filter_map(home).find(|home| home.place != Place::Pod)
+        let kept = |path| self.kept.get(path).filter(|kept| !is_pod(&kept.ledger));
+        match paths.filter_map(kept).next() {
+            Some(Kept { home: Some(home), .. }) => Holder::Home(home),
+            Some(Kept { home: None, .. }) => Holder::Unnamed,
+            None => Holder::None,
+        }
     }
 }
 
 impl Home {
-    fn of(cgroup: &CgroupLedger, pods: &BTreeMap<String, PodName>) -> Option<Self> {
-        let place = match &cgroup.identity {
-            Identity::Container(identity) => return Some(Self::container(cgroup, identity, pods)),
-            Identity::Pod { .. } => Place::Pod,
-            _ if !cgroup.leaf => return None,
-            Identity::Unit { .. } => Place::Unit,
-            Identity::Other => Place::Other,
-        };
-        let (labels, member) = match &cgroup.identity {
-            Identity::Pod { uid } => {
-                let (namespace, pod) = pod_name(uid, pods);
-                (labels(&[("namespace", &namespace), ("pod", &pod)]), pod_member(cgroup))
+    /// What it is exported as; nothing where it has no name.
+    fn of(cgroup: &CgroupLedger, names: &Names) -> Option<Self> {
+        let (place, labels, member) = match &cgroup.identity {
+            Identity::Container(identity) => {
+                let name = names.container(&cgroup.path)?;
+                return Some(Self::container(cgroup, identity, name));
             }
-            Identity::Unit { name } => (labels(&[("unit", name)]), member(cgroup)),
-            _ => (labels(&[("cgroup", &cgroup.path)]), member(cgroup)),
+            Identity::Pod { uid } => {
+                let [namespace, pod] = names.pod(uid)?;
+                let labels = labels(&[("namespace", namespace), ("pod", pod)]);
+                (Place::Pod, labels, pod_member(cgroup))
+            }
+            Identity::Unit { name } => (Place::Unit, labels(&[("unit", name)]), member(cgroup)),
+            Identity::Other => {
+                (Place::Other, labels(&[("cgroup", &cgroup.path)]), member(cgroup))
+            }
         };
         let names = Default::default();
         Some(Self { place, labels: labels.into(), names, member: Arc::new(member) })
@@ -126,10 +134,9 @@ impl Home {
     fn container(
         cgroup: &CgroupLedger,
         identity: &ContainerIdentity,
-        pods: &BTreeMap<String, PodName>,
+        names: &ContainerName,
     ) -> Self {
-        let names = container_names(identity, pods);
-        let [namespace, pod, name] = &names;
+        let [namespace, pod, name] = names;
         let labels = labels(&[("namespace", namespace), ("pod", pod), ("container", name)]);
         let more = crate::encode::labels(&[
             ("uid", &identity.pod_uid),
@@ -138,7 +145,7 @@ impl Home {
         ]);
         let mut member = member(cgroup);
         member.infos.insert(format!("{labels},{more}"));
-        let labels = labels.into();
+        let (labels, names) = (labels.into(), names.clone());
         Self { place: Place::Container, labels, names, member: Arc::new(member) }
     }
 }
@@ -168,33 +175,13 @@ fn outermost(cgroups: &[Arc<CgroupLedger>]) -> impl Iterator<Item = &Arc<CgroupL
     known.filter(move |c| paths.is_empty() || !ancestors(&c.path).any(|a| paths.contains(a)))
 }
 
-fn container(cgroup: &CgroupLedger) -> Option<&ContainerIdentity> {
-    match &cgroup.identity {
-        Identity::Container(identity) => Some(identity),
-        _ => None,
-    }
+/// Containers and pods, and outside of them the leaves.
+fn is_exported(cgroup: &CgroupLedger) -> bool {
+    cgroup.leaf || is_pod(cgroup) || container(cgroup).is_some()
 }
 
-/// Names of pods by their unique id, as far as any of their containers tells.
-fn pod_names(cgroups: &[Arc<CgroupLedger>]) -> BTreeMap<String, PodName> {
-    let containers = cgroups.iter().filter_map(|cgroup| container(cgroup));
-    let in_pods = containers.filter(|c| !c.pod_uid.is_empty());
-    let named = in_pods.filter_map(|c| Some((c, c.names.as_ref()?)));
-    named.map(|(c, n)| (c.pod_uid.clone(), (n.namespace.clone(), n.pod.clone()))).collect()
-}
-
-fn pod_name(uid: &str, pods: &BTreeMap<String, PodName>) -> PodName {
-    pods.get(uid).cloned().unwrap_or_else(|| (String::new(), uid.to_owned()))
-}
-
-/// Namespace, pod and container. Without the node's word, as for a sandbox, a
-/// container goes by its short id, in its pod where the siblings name that.
-fn container_names(c: &ContainerIdentity, pods: &BTreeMap<String, PodName>) -> [String; 3] {
-    if let Some(names) = &c.names {
-        return [names.namespace.clone(), names.pod.clone(), names.container.clone()];
-    }
-    let (namespace, pod) = pod_name(&c.pod_uid, pods);
-    [namespace, pod, c.id.get(..SHORT_ID).unwrap_or(&c.id).to_owned()]
+fn is_pod(cgroup: &CgroupLedger) -> bool {
+    matches!(cgroup.identity, Identity::Pod { .. })
 }
 
 fn member(cgroup: &CgroupLedger) -> Member {

@@ -9,7 +9,8 @@ use memgap_ledger::{Figure, HostLedger, Machine, ProcessLedger};
 use crate::gc::{Collections, Increments};
 pub use crate::groups::Grouping;
 use crate::groups::{Groups, Process, runtimes_of};
-use crate::homes::{Home, Homes, Place};
+use crate::homes::{Holder, Home, Homes, Place};
+use crate::names::Names;
 use crate::scope::{Member, Scope};
 use crate::tables::{CONTAINER, MACHINE, PLAIN, POD, UNIT};
 
@@ -34,6 +35,8 @@ pub struct Scopes {
 /// What is kept of one machine's scopes for the next.
 #[derive(Debug, Default)]
 pub struct Kept {
+    /// What pods and containers go by. They may not be given up: who has a name keeps it.
+    pub names: Names,
     /// Cgroups.
     pub homes: Homes,
     /// Process groups.
@@ -52,7 +55,7 @@ impl Scopes {
         machine: &Machine,
         increments: &Increments,
         grouping: Grouping,
-        Kept { homes, groups }: &mut Kept,
+        Kept { names, homes, groups }: &mut Kept,
     ) -> Self {
         let mut scopes = Self {
             host: Scope::new(&MACHINE),
@@ -63,19 +66,25 @@ impl Scopes {
             groups: Scope::new(grouping.table()),
         };
         scopes.host.add(String::new(), host(&machine.host));
-        homes.read(machine.cgroups.as_deref().unwrap_or_default());
+        let cgroups = machine.cgroups.as_deref().unwrap_or_default();
+        names.read(cgroups);
+        homes.read(cgroups, names);
         for home in homes.all() {
             scopes.of_home(home).add_shared(&home.labels, &home.member);
         }
         let mut processes = Vec::with_capacity(machine.processes.len());
         // Processes of one cgroup often follow each other.
-        let mut last = ("", None);
+        let mut last = ("", Holder::None);
         for ledger in machine.processes.iter().filter(|process| is_known(process)) {
             let path = ledger.cgroup.as_deref().unwrap_or("");
             if path != last.0 {
                 last = (path, homes.holding(path));
             }
-            let home = last.1;
+            let home = match last.1 {
+                Holder::Home(home) => Some(home),
+                Holder::None => None,
+                Holder::Unnamed => continue,
+            };
             let did = increments.get(&ledger.pid).map(Vec::as_slice).unwrap_or_default();
             if let Some(home) = home {
                 scopes.add_counters(home, ledger, did);

@@ -112,6 +112,11 @@ impl Cgroups {
         self.hierarchy.dir.path()
     }
 
+    /// Whether the node told names of containers, when they were looked for last.
+    pub fn tells_names(&self) -> bool {
+        self.logs.borrow().is_there()
+    }
+
     /// What collections left out so far.
     pub fn counts(&self) -> Counts {
         self.counts.get()

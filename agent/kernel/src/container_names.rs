@@ -22,12 +22,13 @@ pub struct ContainerLogs {
     path: PathBuf,
     /// When the directory last changed, as of the listing.
     changed: Option<SystemTime>,
+    is_there: bool,
     by_id: HashMap<String, ContainerNames>,
 }
 
 impl ContainerLogs {
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), changed: None, by_id: HashMap::new() }
+        Self { path: path.to_owned(), changed: None, is_there: false, by_id: HashMap::new() }
     }
 
     /// Brings the names up to date. Outside of Kubernetes there is no such
@@ -35,13 +36,19 @@ impl ContainerLogs {
     pub fn refresh(&mut self) {
         let now = SystemTime::now();
         let changed = std::fs::metadata(&self.path).and_then(|m| m.modified()).ok();
-        let known = changed.is_some() && changed == self.changed;
+        self.is_there = changed.is_some();
+        let known = self.is_there && changed == self.changed;
         if known {
             return;
         }
         self.by_id = list(&self.path);
         let settled = changed.filter(|at| now.duration_since(*at).is_ok_and(|age| age > SETTLED));
         self.changed = settled;
+    }
+
+    /// Whether there was such a directory, as of the last look.
+    pub fn is_there(&self) -> bool {
+        self.is_there
     }
 
     pub fn of(&self, id: &str) -> Option<&ContainerNames> {
@@ -112,11 +119,13 @@ mod tests {
         let mut logs = ContainerLogs::new(&dir);
         logs.refresh();
         let before = logs.of(ID).is_some();
+        assert!(logs.is_there());
         std::fs::write(&link, "").expect("writable");
         logs.refresh();
         let made = logs.of(ID).is_some();
         std::fs::remove_dir_all(&dir).expect("removable");
         logs.refresh();
+        assert!(!logs.is_there());
         assert_eq!((before, made, logs.of(ID).is_some()), (false, true, false));
     }
 }

@@ -117,6 +117,11 @@ impl Reader {
         Ok(all)
     }
 
+    /// Whether the node told names of containers, when cgroups were read last.
+    pub fn tells_names(&self) -> bool {
+        self.cgroups.as_ref().is_ok_and(Cgroups::tells_names)
+    }
+
     /// The hierarchy that has the memory controller.
     pub fn hierarchy(&self) -> Fact<&Cgroups> {
         self.cgroups.as_ref().map_err(Clone::clone)
