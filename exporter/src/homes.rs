@@ -99,9 +99,9 @@ impl Homes {
 
     /// Whose a process of that cgroup is.
     pub fn holding(&self, path: &str) -> Holder<'_> {
-        let paths = std::iter::once(path).chain(ancestors(path));
+        let mut paths = std::iter::once(path).chain(ancestors(path));
         let kept = |path| self.kept.get(path).filter(|kept| !is_pod(&kept.ledger));
-        match paths.filter_map(kept).next() {
+        match paths.find_map(kept) {
             Some(Kept { home: Some(home), .. }) => Holder::Home(home),
             Some(Kept { home: None, .. }) => Holder::Unnamed,
             None => Holder::None,
@@ -123,9 +123,7 @@ impl Home {
                 (Place::Pod, labels, pod_member(cgroup))
             }
             Identity::Unit { name } => (Place::Unit, labels(&[("unit", name)]), member(cgroup)),
-            Identity::Other => {
-                (Place::Other, labels(&[("cgroup", &cgroup.path)]), member(cgroup))
-            }
+            Identity::Other => (Place::Other, labels(&[("cgroup", &cgroup.path)]), member(cgroup)),
         };
         let names = Default::default();
         Some(Self { place, labels: labels.into(), names, member: Arc::new(member) })

@@ -23,6 +23,7 @@ pub mod groups;
 pub mod homes;
 pub mod limit;
 pub mod log;
+pub mod mounts;
 pub mod names;
 mod negotiate;
 pub mod orders;

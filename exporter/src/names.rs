@@ -124,7 +124,9 @@ mod tests {
     fn a_node_that_told_names_once_is_waited_for() {
         let by_id = |told: &[bool]| {
             let mut names = Names::default();
-            told.iter().for_each(|tells| names.node_tells(*tells));
+            for tells in told {
+                names.node_tells(*tells);
+            }
             names.by_id
         };
         assert!(!by_id(&[]) && !by_id(&[true]) && !by_id(&[true, false, false]));

@@ -45,7 +45,7 @@ All amounts are bytes, all times seconds. Accounts and classes: [accounts.md](ac
   units and cgroups. `memgap_process_group_ledger_bytes` sums to `memgap_process_group_rss_bytes`, `memgap_host_ledger_bytes` to
   `memgap_host_memory_total_bytes`. Stack by `class`: an account that is added later changes no dashboard.
 - Containers, units and cgroups never contain one another: their usage may be added up over a node. Pods contain their containers and
-  are not part of that sum. Memory that processes share counts in each process group.
+  sandboxes, and are not part of that sum. Pods and containers of which the node tells no name, or not yet, have no series. Memory that processes share counts in each process group.
 - Some accounts are signed (`charge_residual`, `moved_charges`, `skew`): they close the sum, and their size is the quality of the reading.
 - Working set, usage and required are three cuts through the same accounts. `working_set_hidden_bytes` is memory that is in use and that
   the working set leaves out: alert on `required_bytes{bound=\"high\"}` against `limit_bytes`.

@@ -95,6 +95,7 @@ class Profile:
     directory: str
     uid: int
     capabilities: set
+    mounts = MOUNTS
 
     @classmethod
     def setUpClass(cls):
@@ -123,7 +124,7 @@ class Profile:
         for volume in self.pod["volumes"]:
             self.assertEqual(volume["hostPath"]["type"], "Directory")
             paths[volume["name"]] = volume["hostPath"]["path"]
-        self.assertEqual(set(paths.values()), MOUNTS)
+        self.assertEqual(set(paths.values()), self.mounts)
         expected = [
             dict(name=name, mountPath=f"/host{path}", readOnly=True, recursiveReadOnly="IfPossible")
             for name, path in paths.items()
@@ -149,15 +150,33 @@ class Profile:
         self.assertLessEqual(set(flags), known)
         (port,) = self.container["ports"]
         self.assertEqual(flags.pop("--web.listen-address"), f":{port['containerPort']}")
-        annotations = self.template["metadata"]["annotations"]
-        self.assertEqual(annotations["prometheus.io/port"], str(port["containerPort"]))
+        # A cgroup controller of v1 is looked for below where v2 would be.
         mounted = {mount["mountPath"] for mount in self.container["volumeMounts"]}
-        self.assertEqual(set(flags.values()), mounted)
+        self.assertEqual(set(flags.values()), {re.sub("/memory$", "", path) for path in mounted})
+
+    def test_it_is_ready_as_soon_as_it_can_be(self):
+        startup, readiness = (self.container[f"{name}Probe"] for name in ("startup", "readiness"))
+        self.assertEqual(startup["httpGet"], readiness["httpGet"])
+        self.assertEqual(startup["periodSeconds"], 1)
 
     def test_the_image_is_this_version(self):
         workspace = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]
         tag = self.container["image"].rsplit(":", 1)[1]
         self.assertEqual(tag, workspace["package"]["version"])
+
+    def test_it_is_scraped_by_jobs_that_know_it_alone(self):
+        self.assertNotIn("prometheus.io", str(self.template["metadata"]))
+        (job,) = yaml.safe_load((DEPLOY / "prometheus/scrape.yaml").read_text())
+        monitor = yaml.safe_load((DEPLOY / "prometheus/podmonitor.yaml").read_text())
+        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        self.assertIs(job["honor_labels"], True)
+        self.assertIs(endpoint["honorLabels"], True)
+        (port,) = self.container["ports"]
+        self.assertEqual(endpoint["port"], port["name"])
+        labels = monitor["spec"]["selector"]["matchLabels"]
+        self.assertEqual(labels, self.template["metadata"]["labels"])
+        self.assertEqual(monitor["metadata"]["namespace"], self.resources["Namespace"]["metadata"]["name"])
+        self.assertEqual(job["relabel_configs"][0]["regex"], ";".join([*labels.values(), port["name"]]))
 
     @left_out("it mounts file systems")
     def test_it_works_with_no_more_than_that(self):
@@ -203,6 +222,21 @@ class Process(Profile, unittest.TestCase):
 
 class Probe(Profile, unittest.TestCase):
     directory, uid, capabilities = "overlays/probe", 0, {"SYS_PTRACE", "DAC_READ_SEARCH"}
+
+
+class OnCgroupV1(Profile):
+    mounts = MOUNTS - {"/sys/fs/cgroup"} | {"/sys/fs/cgroup/memory"}
+    # tests/deploy/pod mounts what the other profiles do.
+    test_it_works_with_no_more_than_that = None
+
+
+class ProcessOnCgroupV1(OnCgroupV1, unittest.TestCase):
+    directory, uid, capabilities = "overlays/process-cgroup-v1", 0, {"SYS_PTRACE"}
+
+
+class ProbeOnCgroupV1(OnCgroupV1, unittest.TestCase):
+    directory = "overlays/probe-cgroup-v1"
+    uid, capabilities = 0, {"SYS_PTRACE", "DAC_READ_SEARCH"}
 
 
 class Systemd(unittest.TestCase):

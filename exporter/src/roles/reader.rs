@@ -12,6 +12,7 @@ use memgap_exporter::args::Args;
 use memgap_exporter::channel::Sender;
 use memgap_exporter::collect::{self, Ledgers, Pipeline, Schedule};
 use memgap_exporter::log::Log;
+use memgap_exporter::mounts::{self, Mounted};
 use memgap_exporter::orders::Receiver;
 use memgap_exporter::stage::{Clock, Stage};
 use memgap_exporter::telemetry::{self, Telemetry, costly, degraded, probes, targets};
@@ -31,6 +32,7 @@ pub fn run(args: Args, server: OwnedFd, supervisor: OwnedFd, log: &Log) -> anyho
         // They are the server's.
         drop(activation::take()?);
     }
+    warn_of_mounts(&args);
     let mut collecting = Collecting::start(args)?;
     let server = Sender::new(server);
     let mut orders = Receiver::new(supervisor);
@@ -134,6 +136,18 @@ fn walk_policy(args: &Args) -> WalkPolicy {
         budget_share: args.walk_budget,
         min_bytes: args.walk_min_bytes,
         ..WalkPolicy::default()
+    }
+}
+
+/// Says what could be written to, though it was mounted to be read.
+fn warn_of_mounts(args: &Args) {
+    if !mounts::is_root() {
+        return;
+    }
+    for place in [Some(&args.procfs), args.cgroupfs.as_ref()].into_iter().flatten() {
+        if let Ok(Mounted::WritableBelow(below)) = mounts::mounted(place) {
+            tracing::warn!(?below, "writable below {}: {}", place.display(), mounts::REMEDY);
+        }
     }
 }
 

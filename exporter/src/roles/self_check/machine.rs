@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use memgap_exporter::args::Args;
+use memgap_exporter::mounts::{Mounted, REMEDY, is_root, mounted};
 use memgap_exporter::self_check::Line;
 use memgap_ledger::Missing;
 use memgap_ledger::sample::CgroupVersion;
 use memgap_reader::{Access, Reader};
-use rustix::fs::{StatVfsMountFlags, statvfs};
 
 /// Characters of a file of the kernel's that are shown.
 const SHOWN: usize = 100;
@@ -101,15 +101,23 @@ fn pressure(procfs: &Path) -> Line {
 
 /// Whether what is read could be written to: nothing does, but a mount makes that certain.
 fn mounts(places: &[&Path]) -> Line {
-    let is_read_only =
-        |place: &Path| statvfs(place).map(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY));
-    let told = places.iter().map(|place| match is_read_only(place) {
-        Ok(true) => format!("{} is read-only", place.display()),
-        Ok(false) => format!("{} is writable", place.display()),
+    let mut is_open = false;
+    let told = places.iter().map(|place| match mounted(place) {
+        Ok(Mounted::ReadOnly) => format!("{} is read-only", place.display()),
+        Ok(Mounted::Writable) => format!("{} is writable", place.display()),
+        Ok(Mounted::WritableBelow(below)) => {
+            is_open = true;
+            let first = below.first().unwrap_or(&place.to_path_buf()).display().to_string();
+            format!("{} is read-only, but for {} below it ({first})", place.display(), below.len())
+        }
         Err(error) => format!("{}: {error}", place.display()),
     });
     let told: Vec<String> = told.collect();
-    Line::yes("mounts", format!("{}; nothing is ever written there", told.join(", ")))
+    let found = format!("{}; nothing is ever written there", told.join(", "));
+    if is_open && is_root() {
+        return Line::less("mounts", found, REMEDY);
+    }
+    Line::yes("mounts", found)
 }
 
 /// The first line of a short file of the kernel's.

@@ -1,0 +1,233 @@
+"""What the exporter tells of the pods of a real node, by each profile of deploy/kubernetes.
+
+Called by tests/kubernetes/run, which sets MEMGAP_EXPORTER and KUSTOMIZE.
+"""
+
+import datetime
+import json
+import os
+import pathlib
+import re
+import unittest
+
+import yaml
+
+from cluster import HERE, ROOT, Cluster, is_ready, output, statuses, wait
+from exporter import Watch
+
+MIB = 1 << 20
+PROFILES = ROOT / "deploy/kubernetes"
+# On cgroup v1 those that run as uid 0 have another mount: deploy/README.md says why.
+IS_V1 = not pathlib.Path("/sys/fs/cgroup/cgroup.controllers").exists()
+FIT = "-cgroup-v1" if IS_V1 else ""
+# Who is ready at its first probe, or a second later, is so long before this. The period of
+# a probe that came too early is 10 s.
+READY_SECONDS = 8
+
+cluster = None
+
+
+def setUpModule():
+    global cluster
+    cluster = Cluster(os.environ["MEMGAP_EXPORTER"])
+    unittest.addModuleCleanup(cluster.stop)
+
+
+def apply(*arguments):
+    cluster.kubectl("apply", *arguments)
+
+
+def exporter_pod():
+    """The exporter's pod, once there is one that runs."""
+
+    def running():
+        pods = [p for p in cluster.pods("memgap").values() if "deletionTimestamp" not in p["metadata"]]
+        pods = [pod for pod in pods if pod["status"].get("podIP")]
+        return pods[0] if len(pods) == 1 else None
+
+    return wait("the exporter's pod", running)
+
+
+def time(text):
+    return datetime.datetime.fromisoformat(text)
+
+
+class Profiles(unittest.TestCase):
+    """Each profile as it stands in deploy/kubernetes."""
+
+    def deploy(self, profile):
+        """Applies a profile and watches its exporter from the start."""
+        apply("-k", PROFILES / profile)
+        pod = exporter_pod()
+        watch = Watch(pod["status"]["podIP"])
+        self.addCleanup(watch.stop)
+        self.addCleanup(cluster.kubectl, "delete", "-k", PROFILES / profile)
+        cluster.kubectl("-n", "memgap", "rollout", "status", "daemonset/memgap-exporter", "--timeout=180s")
+        return watch, cluster.pods("memgap")["memgap", pod["metadata"]["name"]]
+
+    def check(self, profile):
+        watch, pod = self.deploy(profile)
+        self.assertTrue(is_ready(pod))
+        (status,) = pod["status"]["containerStatuses"]
+        (ready,) = [c for c in pod["status"]["conditions"] if c["type"] == "Ready"]
+        took = time(ready["lastTransitionTime"]) - time(status["state"]["running"]["startedAt"])
+        self.assertLess(took.total_seconds(), READY_SECONDS)
+        self.assertEqual(status["restartCount"], 0)
+
+        own = dict(namespace="memgap", pod=pod["metadata"]["name"])
+        told = lambda: watch.value("memgap_container_usage_bytes", container="memgap-exporter", **own)
+        wait("it tells of itself", told)
+        self.check_writing(profile)
+        watch.stop()
+        # It was one of few pods, and never another.
+        self.assertEqual({name for name in watch.pods if name[0] == "memgap"}, {tuple(own.values())})
+        self.check_names(watch)
+
+    def check_names(self, watch):
+        """From the first scrape on all were told of by their names, or not at all."""
+        known = set(cluster.pods())
+        self.assertGreater(watch.scrapes, 0)
+        self.assertLessEqual(watch.pods - {("", "")}, known)
+        for id, names in watch.names.items():
+            self.assertEqual(len(names), 1, (id, names))
+            ((namespace, pod, container),) = names
+            self.assertIn((namespace, pod), known)
+            self.assertIn(container, statuses(cluster.pods()[namespace, pod]))
+
+    def check_writing(self, profile):
+        """A program in the exporter's place tries to write what is there of a cgroup again."""
+        rendered = yaml.safe_load_all(output(os.environ["KUSTOMIZE"], "build", PROFILES / profile))
+        (spec,) = [r["spec"]["template"]["spec"] for r in rendered if r["kind"] == "DaemonSet"]
+        script = (
+            "for name in memory.soft_limit_in_bytes memory.high; do"
+            " for file in $(find /host/sys/fs/cgroup/ -path */kubepods/$name); do"
+            " value=$(cat $file); echo read $file;"
+            " echo $value >$file && echo written; done; done; echo tried"
+        )
+        (container,) = spec["containers"]
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            container.pop(probe)
+        container |= dict(name="writer", image="memgap.test/busybox:1", args=["sh", "-c", script])
+        container["securityContext"].pop("appArmorProfile", None)
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "writer", "namespace": "default"},
+            "spec": spec | {"restartPolicy": "Never"},
+        }
+        apply_text = lambda verb: cluster.kubectl(verb, "-f", "-", input=json.dumps(pod))
+        apply_text("apply")
+        try:
+            ended = lambda: "terminated" in statuses(
+                cluster.pods("default")["default", "writer"]
+            ).get("writer", {}).get("state", {})
+            wait("it has tried", ended)
+            log = cluster.kubectl("logs", "writer")
+        finally:
+            apply_text("delete")
+        self.assertIn("read /host/sys/fs/cgroup/", log)
+        self.assertIn("tried", log)
+        self.assertNotIn("written", log)
+
+    def test_cgroup(self):
+        self.check("base")
+
+    def test_process(self):
+        self.check(f"overlays/process{FIT}")
+
+    def test_probe(self):
+        self.check(f"overlays/probe{FIT}")
+
+
+class Pods(Profiles):
+    """Pods of every kind, as the profile with the most rights tells of them."""
+
+    test_cgroup = test_process = test_probe = None
+
+    def setUp(self):
+        self.watch, _ = self.deploy(f"overlays/probe{FIT}")
+
+    def usage(self, pod, container, namespace="shop"):
+        labels = dict(namespace=namespace, pod=pod, container=container)
+        return self.watch.value("memgap_container_usage_bytes", **labels)
+
+    def test_what_is_told_is_of_whom_it_is(self):
+        watch = self.watch
+        (cluster.directory / "manifests/static.yaml").write_text((HERE / "static.yaml").read_text())
+        apply("-f", HERE / "pods.yaml")
+        self.addCleanup(cluster.kubectl, "delete", "-f", HERE / "pods.yaml", "--wait=false")
+        for pod, container in [
+            ("web", "sidecar"),
+            ("web", "nginx"),
+            ("scratch", "writer"),
+            ("limited", "one"),
+            ("eater", "eater"),
+        ]:
+            wait(f"{pod}/{container} is told of", lambda: self.usage(pod, container))
+        has_batch = lambda: any(s.labels.get("pod", "").startswith("batch-") for s in watch.last)
+        wait("the job is told of", has_batch)
+        wait("the static pod is told of", lambda: self.usage("static-node", "main", "default"))
+        debug = ["debug", "web", "--image=memgap.test/busybox:1", "--container=debugger"]
+        cluster.kubectl("-n", "shop", *debug, "--profile=general", "--", "busybox", "sleep", "100000")
+        wait("the ephemeral container is told of", lambda: self.usage("web", "debugger"))
+
+        with self.subTest("a file system in memory"):
+            labels = dict(pod="scratch", container="writer", account="shmem")
+            shmem = watch.value("memgap_container_ledger_bytes", **labels)
+            self.assertEqual(shmem, 8 * MIB)
+        with self.subTest("a pod's limit"):
+            for container in ("one", "two"):
+                labels = dict(pod="limited", container=container)
+                self.assertEqual(watch.value("memgap_container_limit_bytes", **labels), 64 * MIB)
+                room = watch.value("memgap_container_room_bytes", bound="low", **labels)
+                pod = watch.value("memgap_pod_room_bytes", bound="low", pod="limited")
+                self.assertEqual(room, pod)
+                self.assertLess(room, 64 * MIB)
+        with self.subTest("kills"):
+            kills = lambda: watch.value("memgap_container_oom_kills_total", pod="eater")
+            wait("a kill is counted", kills)
+        with self.subTest("restarts"):
+            crasher = lambda: cluster.pods("shop")["shop", "crasher"]["status"]["containerStatuses"][0]
+            wait("it is started anew", lambda: crasher()["restartCount"] >= 1)
+            reason = lambda: crasher().get("lastState", {}).get("terminated", {}).get("reason")
+            self.assertEqual(wait("the kubelet says why", reason), "OOMKilled")
+            pod = lambda: watch.value("memgap_pod_usage_bytes", pod="crasher")
+            wait("its pod is told of", pod)
+        with self.subTest("a job that ends"):
+            wait("it is gone", lambda: not has_batch())
+        with self.subTest("sandboxes"):
+            groups = {s.labels["group"] for s in watch.values("memgap_process_group_rss_bytes")}
+            self.assertNotIn("pause", groups)
+            self.assertTrue(watch.values("memgap_pod_usage_bytes", pod="web"))
+        with self.subTest("the kubelet's own figures"):
+            self.check_cadvisor({"sidecar", "nginx", "one", "two", "main", "debugger"})
+        watch.stop()
+        self.check_names(watch)
+
+    def check_cadvisor(self, containers):
+        """Usage and working set of containers at rest are the kubelet's, each at some time."""
+        line = re.compile(r'^container_memory_(usage|working_set)_bytes{container="(\w+)",id=".*/(\w+)".* (\S+) \d+$', re.MULTILINE)
+        differ = {}
+
+        def are_equal():
+            text = cluster.get("/api/v1/nodes/node/proxy/metrics/cadvisor")
+            for figure, container, id, value in line.findall(text):
+                if container in containers:
+                    own = {s.labels["container_id"]: s for s in self.watch.values("memgap_container_info")}
+                    names = own[id].labels if id in own else {}
+                    labels = {k: names.get(k) for k in ("namespace", "pod", "container")}
+                    ours = self.watch.value(f"memgap_container_{figure}_bytes", **labels)
+                    if ours == float(value):
+                        differ[container, figure] = None
+                    elif differ.get((container, figure), "") is not None:
+                        differ[container, figure] = (ours, float(value))
+            return len(differ) == 2 * len(containers) and not any(differ.values())
+
+        try:
+            wait("the kubelet's figures are ours", are_equal)
+        except TimeoutError:
+            self.fail(f"ours and the kubelet's: { {k: v for k, v in differ.items() if v} }")
+
+
+if __name__ == "__main__":
+    unittest.main()
