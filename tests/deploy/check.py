@@ -268,7 +268,3 @@ class Systemd(unittest.TestCase):
     def test_the_unit_is_hardened(self):
         # In tenths of systemd's scale, on which an unhardened service has 96.
         output("systemd-analyze", "security", "--offline=yes", "--threshold=16", self.unit)
-
-
-if __name__ == "__main__":
-    unittest.main()

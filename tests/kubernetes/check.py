@@ -1,6 +1,6 @@
 """What the exporter tells of the pods of a real node, by each profile of deploy/kubernetes.
 
-Called by tests/kubernetes/run, which sets MEMGAP_EXPORTER and KUSTOMIZE.
+Called by tests/kubernetes/run, which sets MEMGAP_EXPORTER, HELM and KUSTOMIZE.
 """
 
 import datetime
@@ -9,6 +9,8 @@ import os
 import pathlib
 import re
 import unittest
+import urllib.error
+import urllib.request
 
 import yaml
 
@@ -77,7 +79,10 @@ class Profiles(unittest.TestCase):
         own = dict(namespace="memgap", pod=pod["metadata"]["name"])
         told = lambda: watch.value("memgap_container_usage_bytes", container="memgap-exporter", **own)
         wait("it tells of itself", told)
-        self.check_writing(profile)
+        log = self.write(profile)
+        self.assertIn("tried", log)
+        self.assertNotIn("written", log)
+        self.assertNotIn("writable below", self.log(pod))
         watch.stop()
         # It was one of few pods, and never another.
         self.assertEqual({name for name in watch.pods if name[0] == "memgap"}, {tuple(own.values())})
@@ -94,8 +99,12 @@ class Profiles(unittest.TestCase):
             self.assertIn((namespace, pod), known)
             self.assertIn(container, statuses(cluster.pods()[namespace, pod]))
 
-    def check_writing(self, profile):
-        """A program in the exporter's place tries to write what is there of a cgroup again."""
+    def log(self, pod):
+        return cluster.kubectl("-n", "memgap", "logs", pod["metadata"]["name"])
+
+    def write(self, profile):
+        """Has a program in the exporter's place write what is there of a cgroup again, and
+        returns what it says."""
         rendered = yaml.safe_load_all(output(os.environ["KUSTOMIZE"], "build", PROFILES / profile))
         (spec,) = [r["spec"]["template"]["spec"] for r in rendered if r["kind"] == "DaemonSet"]
         script = (
@@ -126,8 +135,7 @@ class Profiles(unittest.TestCase):
         finally:
             apply_text("delete")
         self.assertIn("read /host/sys/fs/cgroup/", log)
-        self.assertIn("tried", log)
-        self.assertNotIn("written", log)
+        return log
 
     def test_cgroup(self):
         self.check("base")
@@ -138,11 +146,17 @@ class Profiles(unittest.TestCase):
     def test_probe(self):
         self.check(f"overlays/probe{FIT}")
 
+    @unittest.skipUnless(IS_V1, "on cgroup v2 nothing is mounted below")
+    def test_what_is_writable_below_is_told(self):
+        _, pod = self.deploy("overlays/probe")
+        self.assertIn("writable below /host/sys/fs/cgroup", self.log(pod))
+        self.assertIn("written", self.write("overlays/probe"))
+
 
 class Pods(Profiles):
     """Pods of every kind, as the profile with the most rights tells of them."""
 
-    test_cgroup = test_process = test_probe = None
+    test_cgroup = test_process = test_probe = test_what_is_writable_below_is_told = None
 
     def setUp(self):
         self.watch, _ = self.deploy(f"overlays/probe{FIT}")
@@ -229,5 +243,51 @@ class Pods(Profiles):
             self.fail(f"ours and the kubelet's: { {k: v for k, v in differ.items() if v} }")
 
 
-if __name__ == "__main__":
-    unittest.main()
+class Chart(unittest.TestCase):
+    """The chart of deploy/helm, by helm itself."""
+
+    def helm(self, *arguments):
+        kubeconfig = f"--kubeconfig={cluster.directory / 'admin.conf'}"
+        return output(os.environ["HELM"], kubeconfig, "--namespace=memgap", *arguments)
+
+    def pod(self):
+        pod = exporter_pod()
+        self.assertTrue(is_ready(pod))
+        return pod
+
+    def api(self, path):
+        address = self.pod()["status"]["podIP"]
+        try:
+            with urllib.request.urlopen(f"http://{address}:9877/api/v1/{path}", timeout=10) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def test_it_is_installed_upgraded_rolled_back_and_removed(self):
+        chart = ROOT / "deploy/helm/memgap-exporter"
+        more = ["--set=profile=probe", f"--set=cgroupV1={str(IS_V1).lower()}", "--set=extraArgs={--web.api}"]
+        notes = self.helm("install", "memgap", chart, "--create-namespace", "--wait", *more)
+        self.addCleanup(cluster.kubectl, "delete", "namespace", "memgap")
+        self.assertIn("honor_labels", notes)
+        apply("-f", HERE / "pods.yaml")
+        self.addCleanup(cluster.kubectl, "delete", "-f", HERE / "pods.yaml", "--wait=false")
+
+        def last_ledgers():
+            """What was held by whom before something of it was killed."""
+            kills = self.api("oom-kills")["items"]
+            identities = [kill["ledger"]["scope"]["identity"] for kill in kills]
+            return [identity["names"] for identity in identities]
+
+        names = {"namespace": "shop", "pod": "eater", "container": "eater"}
+        self.assertEqual(wait("a last ledger", last_ledgers)[0], names)
+
+        self.helm("upgrade", "memgap", chart, "--wait", "--set=profile=cgroup")
+        self.assertEqual(self.pod()["spec"]["securityContext"]["runAsUser"], 65534)
+        self.assertEqual(self.api("oom-kills"), 404)
+        self.helm("rollback", "memgap", "1", "--wait")
+        self.assertEqual(self.pod()["spec"]["securityContext"]["runAsUser"], 0)
+        self.assertIn("items", self.api("oom-kills"))
+        self.helm("uninstall", "memgap", "--wait")
+        wait("nothing is left", lambda: not cluster.pods("memgap"))
+        left = json.loads(cluster.kubectl("-n", "memgap", "get", "daemonset,networkpolicy", "-o", "json"))
+        self.assertEqual(left["items"], [])
