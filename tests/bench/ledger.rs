@@ -1,11 +1,13 @@
 //! Making ledgers: what a walk, a container and a whole machine cost once read.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use memgap_ledger::account::ANONYMOUS;
+use memgap_ledger::finding::{Subject, findings};
 use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, Counters, HostSample, MachineSample, Meminfo,
     MemoryStat, ProcessKind, ProcessSample, SocketBuffers, Vmstat, Walk,
 };
-use memgap_ledger::{Events, Machine, Missing, MissingKind, cgroup, process};
+use memgap_ledger::{Events, Machine, Missing, MissingKind, ProcessLedger, cgroup, process};
 use std::hint::black_box;
 
 const PAGE: u64 = 4096;
@@ -124,6 +126,41 @@ fn of_cgroup(c: &mut Criterion) {
     });
 }
 
+/// Of a thousand containers with a process each: some are near their limit, in others nothing is
+/// found.
+fn of_findings(c: &mut Criterion) {
+    let processes: Vec<_> =
+        (0..1000).map(|pid| process::ledger(&program(pid, Some(areas(200))))).collect();
+    let of_container = |nth: u32, process: &ProcessLedger| {
+        let mut sample = container(nth);
+        // It is charged for what its process holds; one of ten has lazily freed memory beside.
+        let held = u64::try_from(process.ledger.sum(ANONYMOUS)).unwrap_or(0);
+        if let (Ok(stat), true) = (&mut sample.stat, !nth.is_multiple_of(10)) {
+            stat.anon = held;
+            stat.active_anon = held;
+            stat.inactive_file = stat.file - stat.active_file;
+            sample.usage = Ok(held + stat.file + 7 * MIB);
+        }
+        cgroup::ledger(&sample, Ok(&[process]))
+    };
+    let containers: Vec<_> = (0..).zip(&processes).map(|(nth, p)| of_container(nth, p)).collect();
+    let mut group = c.benchmark_group("findings");
+    group.throughput(Throughput::Elements(1000));
+    group.bench_function("of 1000 containers", |b| {
+        b.iter(|| {
+            let subjects = black_box(&containers).iter().map(Subject::Cgroup);
+            subjects.map(|subject| findings(subject).len()).sum::<usize>()
+        });
+    });
+    group.bench_function("of 1000 processes", |b| {
+        b.iter(|| {
+            let subjects = black_box(&processes).iter().map(Subject::Process);
+            subjects.map(|subject| findings(subject).len()).sum::<usize>()
+        });
+    });
+    group.finish();
+}
+
 fn of_machine(c: &mut Criterion) {
     let sample = MachineSample {
         host: HostSample {
@@ -145,5 +182,5 @@ fn of_machine(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, of_process, of_cgroup, of_machine);
+criterion_group!(benches, of_process, of_cgroup, of_findings, of_machine);
 criterion_main!(benches);

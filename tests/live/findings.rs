@@ -106,10 +106,10 @@ fn redis_gives_back_what_is_retained() -> Result<()> {
 }
 
 /// What is found of a cgroup, all of whose processes stand still.
-fn look_into(group: &Cgroup, pids: &[u32]) -> Result<Vec<Finding>> {
+fn look_into(group: &Cgroup, pids: &[u32], depth: Depth) -> Result<Vec<Finding>> {
     let _frozen: Vec<Frozen> = pids.iter().map(|pid| Frozen::stop(*pid)).collect::<Result<_>>()?;
     let reader = Reader::open(Roots::default())?;
-    let (sample, members) = reader.cgroup_and_members(group.path(), Depth::Full)?;
+    let (sample, members) = reader.cgroup_and_members(group.path(), depth)?;
     let ledgers: Vec<ProcessLedger> = members?.iter().map(process::ledger).collect();
     let refs: Vec<&ProcessLedger> = ledgers.iter().collect();
     Ok(finding::findings(Subject::Cgroup(&cgroup::ledger(&sample, Ok(&refs)))))
@@ -127,14 +127,14 @@ fn of_a_cgroup_it_is_said_how_much_and_who_keeps_most() -> Result<()> {
     for (client, count) in clients.iter_mut().zip([20_000, 8_000]) {
         client.ask(&format!("DEBUG POPULATE {count} big 5000"))?;
     }
-    let found = look_into(&group, &pids)?;
+    let found = look_into(&group, &pids, Depth::Full)?;
     assert_eq!(bytes(&found, "retention"), None, "{found:#?}");
 
     for (client, last) in clients.iter_mut().zip([19_999, 7_999]) {
         let each = format!("for i = 0, {last} do redis.call('DEL', 'big:' .. i) end return 'gone'");
         client.ask(&format!("EVAL \"{each}\" 0"))?;
     }
-    let found = look_into(&group, &pids)?;
+    let found = look_into(&group, &pids, Depth::Full)?;
     let said = bytes(&found, "retention").with_context(|| format!("{found:#?}"))?;
     let finding = found.iter().find(|finding| finding.id == "retention").context("found")?;
     let who = format!("(pid {})", pids[0]);
@@ -145,6 +145,24 @@ fn of_a_cgroup_it_is_said_how_much_and_who_keeps_most() -> Result<()> {
     }
     assert!(said > 60 * MIB, "{said}");
     assert_given_back("cgroup", said, before, i64::try_from(group.usage()?)?, 4 * MIB);
+    Ok(())
+}
+
+#[test]
+fn of_a_cgroup_it_is_said_what_can_not_be_given_back() -> Result<()> {
+    if left_out(Need::Cgroups) {
+        return Ok(());
+    }
+    // Every other of a million small blocks is free, and a run of blocks but for the last.
+    for (steps, is_pinned) in [("many", true), ("last", false)] {
+        let group = Cgroup::new(&format!("pinned-{steps}"))?;
+        let program = Library::Own.malloc()?;
+        let target = Target::run_in(program.get_program().as_ref(), &[("STEPS", steps)], &group)?;
+        let found = look_into(&group, &[target.pid()], Depth::Pages)?;
+        let pinned = bytes(&found, "fragmentation");
+        assert_eq!(pinned.is_some(), is_pinned, "{steps}: {found:#?}");
+        assert_eq!(pinned, bytes(&look(target.pid(), Depth::Pages)?.1, "fragmentation"), "{steps}");
+    }
     Ok(())
 }
 

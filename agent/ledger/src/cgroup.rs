@@ -75,6 +75,8 @@ pub struct CgroupLedger {
     pub busiest_gc: Option<BusyGc>,
     /// What their allocators and runtimes could give back, of those who tell.
     pub retained: Option<Retained>,
+    /// What these keep free in pages with memory in use.
+    pub pinned: Option<Retained>,
     /// Shared memory that it is charged for beyond all that its processes map; `None` where not
     /// all of them were walked.
     pub shmem_unmapped: Option<u64>,
@@ -156,6 +158,7 @@ pub(crate) fn of_sum(sample: &CgroupSample, members: Sums<'_>) -> CgroupLedger {
         unread: sum.iter().flat_map(|sum| &sum.unread).cloned().collect(),
         busiest_gc: sum.and_then(|sum| sum.busiest_gc.clone()),
         retained: sum.and_then(|sum| sum.retained.clone()),
+        pinned: sum.and_then(|sum| sum.pinned.clone()),
         shmem_unmapped,
         elsewhere: stat.and_then(|stat| elsewhere::of(stat, behind, members)),
         churned: sample.churned,

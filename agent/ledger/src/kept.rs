@@ -14,7 +14,7 @@ pub struct Kept<'p> {
     pub returnable: Option<Figure>,
     /// The one that keeps most.
     pub most: &'p Runtime,
-    pub evidence: Vec<String>,
+    keepers: Vec<&'p Runtime>,
 }
 
 impl<'p> Kept<'p> {
@@ -26,8 +26,12 @@ impl<'p> Kept<'p> {
         let sum = keepers
             .iter()
             .try_fold(0, |sum: i64, r| Some(sum.saturating_add(signed(r.trimmable?))));
-        let evidence = keepers.iter().map(|runtime| line(runtime)).collect();
-        Some(Self { free, returnable: sum.and_then(|sum| at_most(free, sum)), most, evidence })
+        Some(Self { free, returnable: sum.and_then(|sum| at_most(free, sum)), most, keepers })
+    }
+
+    /// What each says.
+    pub fn evidence(&self) -> Vec<String> {
+        self.keepers.iter().map(|runtime| line(runtime)).collect()
     }
 
     /// What of it lies in pages that it shares with memory in use.

@@ -15,6 +15,9 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     // Against the least that its own limit promises.
     let promised = own.saturating_sub(cgroup.headline.required.bounds()?.1);
     let missing = promised.saturating_sub(high);
+    if !matters(missing, own) {
+        return None;
+    }
     let mut evidence = vec![format!(
         "limit {}, required {}; {} has to hold {}",
         iec(own),
@@ -27,7 +30,7 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     }));
     let sibling = room.limit.sibling.as_ref();
     evidence.extend(sibling.map(|(path, bytes)| format!("{path} requires {}", iec(*bytes))));
-    matters(missing, own).then(|| Finding {
+    Some(Finding {
         id: ID,
         bytes: Figure::Exact(missing),
         severity: if high < own / 10 { Severity::Critical } else { Severity::Warning },

@@ -18,6 +18,9 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     let file = if elsewhere.file >= FILES { elsewhere.file } else { 0 };
     let shmem = if elsewhere.shmem >= SHARED { elsewhere.shmem } else { 0 };
     let least = file.saturating_add(shmem);
+    if least == 0 || least < usage / 20 {
+        return None;
+    }
     let mut words = Vec::new();
     if file > 0 {
         words.push(format!("{} of files, whose pages go when that one is short", iec(file)));
@@ -25,7 +28,7 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     if shmem > 0 {
         words.push(format!("{} of shared memory, which that one's limit has to hold", iec(shmem)));
     }
-    (least > 0 && least >= usage / 20).then(|| Finding {
+    Some(Finding {
         id: ID,
         bytes: Figure::interval(least, least, elsewhere.most.max(least)),
         severity: if shmem > usage / 4 { Severity::Warning } else { Severity::Info },

@@ -20,9 +20,12 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     };
     let (point, whole) = (bytes.point()?, whole.point()?);
     let swapped = swap.point().filter(|swapped| *swapped > 0);
+    if point < 16 << 20 || point < whole / 20 {
+        return None;
+    }
     let mut evidence = vec![format!("{} {}", account.name(), iec(point))];
     evidence.extend(swapped.map(|swapped| format!("swapped out {}", iec(swapped))));
-    (point >= 16 << 20 && point >= whole / 20).then(|| Finding {
+    Some(Finding {
         id: ID,
         bytes,
         severity: Severity::Info,

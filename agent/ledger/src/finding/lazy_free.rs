@@ -15,11 +15,14 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     };
     let figure = ledger.figure(Account::LazyFree);
     let (bytes, whole) = (figure.point()?, whole.point()?);
+    if !matters(bytes, whole) {
+        return None;
+    }
     let mut evidence = vec![format!("LazyFree {} of {counted} {}", figure.words(), iec(whole))];
     if let Subject::Process(process) = subject {
         evidence.extend(process.runtimes.iter().filter_map(|r| given_back(r, bytes)));
     }
-    matters(bytes, whole).then(|| Finding {
+    Some(Finding {
         id: ID,
         bytes: figure,
         severity: Severity::Info,

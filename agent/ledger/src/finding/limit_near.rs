@@ -14,16 +14,19 @@ const VERY_NEAR: i64 = 20;
 
 pub fn find(subject: Subject<'_>) -> Option<Finding> {
     let Subject::Cgroup(cgroup) = subject else { return None };
-    // Where a limit further up leaves much less than its own, `ancestor-limit` speaks.
-    let room = cgroup.room.as_ref().ok().filter(|_| ancestor_limit::find(subject).is_none())?;
+    let room = cgroup.room.as_ref().ok()?;
     let limit = signed(room.limit.bytes);
     let (left, (_, high)) = (room.bytes.point()?, room.bytes.bounds()?);
+    // Where a limit further up leaves much less than its own, `ancestor-limit` speaks.
+    if left > limit / NEAR || ancestor_limit::find(subject).is_some() {
+        return None;
+    }
     let required = room.limit.required;
     let words = room.limit.words(&cgroup.path);
     let mut evidence = vec![format!("{words}, required {}", required.words())];
     evidence.extend(kinds(cgroup));
     let enough = required.bounds()?.1.saturating_mul(NEAR) / (NEAR - 1);
-    (left <= limit / NEAR).then(|| Finding {
+    Some(Finding {
         id: ID,
         bytes: required,
         severity: if high <= limit / VERY_NEAR { Severity::Critical } else { Severity::Warning },

@@ -24,12 +24,15 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     let unread = process.charged.iter().filter(|(account, _)| UNREAD.contains(account));
     let unread = unread.fold(0i64, |sum, (_, bytes)| sum.saturating_add(*bytes));
     let bytes = sure.saturating_add(unread);
+    if bytes < LEAST || bytes < rss / 4 {
+        return None;
+    }
     let mut named = others;
     named.push(("not read", unread));
     named.retain(|(_, bytes)| *bytes >= 1 << 20);
     named.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     let evidence = named.iter().take(NAMED).map(|(what, b)| format!("{} {what}", iec(*b)));
-    (bytes >= LEAST && bytes >= rss / 4).then(|| Finding {
+    Some(Finding {
         id: ID,
         // Of what nobody reads, a part can be the runtime's own.
         bytes: Figure::interval(sure, bytes, bytes),

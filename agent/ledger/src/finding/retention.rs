@@ -4,7 +4,7 @@ use super::{Confidence, Finding, Severity, Subject, confidence, matters};
 use crate::figure::Figure;
 use crate::kept::Kept;
 use crate::size::iec;
-use crate::{Account, CgroupLedger, ProcessLedger};
+use crate::{CgroupLedger, ProcessLedger};
 
 pub const ID: &str = "retention";
 
@@ -43,7 +43,7 @@ fn of_process(process: &ProcessLedger) -> Option<Finding> {
         confidence: sure,
         brief,
         summary,
-        evidence: kept.evidence,
+        evidence: kept.evidence(),
         is_not: "a leak: the next allocation is served from it",
         remedy: remedy(name, kept.most.gc.as_ref().and_then(|gc| gc.name.as_deref())).into(),
     })
@@ -52,18 +52,12 @@ fn of_process(process: &ProcessLedger) -> Option<Finding> {
 /// Of those of its processes who tell: what the others keep comes on top.
 fn of_cgroup(cgroup: &CgroupLedger) -> Option<Finding> {
     let retained = cgroup.retained.as_ref()?;
-    // Pages that several share are charged once.
-    let charged = cgroup.ledger.figure(Account::AllocatorFree).bounds()?.1;
-    let (low, high) = retained.total.bounds()?;
-    let point = retained.total.point()?.min(charged);
-    let bytes = Figure::interval(low.min(point), point, high.min(charged));
-    let (back, name, most) = (bytes.words(), &retained.runtime, iec(retained.most));
-    let whose = format!("{} (pid {})", retained.process, retained.pid);
-    let count = match retained.processes {
-        1 => String::new(),
-        n => format!("; {n} processes keep some"),
-    };
-    matters(point, cgroup.headline.usage.point()?).then(|| Finding {
+    let bytes = retained.charged_to(&cgroup.ledger)?;
+    if !matters(bytes.point()?, cgroup.headline.usage.point()?) {
+        return None;
+    }
+    let (back, whose) = (bytes.words(), retained.whose());
+    Some(Finding {
         id: ID,
         bytes,
         severity: Severity::Info,
@@ -72,9 +66,9 @@ fn of_cgroup(cgroup: &CgroupLedger) -> Option<Finding> {
         summary: format!(
             "{back} of usage are free, and allocators of its processes could give them back now"
         ),
-        evidence: vec![format!("{name} of {whose}: {most}{count}")],
+        evidence: vec![retained.evidence()],
         is_not: "a leak: the next allocation is served from it",
-        remedy: format!("of {whose}: {}", remedy(name, None)).into(),
+        remedy: format!("of {whose}: {}", remedy(&retained.runtime, None)).into(),
     })
 }
 

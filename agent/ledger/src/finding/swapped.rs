@@ -50,10 +50,13 @@ fn of_process(process: &ProcessLedger) -> Option<Finding> {
 fn of_cgroup(cgroup: &CgroupLedger) -> Option<Finding> {
     let bytes = cgroup.headline.swap;
     let (swapped, usage) = (bytes.point()?, cgroup.headline.usage.point()?);
+    if !is_much(swapped, usage) {
+        return None;
+    }
     let limit = cgroup.swap_limit.as_ref().ok().copied().flatten();
     let mut evidence = vec![format!("swap {}, usage {}", iec(swapped), iec(usage))];
     evidence.extend(limit.map(|limit| format!("{} may be swapped out", iec(signed(limit)))));
-    is_much(swapped, usage).then(|| Finding {
+    Some(Finding {
         id: ID,
         bytes,
         severity: Severity::Info,

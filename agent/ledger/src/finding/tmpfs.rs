@@ -18,12 +18,15 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     let Subject::Cgroup(cgroup) = subject else { return None };
     let (usage, shmem) = (cgroup.headline.usage.point()?, cgroup.ledger.booked(Account::Shmem));
     let bytes = signed(cgroup.shmem_unmapped?).min(shmem);
+    if !matters(bytes, usage) {
+        return None;
+    }
     let limit = cgroup.headline.limit.map(signed);
     let is_much = limit.is_some_and(|limit| bytes >= limit / 4);
     let mut evidence = vec![format!("shmem {}, mapped at most {}", iec(shmem), iec(shmem - bytes))];
     evidence.extend(limit.map(|limit| format!("limit {}", iec(limit))));
     evidence.extend(holders(cgroup));
-    matters(bytes, usage).then(|| Finding {
+    Some(Finding {
         id: ID,
         // Address space that is mapped may be of pages that another cgroup is charged for.
         bytes: Figure::interval(bytes, bytes, shmem),

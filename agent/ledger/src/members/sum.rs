@@ -11,6 +11,7 @@ use crate::busy_gc::BusyGc;
 use crate::fact::{Missing, MissingKind};
 use crate::figure::Figure;
 use crate::in_use::Charged;
+use crate::kept::Kept;
 use crate::kernel_memory::OfProcesses;
 use crate::mapped::Mapped;
 use crate::process::ProcessLedger;
@@ -55,6 +56,8 @@ pub(crate) struct Sum {
     pub busiest_gc: Option<BusyGc>,
     /// What allocators could give back.
     pub retained: Option<Retained>,
+    /// What they keep free in pages with memory in use.
+    pub pinned: Option<Retained>,
     pub mapped: Option<Mapped>,
     /// Why one could not be looked into for want of rights.
     pub denied: Option<Missing>,
@@ -98,7 +101,10 @@ impl Sum {
         let unread = process.unread.iter().map(|unread| &unread.name);
         note_names(&mut self.unread, unread.filter(|name| !name.is_empty()));
         self.be_busier(BusyGc::of(process));
-        self.retain(Retained::of(process));
+        if let Some(kept) = Kept::of(process) {
+            retain(&mut self.retained, Retained::returnable(process, &kept));
+            retain(&mut self.pinned, Retained::pinned(process, &kept));
+        }
         self.add_lacks(process);
         if process.kind == ProcessKind::User {
             self.add_memory(process);
@@ -132,7 +138,8 @@ impl Sum {
         note_names(&mut self.runtimes, &other.runtimes);
         note_names(&mut self.unread, &other.unread);
         self.be_busier(other.busiest_gc.clone());
-        self.retain(other.retained.clone());
+        retain(&mut self.retained, other.retained.clone());
+        retain(&mut self.pinned, other.pinned.clone());
         note_lack(&mut self.denied, other.denied.as_ref());
         for (sum, more) in self.held.iter_mut().zip(&other.held) {
             sum.figure = sum.figure.plus(more.figure);
@@ -208,13 +215,6 @@ impl Sum {
         }
     }
 
-    fn retain(&mut self, other: Option<Retained>) {
-        self.retained = match (self.retained.take(), other) {
-            (Some(one), Some(other)) => Some(one.plus(other)),
-            (one, other) => one.or(other),
-        };
-    }
-
     fn be_busier(&mut self, other: Option<BusyGc>) {
         let rank = |busy: &BusyGc| (busy.per_minute, Reverse(busy.pid));
         if let Some(other) = other
@@ -247,6 +247,13 @@ fn use_more(sum: &mut Option<Charged>, more: Option<&Charged>) {
     if let Some(more) = more {
         sum.get_or_insert_with(Charged::none).add(more);
     }
+}
+
+fn retain(sum: &mut Option<Retained>, other: Option<Retained>) {
+    *sum = match (sum.take(), other) {
+        (Some(one), Some(other)) => Some(one.plus(other)),
+        (one, other) => one.or(other),
+    };
 }
 
 fn note_names<'n>(names: &mut BTreeSet<String>, more: impl IntoIterator<Item = &'n String>) {
