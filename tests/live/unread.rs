@@ -137,12 +137,6 @@ fn sbcl() -> Result<()> {
 }
 
 #[test]
-fn tcmalloc_in_place_of_malloc() -> Result<()> {
-    let expected = Expected { name: "tcmalloc", file: "libtcmalloc", heap: Heap::InPlaceOfMalloc };
-    preloaded("libtcmalloc_minimal.so.4", &expected)
-}
-
-#[test]
 fn a_sanitizer_in_place_of_malloc() -> Result<()> {
     let output = Command::new("gcc").arg("-print-file-name=libasan.so").output()?;
     let library = String::from_utf8(output.stdout)?;

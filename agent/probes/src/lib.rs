@@ -22,6 +22,7 @@ mod musl;
 mod probe;
 mod registry;
 mod scan;
+mod tcmalloc;
 mod v8;
 mod zend;
 
@@ -41,6 +42,7 @@ pub const PROBES: &[&dyn Probe] = &[
     &cpython::CPython,
     &jemalloc::Jemalloc,
     &mimalloc::Mimalloc,
+    &tcmalloc::Tcmalloc,
     &glibc::Glibc,
     &musl::Musl,
 ];

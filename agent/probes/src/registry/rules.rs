@@ -8,15 +8,18 @@ use super::{Heap, Rule, Sign, Text};
 /// What is named where no probe reads it.
 pub const RULES: &[Rule] = &[
     // Allocators.
-    own(
-        "tcmalloc",
-        "tcmalloc of gperftools",
-        &[
-            Symbol("MallocExtension_GetNumericProperty"),
-            text("TCMALLOC_AGGRESSIVE_DECOMMIT"),
-            File("libtcmalloc"),
-        ],
-    ),
+    Rule {
+        is_tried: true,
+        ..own(
+            "tcmalloc",
+            "tcmalloc of gperftools",
+            &[
+                Symbol("MallocExtension_GetNumericProperty"),
+                text("TCMALLOC_AGGRESSIVE_DECOMMIT"),
+                File("libtcmalloc"),
+            ],
+        )
+    },
     own("tcmalloc", "Google's tcmalloc", &[text("tcmalloc.per_cpu_caches_active")]),
     Rule {
         // Python 3.13 and later have it built in, and use it without the global lock alone.
