@@ -16,6 +16,7 @@ import yaml
 
 from cluster import HERE, ROOT, Cluster, is_ready, output, statuses, wait
 from exporter import Watch
+from prometheus import Prometheus
 
 MIB = 1 << 20
 PROFILES = ROOT / "deploy/kubernetes"
@@ -241,6 +242,59 @@ class Pods(Profiles):
             wait("the kubelet's figures are ours", are_equal)
         except TimeoutError:
             self.fail(f"ours and the kubelet's: { {k: v for k, v in differ.items() if v} }")
+
+
+class Scraped(unittest.TestCase):
+    """A Prometheus that finds the exporter as those in clusters do."""
+
+    # The target has the labels of the exporter's pod, as in the examples of many.
+    COMMON = {
+        "kubernetes_sd_configs": [{"role": "pod"}],
+        "relabel_configs": [
+            {
+                "source_labels": ["__meta_kubernetes_pod_label_app_kubernetes_io_name"],
+                "regex": "memgap-exporter",
+                "action": "keep",
+            },
+            {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
+            {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
+        ],
+    }
+
+    def test_every_pod_has_its_own_memory(self):
+        apply("-k", PROFILES / "base")
+        self.addCleanup(cluster.kubectl, "delete", "-k", PROFILES / "base")
+        apply("-f", HERE / "pods.yaml")
+        self.addCleanup(cluster.kubectl, "delete", "-f", HERE / "pods.yaml", "--wait=false")
+        own = exporter_pod()["metadata"]["name"]
+        (job,) = yaml.safe_load((ROOT / "deploy/prometheus/scrape.yaml").read_text())
+        common = {"job_name": "common", **self.COMMON}
+        honoured = {"job_name": "honoured", "honor_labels": True, **self.COMMON}
+        prometheus = Prometheus(cluster, [job, common, honoured])
+        self.addCleanup(prometheus.stop)
+
+        usage = lambda job: f'memgap_container_usage_bytes{{job="{job}"}}'
+        names = lambda series: (series.get("namespace"), series.get("pod"), series.get("container"))
+        sidecar = ("shop", "web", "sidecar")
+        for name in (job["job_name"], "honoured"):
+            told = lambda: sidecar in map(names, prometheus.query(usage(name)))
+            wait(f"{name} has the sidecar", told)
+        self.assertLessEqual(
+            {names(series)[:2] for series in prometheus.query(usage(job["job_name"]))},
+            set(cluster.pods()),
+        )
+        # What is nobody's stays so also where the target has names.
+        for name in (job["job_name"], "honoured"):
+            groups = f'memgap_process_group_rss_bytes{{job="{name}",group="containerd"}}'
+            self.assertEqual([names(s) for s in prometheus.query(groups)], [(None, None, None)])
+        (host,) = prometheus.query(f'memgap_host_memory_total_bytes{{job="{job["job_name"]}"}}')
+        self.assertEqual((host.get("pod"), host["node"], host["instance"]), (None, "node", "node"))
+
+        # What the job is for: another takes all memory for the exporter's, and an alert says so.
+        taken = wait("the common job", lambda: prometheus.query(usage("common")))
+        self.assertEqual({names(series)[:2] for series in taken}, {("memgap", own)})
+        alerts = lambda: {s["job"] for s in prometheus.query('ALERTS{alertname="LabelsOverwritten"}')}
+        self.assertEqual(wait("the alert", alerts), {"common"})
 
 
 class Chart(unittest.TestCase):

@@ -18,6 +18,7 @@ import urllib.request
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 API = "https://127.0.0.1:6443"
+PARTS = HERE.parent / ".cache/kubernetes"
 CLONE_NEWNET = 0x40000000
 
 
