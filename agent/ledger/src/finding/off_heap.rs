@@ -1,7 +1,9 @@
 //! Memory of a program with a garbage collector that lies outside of the collected heap: of C
 //! libraries, direct buffers, mappings. No setting of the heap bounds it.
 
-use super::{Confidence, Finding, Severity, Subject};
+use std::cmp::Reverse;
+
+use super::{Finding, Severity, Subject, confidence};
 use crate::account::Account;
 use crate::figure::{Figure, signed};
 use crate::size::iec;
@@ -19,29 +21,31 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     let Subject::Process(process) = subject else { return None };
     let (runtime, collector) = managed(process)?;
     let rss = process.headline.rss.point()?;
-    let others: Vec<(&str, i64)> = in_use(process).filter(|(o, _)| *o != runtime.name).collect();
-    let sure = others.iter().fold(0i64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+    let mut others: Vec<(&str, Figure)> =
+        in_use(process).filter(|(owner, _)| *owner != runtime.name).collect();
     let unread = process.charged.iter().filter(|(account, _)| UNREAD.contains(account));
     let unread = unread.fold(0i64, |sum, (_, bytes)| sum.saturating_add(*bytes));
-    let bytes = sure.saturating_add(unread);
-    if bytes < LEAST || bytes < rss / 4 {
+    // A part of it can be the runtime's own.
+    if unread > 0 {
+        others.push(("not read", Figure::interval(0, unread, unread)));
+    }
+    let bytes = others.iter().fold(Figure::Exact(0), |sum, (_, bytes)| sum.plus(*bytes));
+    let point = bytes.point()?;
+    if point < LEAST || point < rss / 4 {
         return None;
     }
-    let mut named = others;
-    named.push(("not read", unread));
-    named.retain(|(_, bytes)| *bytes >= 1 << 20);
-    named.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-    let evidence = named.iter().take(NAMED).map(|(what, b)| format!("{} {what}", iec(*b)));
+    others.retain(|(_, bytes)| bytes.point().is_some_and(|bytes| bytes >= 1 << 20));
+    others.sort_by_key(|(_, bytes)| Reverse(bytes.point()));
+    let evidence = others.iter().take(NAMED).map(|(what, b)| format!("{} {what}", b.words()));
     Some(Finding {
         id: ID,
-        // Of what nobody reads, a part can be the runtime's own.
-        bytes: Figure::interval(sure, bytes, bytes),
+        bytes,
         severity: Severity::Info,
-        confidence: if unread == 0 { Confidence::Certain } else { Confidence::Likely },
-        brief: format!("{} of it lie outside of the heap of {}", iec(bytes), collector.name),
+        confidence: confidence(bytes),
+        brief: format!("{} of it lie outside of the heap of {}", bytes.words(), collector.name),
         summary: format!(
             "{} of {} RSS lie outside of the heap of {}: {}",
-            iec(bytes),
+            bytes.words(),
             iec(rss),
             collector.name,
             collector.what
@@ -54,11 +58,19 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
 
 /// What is in use of each allocator's or runtime's memory that is resident. What one keeps free is
 /// retained, by whomever it was used.
-fn in_use(process: &ProcessLedger) -> impl Iterator<Item = (&str, i64)> {
-    let used = |name: &str| process.in_use_by.iter().find(|(owner, _)| owner == name);
-    process.owners.iter().map(move |(owner, resident)| {
-        let used = used(owner).map_or(0, |(_, bytes)| signed(*bytes));
-        (owner.as_str(), used.min(*resident))
+fn in_use(process: &ProcessLedger) -> impl Iterator<Item = (&str, Figure)> {
+    process.owners.iter().map(|(owner, resident)| {
+        let bounds = process.runtimes.iter().find(|runtime| runtime.name == *owner);
+        let bounds = bounds.and_then(|runtime| Some((runtime.in_use?, runtime.in_use_bounds)));
+        let at_most = |bytes: u64| signed(bytes).min(*resident);
+        let figure = match bounds {
+            Some((used, Some((low, high)))) => {
+                Figure::interval(at_most(low), at_most(used), at_most(high))
+            }
+            Some((used, None)) => Figure::Exact(at_most(used)),
+            None => Figure::Exact(0),
+        };
+        (owner.as_str(), figure)
     })
 }
 
