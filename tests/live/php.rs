@@ -1,6 +1,11 @@
 //! PHP programs against what its memory manager says of itself, `memory_get_usage`.
 
-use anyhow::{Context, Result};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
 use memgap_ledger::account::{self, Account};
 use memgap_ledger::{ProcessLedger, Runtime, process};
 use memgap_reader::{Depth, Reader, Roots};
@@ -13,6 +18,8 @@ use memgap_tests::traces::of_a_thousand_looks;
 /// which it keeps, and what describes that.
 const FOR_A_LINE: u64 = 9 << 10;
 const PAGE: u64 = 4096;
+/// How long a server may take.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn explain(target: &Target, depth: Depth) -> Result<ProcessLedger> {
     let _frozen = Frozen::stop(target.pid())?;
@@ -65,6 +72,64 @@ fn in_use_of_a_program_at_work_is_within_a_line_of_what_it_says() -> Result<()> 
         let in_use = zend(&made)?.in_use.context("no amount")?;
         let usage = target.holds("usage")?;
         assert!((usage..=usage + FOR_A_LINE).contains(&in_use), "{in_use}, said {usage}");
+    }
+    Ok(())
+}
+
+/// PHP's own server, which ends with the value.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What it answers, once it listens.
+fn ask(server: &mut Server, port: u16) -> Result<u64> {
+    let began = Instant::now();
+    let mut stream = loop {
+        match TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
+            Ok(stream) => break stream,
+            Err(_) if began.elapsed() < PATIENCE && server.0.try_wait()?.is_none() => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(error).context("it does not listen"),
+        }
+    };
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.lines().last().context("no answer")?.parse()?)
+}
+
+#[test]
+fn between_requests_what_is_kept_for_the_next_one_is_free() -> Result<()> {
+    for php in phps()? {
+        // Free a moment ago; whoever takes it meanwhile makes the server end.
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let mut command = php.command("served.php", &["-S", &format!("127.0.0.1:{port}")])?;
+        let mut server = Server(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
+        let reader = Reader::open(Roots::default())?;
+        for _ in 0..3 {
+            let held = ask(&mut server, port)?;
+            // It closes the connection first, and ends the request then.
+            let began = Instant::now();
+            let runtime = loop {
+                let made = process::ledger(&reader.process(server.0.id(), Depth::Full)?);
+                let runtime = zend(&made).cloned();
+                if runtime.as_ref().is_ok_and(|r| r.in_use.is_some_and(|bytes| bytes < held / 10)) {
+                    break runtime?;
+                }
+                ensure!(began.elapsed() < PATIENCE, "{runtime:?}");
+                std::thread::sleep(Duration::from_millis(20));
+            };
+            println!("{}: {held} held, then {runtime:?}", php.version);
+            assert!(runtime.evidence.iter().any(|e| e.contains("all that it has")));
+            assert!(runtime.free.is_some_and(|bytes| bytes >= 3 << 20), "{runtime:?}");
+        }
     }
     Ok(())
 }

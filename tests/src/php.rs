@@ -32,10 +32,15 @@ pub fn phps() -> Result<Vec<Php>> {
 impl Php {
     /// Runs the target, without any configuration, and waits for its first word.
     pub fn run(&self, environment: &[(&str, &str)]) -> Result<Target> {
-        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets/heap.php");
+        Target::spawn(self.command("heap.php", &[])?.envs(environment.iter().copied()))
+    }
+
+    /// The command that runs one of `tests/targets`, with arguments before it.
+    pub fn command(&self, target: &str, before: &[&str]) -> Result<Command> {
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets").join(target);
         let (program, arguments) = self.command.split_first().context("no command")?;
         let mut command = Command::new(program);
-        command.args(arguments).arg("-n").arg(target).envs(environment.iter().copied());
-        Target::spawn(&mut command)
+        command.args(arguments).arg("-n").args(before).arg(target);
+        Ok(command)
     }
 }

@@ -75,6 +75,13 @@ pub(super) struct Parts {
     pub huge: Vec<(u64, u64)>,
 }
 
+impl Parts {
+    /// Bytes of the huge blocks.
+    pub fn in_huge(&self) -> u64 {
+        self.huge.iter().map(|(start, end)| end - start).sum()
+    }
+}
+
 /// Whether a heap may stand there.
 pub(super) fn is_place(at: u64) -> bool {
     at % CHUNK == IN_CHUNK && at > CHUNK
@@ -133,14 +140,20 @@ impl Counters {
         let is_sound = counters.chunks > 0
             && counters.real_size <= LARGEST
             && counters.real_size.is_multiple_of(PAGE)
-            && counters.in_chunks() <= counters.real_size
-            && counters.size.checked_add(own).is_some_and(|all| all <= counters.real_size);
+            && counters.in_chunks() <= counters.real_size + CHUNK
+            && counters.size.checked_add(own).is_some_and(|all| all <= counters.at_least());
         if is_sound { Ok(counters) } else { Err(broken("a heap counts more than it has")) }
     }
 
     /// Bytes of the chunks.
     pub fn in_chunks(&self) -> u64 {
         (u64::from(self.chunks) + u64::from(self.cached)) * CHUNK
+    }
+
+    /// Bytes that it has, as far as counters tell: 7.4 leaves out the first chunk once a
+    /// request has ended.
+    pub fn at_least(&self) -> u64 {
+        self.real_size.max(self.in_chunks())
     }
 
     /// Whether so many may be followed.
@@ -158,8 +171,8 @@ impl Counters {
             cached: self.cached(space)?,
             huge: self.huge(most, space)?,
         };
-        let huge: u64 = parts.huge.iter().map(|(start, end)| end - start).sum();
-        if self.in_chunks() + huge != self.real_size {
+        let all = self.in_chunks() + parts.in_huge();
+        if all != self.real_size && all != self.real_size + CHUNK {
             return Err(broken("chunks and huge blocks are not what the heap has"));
         }
         Ok(parts)
@@ -196,7 +209,8 @@ impl Counters {
             }
             cached.push(at);
             let [heap, next] = space.words(at)?;
-            if heap != self.heap {
+            // At the end of a request it is cleared, but for the next one.
+            if heap != self.heap && heap != 0 {
                 return Err(broken("a chunk that is kept is of another heap"));
             }
             at = next;

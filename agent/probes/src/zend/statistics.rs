@@ -47,7 +47,9 @@ fn statistics(counters: Counters, parts: Option<Parts>) -> HeapStatistics {
     let Counters { size: in_use, real_size, real_peak, chunks, cached, .. } = counters;
     let own = u64::from(chunks) * PAGE;
     // The counters are read at once, and each block counts with all that it takes.
-    let free = real_size - own - in_use;
+    let all =
+        parts.as_ref().map_or(counters.at_least(), |parts| counters.in_chunks() + parts.in_huge());
+    let free = all.saturating_sub(own).saturating_sub(in_use);
     let kept = u64::from(cached) * CHUNK;
     let placed = match &parts {
         Some(parts) => format!("they are in a ring, and with {} huge blocks all that it has", parts.huge.len()),

@@ -171,6 +171,31 @@ fn what_can_not_be_followed_is_an_amount() {
 }
 
 #[test]
+fn chunks_that_are_kept_from_one_request_to_the_next_are_free() {
+    for shape in SHAPES {
+        let mut captured = Captured::new(shape);
+        // Cleared, but for the next one.
+        captured.memory.put(CACHED, 0);
+        assert!(captured.resolve().is_ok());
+        let statistics = captured.read(Detail::Counters).expect("sound");
+        let (start, end) = (CACHED, CACHED + CHUNK);
+        let Extent::Ranges(free) = &statistics.claims[2].extent else { panic!("no ranges") };
+        assert!(free.contains(&(start, end)), "{free:x?}");
+        captured.memory.put(CACHED, HEAP + CHUNK);
+        assert!(captured.resolve().is_err());
+    }
+}
+
+#[test]
+fn a_first_chunk_that_is_not_counted_is_there() {
+    let mut captured = Captured::new(SHAPES[0]);
+    captured.word(SHAPES[0].real_size, REAL - CHUNK);
+    assert!(captured.resolve().is_ok());
+    let statistics = captured.read(Detail::Counters).expect("sound");
+    assert_eq!(statistics.runtime.free, Some(REAL - 2 * PAGE - SIZE));
+}
+
+#[test]
 fn many_chunks_are_not_followed_on_a_collection() {
     let mut captured = Captured::new(SHAPES[0]);
     captured.word(SHAPES[0].main_chunk + 2, 200);
