@@ -66,7 +66,7 @@ def rows():
         stat("Last collection as text", "Bytes of the last collection but one.", {"text": series("encoded_bytes")}),
     ]
     yield 8, [cpu(), left_out(), age()]
-    yield 8, [stuck(), costly()]
+    yield 5, [stuck(), costly()]
     yield 8, [
         graph(
             "Time a collection takes",

@@ -1,7 +1,7 @@
 """The dashboards of all nodes, and of one."""
 
 from families import FINDING_PAGE, MEMBER, MEMBER_PAGES, SCOPES, UNEXPLAINED, each, finding_words
-from panels import graph, page, stat, table, variables
+from panels import graph, page, stat, table, variables, wide
 
 OF_NODE = 'instance="$instance"'
 HIGH, LOW = 'bound="high"', 'bound="low"'
@@ -38,9 +38,10 @@ def fleet():
         kept(""),
         *found(""),
     ]
-    yield 9, [fullest(""), ending("")]
-    yield 9, [findings_by_kind(), oom_kills("")]
+    yield 9, [wide(16, fullest("")), wide(8, fullest_nodes())]
+    yield 8, [ending(""), oom_kills("")]
     yield 9, [
+        findings_by_kind(),
         graph(
             "Memory of all nodes by class",
             "The classes sum to the memory of all machines.",
@@ -48,17 +49,48 @@ def fleet():
             stacked=True,
             sum_of=("memory", "sum(memgap_host_memory_total_bytes)"),
         ),
-        graph(
-            "The fullest nodes",
-            "Share of a machine's memory that is neither free nor reclaimable: the 20 with most. Near 100 % it swaps or kills.",
-            {
-                "{{instance}}": 'topk(20, 1 - sum by (instance) (memgap_host_ledger_bytes{class="reclaimable"})'
-                " / sum by (instance) (memgap_host_memory_total_bytes))"
-            },
-            unit="percentunit",
+    ]
+    yield 9, [
+        wide(16, misled("")),
+        wide(
+            8,
+            graph(
+                "Findings over time",
+                "How many findings there are, of each severity.",
+                {"{{severity}}": "count by (severity) (memgap_finding_bytes)"},
+                unit="short",
+            ),
         ),
     ]
-    yield 9, [oversized(""), misled("")]
+    yield 9, [
+        wide(16, oversized("")),
+        wide(
+            8,
+            graph(
+                "What is not known",
+                "The share of what is charged that nobody accounts for: the quality of these pages. Where it is high, give"
+                " exporters a profile with more rights.",
+                {"unexplained": unexplained("")},
+                unit="percentunit",
+            ),
+        ),
+    ]
+
+
+def fullest_nodes():
+    taken = (
+        '1 - sum by (instance) (memgap_host_ledger_bytes{class="reclaimable"})'
+        " / sum by (instance) (memgap_host_memory_total_bytes)"
+    )
+    first = f"topk(15, {taken})"
+    return table(
+        "The fullest nodes",
+        "Share of a machine's memory that is neither free nor reclaimable. Near 100 % it swaps or kills.",
+        {"taken": first, "memory": f"sum by (instance) (memgap_host_memory_total_bytes) and {first}"},
+        ["instance"],
+        units={"taken": "percentunit"},
+        links={"node": MEMBER_PAGES["node"]},
+    )
 
 
 def node():
@@ -99,8 +131,9 @@ def node():
         ),
     ]
     yield 10, [members()]
-    yield 9, [fullest(OF_NODE), ending(OF_NODE)]
-    yield 9, [findings_of_node(), oom_kills(OF_NODE)]
+    yield 8, [wide(14, fullest(OF_NODE)), wide(10, ending(OF_NODE))]
+    yield 9, [findings_of_node()]
+    yield 7, [wide(14, oom_kills(OF_NODE)), wide(10, pods())]
     yield 8, [
         graph(
             "Charged, by what it is",
@@ -108,13 +141,6 @@ def node():
             {"{{class}}": f"sum by (class) ({each('ledger_bytes', OF_NODE)})"},
             stacked=True,
             sum_of=("charged", f"sum({each('usage_bytes', OF_NODE)})"),
-        ),
-        graph(
-            "Room of pods",
-            "What can still be allocated in a pod before somebody is OOM-killed, at least: the 15 with least.",
-            {
-                "{{namespace}}/{{pod}}": f"bottomk(15, memgap_pod_room_bytes{{{OF_NODE},{LOW}}})",
-            },
         ),
         graph(
             "What is not known",
@@ -125,8 +151,24 @@ def node():
     ]
 
 
+def pods():
+    room = f"memgap_pod_room_bytes{{{OF_NODE},{LOW}}}"
+    by = "max by (namespace, pod)"
+    first = f"bottomk(15, {by} ({room}))"
+    return table(
+        "Room of pods",
+        "What can still be allocated in a pod before somebody is OOM-killed, at least: the 15 with least.",
+        {
+            "room": first,
+            "required": f"{by} (memgap_pod_required_bytes{{{OF_NODE},{HIGH}}}) and {first}",
+        },
+        ["namespace", "pod"],
+    )
+
+
 def unexplained(selector):
-    unknown = " or ".join(UNEXPLAINED.format(scope=scope, labels="," + selector) for scope in SCOPES)
+    labels = f",{selector}" if selector else ""
+    unknown = " or ".join(UNEXPLAINED.format(scope=scope, labels=labels) for scope in SCOPES)
     return f"sum({unknown}) / sum({each('usage_bytes', selector)})"
 
 
@@ -221,7 +263,7 @@ def findings_by_kind():
         "Findings by kind: of how many members and processes, and how much memory they are about. Memory of a process is part"
         " of its container's: the sum tells which kind is worth looking at first, no more.",
         {
-            "of": "count by (severity, finding) (memgap_finding_bytes)",
+            "of": "sort_desc(count by (severity, finding) (memgap_finding_bytes))",
             "about": "sum by (severity, finding) (memgap_finding_bytes)",
         },
         ["severity", "finding"],
@@ -235,7 +277,7 @@ def findings_of_node():
     return table(
         "Findings",
         "What applies on this node, and what it is about: the 50 largest.",
-        {"about": f"topk(50, memgap_finding_bytes{{{OF_NODE}}})"},
+        {"about": f"sort_desc(topk(50, memgap_finding_bytes{{{OF_NODE}}}))"},
         ["severity", "finding", "namespace", "pod", "container", "unit", "cgroup", "group"],
         values={"finding": finding_words()},
         links={"finding": FINDING_PAGE} | {key: MEMBER_PAGES[key] for key in ("container",)},
@@ -280,10 +322,10 @@ def misled(selector):
         f" - ignoring (bound) memgap_{scope}_working_set_bytes{braced(selector)})"
         for scope in SCOPES
     )
-    first = f"topk(15, {by_member(wrong)} > 0)"
+    first = f"topk(15, {by_member(wrong)} > 1048576)"
     return table(
         "Working sets that mislead",
-        "Where the working set is furthest from what a limit has to hold. Larger than required: it counts what the kernel can take"
+        "Where the working set is furthest from what a limit has to hold, by 1 MiB or more. Larger than required: it counts what the kernel can take"
         " back, and alerts on it fire for nothing. Smaller: it hides live memory.",
         {
             "off by": first,

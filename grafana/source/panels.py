@@ -82,15 +82,21 @@ def equals(label, optional=()):
 
 
 def layout(rows):
-    """Gives panels their ids and places: rows of 24 columns, shared evenly."""
+    """Gives panels their ids and places: rows of 24 columns, shared evenly or by `wide`."""
     number, top = 1, 0
     for height, panels in rows:
-        width = 24 // len(panels)
-        for index, panel in enumerate(panels):
-            place = {"x": index * width, "y": top, "w": width, "h": height}
+        left, even = 0, 24 // len(panels)
+        for panel in panels:
+            panel = dict(panel)
+            width = panel.pop("wide", even)
+            place = {"x": left, "y": top, "w": width, "h": height}
             yield {"id": number, "gridPos": place, **panel}
-            number += 1
+            number, left = number + 1, left + width
         top += height
+
+
+def wide(width, panel):
+    return panel | {"wide": width}
 
 
 def panel(kind, title, description, targets, unit="bytes", **query):
@@ -143,8 +149,10 @@ def graph(title, description, targets, stacked=False, unit="bytes", sum_of=None)
     whole = dict([sum_of]) if sum_of else {}
     made = panel("timeseries", title, description, targets | whole, unit)
     defaults, overrides = made["fieldConfig"]["defaults"], made["fieldConfig"]["overrides"]
+    # How far from 0 a line is matters as much as how it goes.
+    defaults |= {"color": {"mode": "palette-classic"}, "custom": {"axisSoftMin": 0}}
     if stacked:
-        defaults["custom"] = {"fillOpacity": 60, "lineWidth": 0, "stacking": {"mode": "normal"}}
+        defaults["custom"] |= {"fillOpacity": 60, "lineWidth": 0, "stacking": {"mode": "normal"}}
     # A series whose name begins with a class has a shade of the class's colour.
     if any(legend.startswith("{{class}}") for legend in targets):
         for name, color in COLORS.items():
@@ -170,6 +178,10 @@ def table(title, description, columns, labels, units=None, absent="none", links=
     # Grafana calls the values of several queries by their letters.
     ids = ["Value"] if len(columns) == 1 else [f"Value #{ref}" for ref, _ in zip("ABCDEFGH", columns)]
     names = dict(zip(ids, columns))
+    if len(columns) > 1:
+        # Where only the first is answered.
+        ids.append("Value")
+        names["Value"] = next(iter(columns))
     shown = [*labels, *ids]
     made["transformations"] = [
         *([] if len(columns) == 1 else [{"id": "merge", "options": {}}]),
@@ -184,6 +196,8 @@ def table(title, description, columns, labels, units=None, absent="none", links=
         },
     ]
     overrides = made["fieldConfig"]["overrides"]
+    # The word for an empty table is none for an empty cell.
+    overrides += [override("byType", kind, {"noValue": ""}) for kind in ("string", "number")]
     for column, unit in (units or {}).items():
         overrides.append(override("byName", column, {"unit": unit}))
     for column, mapping in (values or {}).items():

@@ -127,7 +127,7 @@ def findings():
     return table(
         "Findings",
         "What applies to these processes; docs/findings/ says for each what it is not and what to do. Empty is good.",
-        {"about": f"memgap_finding_bytes{{scope=~\"process.*\",{SELECTOR}}}"},
+        {"about": f"sort_desc(memgap_finding_bytes{{scope=~\"process.*\",{SELECTOR}}})"},
         ["severity", "finding", "namespace", "pod", "container"],
         values={"finding": finding_words()},
         links={"finding": FINDING_PAGE},

@@ -1,7 +1,7 @@
 """The dashboards of one container, unit or other cgroup."""
 
 from families import FINDING_PAGE, SCOPES, UNEXPLAINED, finding_words, rate, worst
-from panels import DATASOURCE, equals, graph, page, stat, table, variables, words
+from panels import DATASOURCE, equals, graph, page, stat, table, variables, wide, words
 
 VERDICTS = [
     ("nothing is found", "green"),
@@ -42,7 +42,7 @@ def rows(scope, selector):
     def series(name, more=""):
         return f"memgap_{scope}_{name}{{{selector}{more}}}"
 
-    yield 6, [verdict(scope, selector, series), findings(scope, selector)]
+    yield 5, [wide(8, verdict(scope, selector, series)), wide(16, findings(scope, selector))]
     yield 4, headline(series)
     yield 9, [by_account(series), compared(series)]
     yield 8, [by_class(series), room(series), in_use(series)]
@@ -70,7 +70,7 @@ def findings(scope, selector):
     return table(
         "Findings",
         "What applies now; docs/findings/ says for each what it is not and what to do. Empty is good.",
-        {"about": f"memgap_finding_bytes{{{whose(scope, selector)}}}"},
+        {"about": f"sort_desc(memgap_finding_bytes{{{whose(scope, selector)}}})"},
         ["severity", "finding", "scope", "group"],
         values={"finding": finding_words()},
         links={"finding": FINDING_PAGE},

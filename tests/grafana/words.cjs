@@ -4,16 +4,7 @@
 // usage: node words.cjs DASHBOARD..., with NODE_PATH at the packages
 'use strict';
 const fs = require('fs');
-const { JSDOM } = require('jsdom');
-
-// The frontend's packages expect a browser.
-const { window } = new JSDOM('', { url: 'http://localhost/' });
-const of = (names) => names.map((name) => [name, name === 'window' ? window : window[name]]);
-const names = 'window document location navigator localStorage HTMLElement Element Node Event CustomEvent';
-for (const [name, value] of of((names + ' DOMParser MutationObserver getComputedStyle').split(' '))) {
-  Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
-}
-const grafana = require('@grafana/data');
+const grafana = require('./frontend.cjs');
 
 const ids = (list) => new Set(list.map((each) => each.id));
 const known = {

@@ -75,12 +75,16 @@ def start(stack, log, *command):
 class Prometheus:
     """Exporters, each with the arguments of one of the lists, and a Prometheus that scrapes them."""
 
-    def __init__(self, stack, *exporters, scrape=None, labels=None, tls=None):
+    def __init__(self, stack, *exporters, scrape=None, labels=None, names=None, tls=None):
         scratch = stack.enter_context(tempfile.TemporaryDirectory())
         own, *self.targets = (f"127.0.0.1:{free_port()}" for _ in range(len(exporters) + 1))
         self.address = f"http://{own}"
         job = {"job_name": "memgap", "honor_labels": True}
-        job["static_configs"] = [{"targets": self.targets, "labels": labels or {}}]
+        names = names or self.targets
+        job["static_configs"] = [
+            {"targets": [target], "labels": {"instance": name} | (labels or {})}
+            for target, name in zip(self.targets, names)
+        ]
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(path) for path in RULES],
@@ -111,12 +115,15 @@ class Prometheus:
 
     def query(self, expr, at=None):
         """The result as a list of labels and value; a query that fails raises."""
-        asked = {"query": expr} | ({"time": at} if at else {})
-        text = get(f"{self.address}/api/v1/query?{urllib.parse.urlencode(asked)}")
+        result = self.ask("query", {"query": expr} | ({"time": at} if at else {}))
+        return [(sample["metric"], float(sample["value"][1])) for sample in result]
+
+    def ask(self, path, asked):
+        text = get(f"{self.address}/api/v1/{path}?{urllib.parse.urlencode(asked)}")
         answer = json.loads(text or '{"error": "no answer"}')
         if answer.get("status") != "success":
-            raise ValueError(f"{expr}: {answer.get('error')}")
-        return [(sample["metric"], float(sample["value"][1])) for sample in answer["data"]["result"]]
+            raise ValueError(f"{asked}: {answer.get('error')}")
+        return answer["data"]["result"]
 
     def newest(self):
         """When something was scraped last: queries of that time tell of one scrape."""
