@@ -10,7 +10,7 @@ pub mod kills;
 mod labels;
 mod pages;
 pub mod problem;
-mod query;
+pub(crate) mod query;
 pub mod routes;
 pub mod store;
 

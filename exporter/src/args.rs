@@ -269,7 +269,8 @@ fn telemetry_path(text: &str) -> Result<String, String> {
         return Err("it must start with / and hold letters, digits and -_./ only".to_owned());
     }
     let is_api = text == "/api" || text.starts_with("/api/");
-    if is_api || ["/healthz", "/readyz"].contains(&text) {
+    let others = ["/healthz", "/readyz", "/cgroup", "/process", "/host", "/finding", "/style.css"];
+    if is_api || others.contains(&text) {
         return Err("the exporter answers other questions there".to_owned());
     }
     Ok(text.to_owned())
@@ -302,7 +303,7 @@ mod tests {
     #[test]
     fn the_telemetry_path_is_one_that_a_router_takes() {
         assert!(telemetry_path("/metrics").is_ok());
-        for bad in ["", "metrics", "/{x}", "/*", "/healthz", "/api", "/api/v1/x", "/a b"] {
+        for bad in ["", "metrics", "/{x}", "/*", "/healthz", "/host", "/api", "/api/v1/x", "/a b"] {
             assert!(telemetry_path(bad).is_err(), "{bad}");
         }
     }

@@ -40,3 +40,4 @@ pub mod snapshot;
 pub mod stage;
 pub mod tables;
 pub mod telemetry;
+mod ui;

@@ -23,6 +23,7 @@ use crate::negotiate;
 use crate::server::Routers;
 use crate::snapshot::Snapshot;
 use crate::telemetry::http;
+use crate::ui;
 
 /// The last collection, once there is one.
 pub type Published = Option<Arc<Snapshot>>;
@@ -71,22 +72,25 @@ pub fn router(answers: Answers, telemetry_path: &str) -> Router {
          <li><a href=\"{telemetry_path}\">metrics</a></li>\
          <li><a href=\"/healthz\">healthz</a></li>\
          <li><a href=\"/readyz\">readyz</a></li>\
-         </ul></body></html>\n",
+         </ul><p>--web.api has pages of containers and programs here</p></body></html>\n",
         env!("CARGO_PKG_VERSION")
     );
     let index: Arc<str> = index.into();
     let router = health().route(telemetry_path, get(metrics));
-    let router = if telemetry_path == "/" {
-        router
-    } else {
-        router.route("/", get(move || async move { Html(index.to_string()) }))
-    };
     let api = answers.documents.clone().map(|published| Api {
         published,
         overdue: is_overdue,
         interval: answers.interval.clone(),
     });
-    router.with_state(answers).merge(api::routes::router(api))
+    let router = match (&api, telemetry_path) {
+        (_, "/") => router.with_state(answers),
+        (Some(api), _) => router.with_state(answers).merge(ui::router(api.clone())),
+        (None, _) => {
+            let index = get(move || async move { Html(index.to_string()) });
+            router.route("/", index).with_state(answers)
+        }
+    };
+    router.merge(api::routes::router(api))
 }
 
 /// What is answered to everybody, so that probes need no password.

@@ -94,6 +94,13 @@ impl Query {
     }
 }
 
+/// The first value of a parameter, where it is there and is text.
+pub fn parameter(text: &str, name: &str) -> Option<String> {
+    let mut pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(known, _)| *known == name)?;
+    decoded(value)
+}
+
 /// What is wrong with the query of a request that has no parameters.
 pub fn none(text: &str) -> Result<(), String> {
     let pair = text.split('&').find(|pair| !pair.is_empty());

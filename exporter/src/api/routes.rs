@@ -226,19 +226,28 @@ async fn openapi(RawQuery(query): RawQuery) -> Response {
 
 const JSON: &str = "application/json";
 
+impl Api {
+    /// The last documents, or why there are none, or none that pass for those of now.
+    pub fn current(&self) -> Result<Arc<Store>, String> {
+        let store = self.published.borrow().clone().ok_or(NOT_READY)?;
+        let silence = store.received.elapsed();
+        if (self.overdue)(silence, *self.interval.borrow()) {
+            let seconds = silence.as_secs();
+            return Err(format!("no collection was finished for {seconds} s: see the log"));
+        }
+        match &store.index.refused {
+            Some(why) => Err(why.clone()),
+            None => Ok(store),
+        }
+    }
+}
+
 /// Answers of the last documents, unless those are too old or known to the client.
 fn answer(api: &Api, headers: &HeaderMap, body: impl FnOnce(&Store) -> Answer) -> Response {
-    let Some(store) = api.published.borrow().clone() else { return later(NOT_READY) };
-    let silence = store.received.elapsed();
-    if (api.overdue)(silence, *api.interval.borrow()) {
-        return later(&format!(
-            "no collection was finished for {} s: see the log",
-            silence.as_secs()
-        ));
-    }
-    if let Some(why) = &store.index.refused {
-        return later(why);
-    }
+    let store = match api.current() {
+        Ok(store) => store,
+        Err(why) => return later(&why),
+    };
     match body(&store) {
         Err((status, why)) if status == StatusCode::SERVICE_UNAVAILABLE => later(&why),
         Err((status, why)) => problem(status, &why),

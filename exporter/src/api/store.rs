@@ -40,6 +40,12 @@ impl Store {
 }
 
 impl List {
+    /// The entry of a key.
+    pub fn find(&self, key: &str) -> Option<&Entry> {
+        let at = self.entries.binary_search_by(|entry| (*entry.key).cmp(key)).ok()?;
+        self.entries.get(at)
+    }
+
     /// The entries behind a key, which need not be there.
     pub fn behind(&self, key: Option<&str>) -> &[Entry] {
         let begin = key.map_or(0, |key| self.entries.partition_point(|entry| *entry.key <= *key));
