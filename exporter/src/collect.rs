@@ -1,5 +1,6 @@
 //! Collections: read and made into ledgers, encoded once, sent to the server.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use memgap_ledger::{Machine, Missing};
@@ -12,6 +13,7 @@ use crate::gc_totals::Totals;
 use crate::groups::Groups;
 use crate::homes::Homes;
 use crate::limit::{Limiter, Limits, Shed};
+use crate::names::PodNames;
 use crate::select::{Grouping, Kept, Scopes};
 use crate::snapshot;
 use crate::stage::{Clock, Stage};
@@ -74,9 +76,9 @@ impl Pipeline {
         }
     }
 
-    /// Takes note of whether the node tells names of pods and containers.
-    pub fn node_tells_names(&mut self, tells: bool) {
-        self.kept.names.node_tells(tells);
+    /// Takes note of the names of pods that the node tells, if it tells names.
+    pub fn node_tells(&mut self, pods: Option<Arc<PodNames>>) {
+        self.kept.names.node_tells(pods);
     }
 
     /// Gives up what is kept of the last ledgers, before others are made of everything.

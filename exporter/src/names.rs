@@ -2,7 +2,7 @@
 //! until the cgroup ends. Who has none yet is not exported: series that began under another
 //! name would be of somebody else for whoever reads them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use memgap_ledger::identity::ContainerIdentity;
@@ -10,6 +10,9 @@ use memgap_ledger::{CgroupLedger, Identity};
 
 /// Namespace and name of a pod.
 pub type PodName = [String; 2];
+
+/// Pods by their unique ids.
+pub type PodNames = HashMap<String, PodName>;
 
 /// Namespace, pod and container; the first two are empty outside of Kubernetes.
 pub type ContainerName = [String; 3];
@@ -22,6 +25,8 @@ const SHORT_ID: usize = 12;
 pub struct Names {
     /// By unique id.
     pods: BTreeMap<String, Kept<PodName>>,
+    /// Those that the node told last.
+    told: Arc<PodNames>,
     /// By path.
     containers: BTreeMap<String, Kept<ContainerName>>,
     by_id: bool,
@@ -38,11 +43,13 @@ struct Kept<T> {
 }
 
 impl Names {
-    /// Whether the node tells names. Where it does not, pods go by their unique ids and
-    /// containers by their short ones; a node that told them once is waited for.
-    pub fn node_tells(&mut self, tells: bool) {
-        self.by_id = !tells && (self.by_id || !self.has_asked);
+    /// What the node tells of the names of pods, beside those of containers. Where it tells no
+    /// names, pods go by their unique ids and containers by their short ones; a node that told
+    /// them once is waited for.
+    pub fn node_tells(&mut self, pods: Option<Arc<PodNames>>) {
+        self.by_id = pods.is_none() && (self.by_id || !self.has_asked);
         self.has_asked = true;
+        self.told = pods.unwrap_or_default();
     }
 
     /// Brings them up to date: who has a name keeps it, who is gone is forgotten.
@@ -56,8 +63,9 @@ impl Names {
         }
         for cgroup in cgroups {
             if let Identity::Pod { uid } = &cgroup.identity {
-                let id = self.by_id.then(|| [String::new(), uid.clone()]);
-                self.meet_pod(uid, id);
+                let id = || self.by_id.then(|| [String::new(), uid.clone()]);
+                let name = self.told.get(uid).cloned().or_else(id);
+                self.meet_pod(uid, name);
             }
         }
         for (cgroup, identity) in containers() {
@@ -125,7 +133,7 @@ mod tests {
         let by_id = |told: &[bool]| {
             let mut names = Names::default();
             for tells in told {
-                names.node_tells(*tells);
+                names.node_tells(tells.then(Arc::default));
             }
             names.by_id
         };

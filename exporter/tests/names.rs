@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use common::machine::{MIB, cgroup, container, id, machine, parent, pod_uid, process};
 use common::{Counters, Family, parse, samples, write};
@@ -70,6 +71,16 @@ fn who_has_no_name_is_absent_and_who_has_one_keeps_it() {
     assert_eq!(named(&exported(counters, &[again])), whole);
 }
 
+/// As one that crashes again and again: what is left of it between is its sandbox.
+#[test]
+fn a_pod_is_named_also_while_none_of_its_containers_runs() {
+    let counters = &mut Counters::default();
+    let name = ["shop", "web-1"].map(str::to_owned);
+    counters.kept.names.node_tells(Some(Arc::new([(pod_uid(1), name)].into())));
+    let pod = vec!["shop/web-1".to_owned()];
+    assert_eq!(named(&exported(counters, &[])), [pod, vec![], vec![]]);
+}
+
 #[test]
 fn a_name_that_was_given_once_is_not_exchanged_for_another() {
     let counters = &mut Counters::default();
@@ -86,14 +97,14 @@ fn a_name_that_was_given_once_is_not_exchanged_for_another() {
 #[test]
 fn where_the_node_tells_no_names_all_go_by_id() {
     let counters = &mut Counters::default();
-    counters.kept.names.node_tells(false);
+    counters.kept.names.node_tells(None);
     let before = named(&exported(counters, &[unnamed(1)]));
     let pod = format!("/{}", pod_uid(1));
     assert_eq!(before[0], [pod.as_str()]);
     let ids: BTreeSet<_> = before[1].iter().cloned().collect();
     assert_eq!(ids, ["000000000001", "00000000feed"].map(|id| format!("{pod}/{id}")).into());
     // It tells them now: of those that come.
-    counters.kept.names.node_tells(true);
+    counters.kept.names.node_tells(Some(Arc::default()));
     assert_eq!(named(&exported(counters, &[container(1)])), before);
     // Outside of Kubernetes there is nobody to name a container.
     let docker = cgroup(&format!("/docker/{}", id(7)));

@@ -14,12 +14,13 @@ mod walk;
 use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::Arc;
 
 use memgap_ledger::identity::Identity;
 use memgap_ledger::sample::{CgroupSample, CgroupVersion};
 use memgap_ledger::{Fact, Missing};
 
-use crate::container_names::ContainerLogs;
+use crate::container_names::{ContainerLogs, PodNames};
 use crate::file::{Buf, Dir, malformed};
 use crate::source::{memory_stat, zoneinfo};
 use crate::text;
@@ -112,9 +113,11 @@ impl Cgroups {
         self.hierarchy.dir.path()
     }
 
-    /// Whether the node told names of containers, when they were looked for last.
-    pub fn tells_names(&self) -> bool {
-        self.logs.borrow().is_there()
+    /// What the node told of the names of pods, when they were looked for last; none where it
+    /// tells no names.
+    pub fn pod_names(&self) -> Option<Arc<PodNames>> {
+        let logs = self.logs.borrow();
+        logs.is_there().then(|| logs.pods())
     }
 
     /// What collections left out so far.

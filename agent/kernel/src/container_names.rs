@@ -1,8 +1,11 @@
 //! What Kubernetes calls the containers of this node, taken from the names of the
-//! log links that the kubelet makes: `<pod>_<namespace>_<container>-<id>.log`.
+//! log links that the kubelet makes: `<pod>_<namespace>_<container>-<id>.log`. They lead to
+//! `/var/log/pods/<namespace>_<pod>_<uid>/<container>/<restarts>.log`, which is not opened: its
+//! path names the pod, also while none of its containers runs.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use memgap_ledger::sample::ContainerNames;
@@ -24,11 +27,22 @@ pub struct ContainerLogs {
     changed: Option<SystemTime>,
     is_there: bool,
     by_id: HashMap<String, ContainerNames>,
+    /// By unique id.
+    pods: Arc<PodNames>,
 }
+
+/// Namespace and name of pods, by their unique ids.
+pub type PodNames = HashMap<String, [String; 2]>;
 
 impl ContainerLogs {
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), changed: None, is_there: false, by_id: HashMap::new() }
+        Self {
+            path: path.to_owned(),
+            changed: None,
+            is_there: false,
+            by_id: HashMap::new(),
+            pods: Arc::default(),
+        }
     }
 
     /// Brings the names up to date. Outside of Kubernetes there is no such
@@ -41,7 +55,8 @@ impl ContainerLogs {
         if known {
             return;
         }
-        self.by_id = list(&self.path);
+        let (by_id, pods) = list(&self.path);
+        (self.by_id, self.pods) = (by_id, Arc::new(pods));
         let settled = changed.filter(|at| now.duration_since(*at).is_ok_and(|age| age > SETTLED));
         self.changed = settled;
     }
@@ -51,14 +66,38 @@ impl ContainerLogs {
         self.is_there
     }
 
+    /// Pods that have, or had, a container whose log is kept.
+    pub fn pods(&self) -> Arc<PodNames> {
+        Arc::clone(&self.pods)
+    }
+
     pub fn of(&self, id: &str) -> Option<&ContainerNames> {
         self.by_id.get(id)
     }
 }
 
-fn list(path: &Path) -> HashMap<String, ContainerNames> {
-    let Ok(entries) = std::fs::read_dir(path) else { return HashMap::new() };
-    entries.take(MAX_LINKS).filter_map(|entry| parse(entry.ok()?.file_name().to_str()?)).collect()
+fn list(path: &Path) -> (HashMap<String, ContainerNames>, PodNames) {
+    let (mut by_id, mut pods) = (HashMap::new(), PodNames::new());
+    let Ok(entries) = std::fs::read_dir(path) else { return (by_id, pods) };
+    for entry in entries.take(MAX_LINKS).flatten() {
+        let Some((id, names)) = entry.file_name().to_str().and_then(parse) else { continue };
+        if let Ok(target) = std::fs::read_link(entry.path())
+            && let Some(uid) = pod_uid(&target, &names)
+        {
+            pods.insert(uid, [names.namespace.clone(), names.pod.clone()]);
+        }
+        by_id.insert(id, names);
+    }
+    (by_id, pods)
+}
+
+/// The unique id of a pod in the path of a log of one of its containers.
+fn pod_uid(log: &Path, names: &ContainerNames) -> Option<String> {
+    let mut parts = log.iter().rev().skip(1);
+    let (container, pod) = (parts.next()?.to_str()?, parts.next()?.to_str()?);
+    let uid = pod.strip_prefix(&format!("{}_{}_", names.namespace, names.pod))?;
+    let is_uid = uid.len() >= 32 && uid.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    (is_uid && container == names.container).then(|| uid.to_owned())
 }
 
 /// The container id and the names in a link's name. Kubernetes' names hold no
@@ -108,6 +147,26 @@ mod tests {
             format!("web-0_sh\"op_nginx-{ID}.log"),
         ] {
             assert_eq!(parse(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_links_target_tells_the_pod() {
+        const UID: &str = "8f4e0b3a-1f0c-4d5e-9a67-0c1d2e3f4a5b";
+        let (_, names) = parse(&format!("web-0_shop_nginx-{ID}.log")).expect("in form");
+        let uid = |target: &str| pod_uid(Path::new(target), &names);
+        let whole = format!("/var/log/pods/shop_web-0_{UID}/nginx/3.log");
+        assert_eq!(uid(&whole).as_deref(), Some(UID));
+        for bad in [
+            "",
+            "0.log",
+            "/var/lib/docker/containers/x/x-json.log",
+            &format!("/var/log/pods/shop_web-1_{UID}/nginx/3.log"),
+            &format!("/var/log/pods/shop_web-0_{UID}/other/3.log"),
+            &format!("/var/log/pods/shop_web-0_{UID}x/nginx/3.log"),
+            "/var/log/pods/shop_web-0_8f4e/nginx/3.log",
+        ] {
+            assert_eq!(uid(bad), None, "{bad}");
         }
     }
 

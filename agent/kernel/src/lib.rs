@@ -26,5 +26,6 @@ pub mod tmpfs;
 pub mod turns;
 
 pub use cgroups::Cgroups;
+pub use container_names::PodNames;
 pub use file::{Buf, Dir};
 pub use process::Process;

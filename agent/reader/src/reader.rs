@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use memgap_kernel::PodNames;
 use memgap_kernel::cgroups::Cgroups;
 use memgap_kernel::file::{Buf, Dir};
 use memgap_kernel::process::Process;
@@ -117,9 +118,10 @@ impl Reader {
         Ok(all)
     }
 
-    /// Whether the node told names of containers, when cgroups were read last.
-    pub fn tells_names(&self) -> bool {
-        self.cgroups.as_ref().is_ok_and(Cgroups::tells_names)
+    /// Namespace and name of pods by their unique ids, as the node told them when cgroups were
+    /// read last; none where it tells no names.
+    pub fn pod_names(&self) -> Option<Arc<PodNames>> {
+        self.cgroups.as_ref().ok()?.pod_names()
     }
 
     /// The hierarchy that has the memory controller.

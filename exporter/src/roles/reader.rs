@@ -45,8 +45,7 @@ pub fn run(args: Args, server: OwnedFd, supervisor: OwnedFd, log: &Log) -> anyho
                 collect::send_documents(documents, &ledgers.machine, against, killed, &server);
                 collecting.collector.keep_within_limit();
             }
-            let tells_names = collecting.collector.reader().tells_names();
-            collecting.pipeline.node_tells_names(tells_names);
+            collecting.pipeline.node_tells(collecting.collector.reader().pod_names());
             let families = collecting.pipeline.families(ledgers);
             // Now it holds most.
             collecting.collector.keep_within_limit();
