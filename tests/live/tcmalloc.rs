@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use memgap_ledger::account::{self, Account};
+use memgap_ledger::finding::{self, Subject};
 use memgap_ledger::{ProcessLedger, Runtime, process};
 use memgap_reader::{Depth, Reader, Roots};
 use memgap_tests::fetch::{fetch, versioned};
@@ -72,6 +73,26 @@ fn in_use_is_what_tcmalloc_says() -> Result<()> {
                 assert!(left * 50 <= rss, "{left} bytes unexplained or cut: {:?}", made.ledger);
             }
         }
+    }
+    Ok(())
+}
+
+/// The third step gives back what its page heap has.
+#[test]
+fn what_is_retained_is_given_back() -> Result<()> {
+    for (version, mut target) in targets()? {
+        target.step()?;
+        target.step()?;
+        let made = explain(&target, Depth::Full)?;
+        let found = finding::findings(Subject::Process(&made));
+        let found = found.iter().find(|f| f.id == "retention").context("much is free")?;
+        let said = found.bytes.point().context("an amount")?;
+        let rss = |made: &ProcessLedger| made.headline.rss.point().context("no RSS");
+        target.step()?;
+        let fell = rss(&made)? - rss(&explain(&target, Depth::Counters)?)?;
+        println!("{version}: {said} said, fell by {fell}");
+        assert!((said - fell).abs() <= said / 50 + (1 << 20), "{version}: {said} {fell}");
+        assert!(found.remedy.contains("ReleaseFreeMemory"), "{}", found.remedy);
     }
     Ok(())
 }

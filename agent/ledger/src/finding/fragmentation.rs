@@ -27,9 +27,9 @@ fn of_process(process: &ProcessLedger) -> Option<Finding> {
         bytes,
         severity: Severity::Info,
         confidence: confidence(bytes),
-        brief: format!("{} are free and can not be given back, for they share pages with memory in use", bytes.words()),
+        brief: format!("{} are free and can not be given back", bytes.words()),
         summary: format!(
-            "{} of RSS are free, but share their pages with memory in use: {} can not give them back",
+            "{} of RSS are free, but share their pages with memory in use or wait in caches of threads: {} can not give them back",
             bytes.words(),
             kept.most.name
         ),
@@ -48,9 +48,9 @@ fn of_cgroup(cgroup: &CgroupLedger) -> Option<Finding> {
         bytes,
         severity: Severity::Info,
         confidence: confidence(bytes),
-        brief: format!("{} are free and can not be given back, for they share pages with memory in use", bytes.words()),
+        brief: format!("{} are free and can not be given back", bytes.words()),
         summary: format!(
-            "{} of usage are free, but share their pages with memory in use: allocators of its processes can not give them back",
+            "{} of usage are free, but share their pages with memory in use or wait in caches of threads: allocators of its processes can not give them back",
             bytes.words()
         ),
         evidence: vec![pinned.evidence()],

@@ -84,6 +84,12 @@ fn remedy(name: &str, collector: Option<&str>) -> &'static str {
         ("mimalloc", _) => {
             "mi_collect(true) gives back what is in pages of its own, as far as whole segments go before 2.1.7; MIMALLOC_PURGE_DELAY=0 in the environment (from 2.1) does so at once"
         }
+        ("tcmalloc", _) => {
+            "MallocExtension's ReleaseFreeMemory (MallocExtension_ReleaseFreeMemory of C) gives it back; TCMALLOC_AGGRESSIVE_DECOMMIT=1 in the environment does so by itself"
+        }
+        ("zend", _) => {
+            "gc_mem_caches() gives back chunks that are kept and hold nothing; a worker of php-fpm that is ended after so many requests (pm.max_requests) begins anew"
+        }
         ("hotspot", Some("Parallel")) => {
             "its parallel collector gives hardly any back: -Xmx bounds it; -XX:+UseG1GC gives back at full collections"
         }
