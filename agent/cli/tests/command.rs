@@ -291,6 +291,13 @@ fn an_endpoint_is_a_second_source() {
     }
 }
 
+/// Its own words about allocators are no allocators.
+#[test]
+fn memgap_takes_itself_for_nothing_that_it_names() {
+    let document = json(memgap(&["explain", "self", "--json"]));
+    assert_eq!(document["unread"], Value::Array(Vec::new()), "{document}");
+}
+
 #[test]
 fn a_limit_is_advised_of_a_cgroup_that_is_watched() {
     let watched = |args: &[&str]| node(&[&["advise"], args, &["--interval", "100ms"]].concat());

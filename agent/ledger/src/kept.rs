@@ -20,8 +20,14 @@ pub struct Kept<'p> {
 impl<'p> Kept<'p> {
     /// `None` where no heap statistics tell of free memory.
     pub fn of(process: &'p ProcessLedger) -> Option<Self> {
-        let free = process.ledger.figure(Account::AllocatorFree);
         let keepers: Vec<&Runtime> = process.runtimes.iter().filter(|r| kept(r) > 0).collect();
+        let booked = process.ledger.figure(Account::AllocatorFree);
+        let kept_free = keepers.iter().fold(0i64, |sum, r| sum.saturating_add(kept(r)));
+        // Without a walk what was given back lazily, and may be resident, is booked as free too.
+        let free = match process.walk_age {
+            Some(_) => booked,
+            None => at_most(booked, kept_free).unwrap_or(booked),
+        };
         let most = keepers.iter().copied().max_by_key(|runtime| kept(runtime))?;
         let sum = keepers
             .iter()

@@ -57,7 +57,8 @@ pub(crate) fn book(ledger: &mut Ledger, stat: &MemoryStat, lazy: Figure, members
             return;
         }
     };
-    // Without a walk a process's lump of anonymous memory has its lazy part in it.
+    // Without a walk what is lazily freed is in a process's lump of anonymous memory, or in what
+    // its allocator keeps free.
     let mut lumped = lazy_point.saturating_sub(sum.lazy).clamp(0, sum.unwalked);
     let mut held = 0i64;
     for account in ANONYMOUS {
@@ -97,7 +98,8 @@ pub(crate) fn bound_moved(ledger: &mut Ledger, behind: Behind, churned: u64) {
 
 /// What the members are charged on one account. Where only some tell, what they
 /// tell is the least; where none does, a residual account holds nothing and any
-/// other is absent. `lumped` is taken off the lumps of members without a walk.
+/// other is absent. `lumped` is taken off what it may be in for want of a
+/// walk.
 fn held_by(sum: &Sum, account: Account, stat: &MemoryStat, lumped: &mut i64) -> Figure {
     let held = sum.held(account);
     let lazy = (*lumped).min(held.lumps).max(0);

@@ -71,7 +71,7 @@ pub(crate) struct Held {
     pub figure: Figure,
     /// How many processes tell.
     pub reported: usize,
-    /// What of it stands on a residual account for want of a walk.
+    /// What of it is of processes without a walk, and may be lazily freed.
     pub lumps: i64,
     /// Why a process does not tell: one reason stands for all.
     lack: Option<Missing>,
@@ -197,7 +197,9 @@ impl Sum {
             let Some(charged) = of(*account) else { continue };
             held.figure = held.figure.plus(charge(process.ledger.figure(*account), charged));
             held.reported += 1;
-            if process.walk_age.is_none() && account.is_residual() {
+            // What an allocator gave back lazily is among its free memory until a walk tells.
+            let is_lump = account.is_residual() || *account == Account::AllocatorFree;
+            if process.walk_age.is_none() && is_lump {
                 held.lumps = held.lumps.saturating_add(charged.max(0));
             }
         }

@@ -15,7 +15,7 @@ pub const RULES: &[Rule] = &[
             "tcmalloc of gperftools",
             &[
                 Symbol("MallocExtension_GetNumericProperty"),
-                text("TCMALLOC_AGGRESSIVE_DECOMMIT"),
+                text("tcmalloc.aggressive_memory_decommit"),
                 File("libtcmalloc"),
             ],
         )
