@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use memgap_ledger::account::Account;
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
-use memgap_ledger::finding::{self, Subject};
 use memgap_ledger::sample::{
     Area, AreaKind, CgroupSample, CgroupVersion, Counters, MemoryStat, ProcessKind, ProcessSample,
     Walk,
@@ -333,35 +332,6 @@ fn without_a_walk_statistics_tell_what_is_lazily_freed() {
     let accounts = [Account::LazyFree, Account::HeapInUse, Account::Unexplained];
     assert_eq!(accounts.map(|a| made.ledger.booked(a)), [mib(120), mib(60), mib(20)]);
     assert_eq!(made.ledger.booked(Account::MovedCharges), 0);
-}
-
-/// The allocator says that it has 140 MiB free, of which it gave back 120 lazily: without a walk they
-/// are booked as free, until the lists tell of them.
-#[test]
-fn what_an_allocator_gave_back_lazily_has_not_moved() {
-    let claims = &[(Account::HeapInUse, 60 * MIB), (Account::AllocatorFree, 140 * MIB)];
-    let claims = vec![Claim::new(Priority::Malloc, "example", Extent::Anywhere, claims)];
-    let mut unwalked = sample(vec![area(0x10_0000, 200 * MIB, 200 * MIB)], claims);
-    unwalked.walk = Err(Missing::new(MissingKind::Refused, "over hold"));
-    unwalked.runtimes = vec![Ok(Runtime {
-        free: Some(140 * MIB),
-        released: Some(120 * MIB),
-        lazily_freed: Some(120 * MIB),
-        trimmable: Some(20 * MIB),
-        ..Runtime::named("example")
-    })];
-    let member = process::ledger(&unwalked);
-    let found = |subject, id| {
-        let found = finding::findings(subject).into_iter().find(|finding| finding.id == id);
-        found.map(|finding| finding.bytes.point())
-    };
-    assert_eq!(found(Subject::Process(&member), "retention"), Some(Some(mib(20))));
-    assert_eq!(found(Subject::Process(&member), "fragmentation"), None);
-    let made = cgroup::ledger(&cgroup_sample(&lists(200 * MIB, 120 * MIB)), Ok(&[&member]));
-    let accounts = [Account::LazyFree, Account::HeapInUse, Account::AllocatorFree];
-    assert_eq!(accounts.map(|a| made.ledger.booked(a)), [mib(120), mib(60), mib(20)]);
-    assert_eq!(made.ledger.booked(Account::MovedCharges), 0);
-    assert_eq!(found(Subject::Cgroup(&made), "moved-charges"), None);
 }
 
 /// 50 MiB came since the walk: heap, as far as anyone knows, and no moved charge.
