@@ -8,7 +8,7 @@ mod html;
 mod overview;
 mod subject;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -20,9 +20,10 @@ use axum::http::header::{
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use memgap_ledger::finding;
+use tokio::sync::Mutex;
 
 use crate::api::index::pid_key;
-use crate::api::query::parameter;
+use crate::api::query::{parameter, shown};
 use crate::api::routes::Api;
 use crate::api::store::Store;
 use html::Page;
@@ -58,22 +59,7 @@ pub fn router(api: Api) -> Router {
 }
 
 async fn index(State(ui): State<Ui>, RawQuery(query): RawQuery) -> Response {
-    answer(ui.store().and_then(|store| {
-        let sort = parameter(query.as_deref().unwrap_or(""), "sort");
-        let sort = sort.map_or(Ok(Sort::default()), |word| {
-            Sort::of(&word).ok_or_else(|| {
-                (
-                    StatusCode::BAD_REQUEST,
-                    format!(
-                        "sort: {} is none of {}",
-                        crate::api::query::shown(&word),
-                        Sort::words()
-                    ),
-                )
-            })
-        })?;
-        Ok(ui.overview(&store)?.page(sort))
-    }))
+    answer(ui.index(query.as_deref().unwrap_or("")).await)
 }
 
 async fn cgroup(State(ui): State<Ui>, RawQuery(query): RawQuery) -> Response {
@@ -115,13 +101,25 @@ impl Ui {
         self.api.current().map_err(|why| (StatusCode::SERVICE_UNAVAILABLE, why))
     }
 
-    fn overview(&self, store: &Store) -> Result<Arc<Overview>, (StatusCode, String)> {
+    async fn index(&self, query: &str) -> Made {
+        let store = self.store()?;
+        let sort = match parameter(query, "sort") {
+            None => Sort::default(),
+            Some(word) => Sort::of(&word).ok_or_else(|| {
+                let why = format!("sort: {} is none of {}", shown(&word), Sort::words());
+                (StatusCode::BAD_REQUEST, why)
+            })?,
+        };
+        Ok(self.overview(&store).await?.page(sort))
+    }
+
+    async fn overview(&self, store: &Store) -> Result<Arc<Overview>, (StatusCode, String)> {
         // Whoever asks meanwhile waits for the one that is made, instead of making one too.
-        let mut last = self.overview.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.overview.lock().await;
         if let Some(made) = last.as_ref().filter(|made| made.is_of(store)) {
             return Ok(made.clone());
         }
-        let made = Arc::new(Overview::of(store).map_err(|error| lost(&error))?);
+        let made = Arc::new(Overview::of(store).await.map_err(|error| lost(&error))?);
         *last = Some(made.clone());
         Ok(made)
     }

@@ -1,15 +1,15 @@
 //! The stories that the ledger must tell, in small.
 
+mod lists;
+
 use std::time::Duration;
 
+use lists::{cgroup_sample, lists};
 use memgap_ledger::account::Account;
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
-use memgap_ledger::sample::{
-    Area, AreaKind, CgroupSample, CgroupVersion, Counters, MemoryStat, ProcessKind, ProcessSample,
-    Walk,
-};
+use memgap_ledger::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Walk};
 use memgap_ledger::{
-    Coverage, Events, Figure, Missing, MissingKind, ProcessLedger, Runtime, Unread, cgroup, process,
+    Coverage, Figure, Missing, MissingKind, ProcessLedger, Runtime, Unread, cgroup, process,
 };
 
 const MIB: u64 = 1 << 20;
@@ -246,31 +246,6 @@ fn a_look_at_every_page_that_failed_says_why() {
     let pages = made.absent.iter().find(|a| a.what == "pages").map(|a| &a.missing);
     assert_eq!(pages, Some(&why));
     assert!(made.is_denied() && made.is_walked());
-}
-
-fn cgroup_sample(stat: &MemoryStat) -> CgroupSample {
-    CgroupSample {
-        path: "/example".to_owned(),
-        version: CgroupVersion::V2,
-        root: false,
-        usage: Ok(stat.anon),
-        limit: Ok(Some(540 * MIB)),
-        swap_limit: Ok(Some(0)),
-        stat: Ok(*stat),
-        limit_is_pods: false,
-        kmem: Err(Missing::absent("v2")),
-        events: Events::missing(&Missing::absent("a test")),
-        cpus: 2,
-        unmarked_files: Some(0),
-        churned: 0,
-        leaf: true,
-        names: None,
-    }
-}
-
-/// Anonymous memory, of which a part stands on the file lists.
-fn lists(anon: u64, lazy: u64) -> MemoryStat {
-    MemoryStat { anon, active_anon: anon - lazy, inactive_file: lazy, ..MemoryStat::default() }
 }
 
 /// Measured on Linux 6.18: 256 of 512 MiB lazily freed, then all written again.

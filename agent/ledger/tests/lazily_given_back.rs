@@ -1,40 +1,18 @@
 //! Lazily freed memory of a process without a walk: where it is booked, and what is said of it.
 
+mod lists;
+
+use lists::{cgroup_sample, lists};
 use memgap_ledger::account::Account;
 use memgap_ledger::claim::{Claim, Extent, Priority};
 use memgap_ledger::finding::{self, Subject};
-use memgap_ledger::sample::{CgroupSample, CgroupVersion, Counters, MemoryStat, ProcessSample};
-use memgap_ledger::{Events, Missing, MissingKind, Runtime, cgroup, process};
+use memgap_ledger::sample::{Counters, ProcessSample};
+use memgap_ledger::{Missing, MissingKind, Runtime, cgroup, process};
 
 const MIB: u64 = 1 << 20;
 
 fn mib(count: i64) -> i64 {
     count << 20
-}
-
-fn cgroup_sample(stat: &MemoryStat) -> CgroupSample {
-    CgroupSample {
-        path: "/example".to_owned(),
-        version: CgroupVersion::V2,
-        root: false,
-        usage: Ok(stat.anon),
-        limit: Ok(Some(540 * MIB)),
-        swap_limit: Ok(Some(0)),
-        stat: Ok(*stat),
-        limit_is_pods: false,
-        kmem: Err(Missing::absent("v2")),
-        events: Events::missing(&Missing::absent("a test")),
-        cpus: 2,
-        unmarked_files: Some(0),
-        churned: 0,
-        leaf: true,
-        names: None,
-    }
-}
-
-/// Anonymous memory, of which a part stands on the file lists.
-fn lists(anon: u64, lazy: u64) -> MemoryStat {
-    MemoryStat { anon, active_anon: anon - lazy, inactive_file: lazy, ..MemoryStat::default() }
 }
 
 /// The allocator says that it has 140 MiB free, of which it gave back 120 lazily: without a walk they

@@ -17,7 +17,8 @@ const SHOWN: usize = 100;
 /// What the rows are sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sort {
-    /// What could be had back: usage less required; of a process free and lazily freed memory.
+    /// What could be had back: usage less required; of a process what its allocator keeps free and
+    /// what is lazily freed, where both are known.
     #[default]
     Back,
     /// Least room first.
@@ -67,7 +68,7 @@ const OF_CONTAINERS: Columns = &[
 ];
 
 const OF_PROGRAMS: Columns =
-    &[(Sort::Name, "name"), (Sort::Usage, "RSS"), (Sort::Back, "could be had back")];
+    &[(Sort::Name, "name"), (Sort::Usage, "RSS"), (Sort::Back, "free or lazily freed")];
 
 const SORTS: [(Sort, &str); 5] = [
     (Sort::Name, "name"),
@@ -95,13 +96,13 @@ impl Sort {
 
 impl Overview {
     /// Reads the documents of a collection.
-    pub fn of(store: &Store) -> io::Result<Self> {
+    pub async fn of(store: &Store) -> io::Result<Self> {
         let is_home =
             |entry: &&Entry| entry.labels.get(cgroup::KIND).is_some_and(|kind| kind != "other");
         let (containers, containers_left_out) =
-            rows(store, &store.index.cgroups, is_home, of_cgroup)?;
+            rows(store, &store.index.cgroups, is_home, of_cgroup).await?;
         let (programs, programs_left_out) =
-            rows(store, &store.index.processes, |_| true, of_process)?;
+            rows(store, &store.index.processes, |_| true, of_process).await?;
         let host = store.index.host.map(|span| read(store, span)).transpose()?.flatten();
         Ok(Self {
             collection: store.index.collection,
@@ -139,7 +140,7 @@ impl Overview {
 
 type Read = fn(&Document) -> Option<Row>;
 
-fn rows(
+async fn rows(
     store: &Store,
     list: &List,
     takes: impl Fn(&&Entry) -> bool,
@@ -149,6 +150,8 @@ fn rows(
     let mut rows = Vec::new();
     for entry in wanted.iter().take(MOST) {
         rows.extend(read(store, entry.span)?.as_ref().and_then(of));
+        // One thread serves all: scrapes and probes come in between.
+        tokio::task::yield_now().await;
     }
     let beyond = wanted.len().saturating_sub(MOST) as u64;
     Ok((rows, list.left_out.saturating_add(beyond)))
@@ -175,7 +178,8 @@ fn of_process(document: &Document) -> Option<Row> {
         let account = document.accounts.iter().find(|account| account.name == name);
         account.and_then(|account| account.bytes)
     };
-    let back = of("lazy_free").map(|lazy| lazy + of("allocator_free").unwrap_or(0));
+    let back = of("lazy_free").zip(of("allocator_free"));
+    let back = back.map(|(lazy, free)| lazy.saturating_add(free));
     Some(row(document, format!("process?pid={pid}"), rss, None, back))
 }
 

@@ -13,7 +13,8 @@ const LEAST: i64 = 16 << 20;
 pub fn find(subject: Subject<'_>) -> Option<Finding> {
     let Subject::Host(host) = subject else { return None };
     let free = host.ledger.figure(Account::HugetlbFree);
-    let promised = host.hugetlb_promised.bounds().map_or(0, |(_, high)| high);
+    // What is promised and not known could be all of it.
+    let (_, promised) = host.hugetlb_promised.bounds()?;
     let less = |bytes: i64| bytes.saturating_sub(promised).max(0);
     let (point, (low, high)) = (less(free.point()?), free.bounds()?);
     let total = host.headline.total.point()?;
