@@ -9,6 +9,7 @@ use clap::{ArgAction, Parser};
 use tracing::Level;
 
 use crate::duration::between;
+use crate::kubernetes::settings::Settings as Kubernetes;
 use crate::limit::Limits;
 use crate::log::LogFormat;
 use crate::otlp::settings::Settings as Otlp;
@@ -155,6 +156,10 @@ pub struct Args {
     #[arg(long = "endpoint.pods", value_name = "URL")]
     pub pods: Option<String>,
 
+    /// Whether the API server is asked.
+    #[command(flatten)]
+    pub kubernetes: Kubernetes,
+
     /// Where collections are pushed.
     #[command(flatten)]
     pub otlp: Otlp,
@@ -193,6 +198,8 @@ pub enum Role {
     Reader,
     /// Answers scrapers, without any.
     Server,
+    /// Watches the pods of this node.
+    Watcher,
     /// Looks up the name of what the server pushes to.
     #[cfg(feature = "otlp")]
     Resolver,
@@ -204,6 +211,7 @@ impl Role {
         match self {
             Self::Reader => "reader",
             Self::Server => "server",
+            Self::Watcher => "watcher",
             #[cfg(feature = "otlp")]
             Self::Resolver => "resolver",
         }
@@ -214,6 +222,7 @@ impl Role {
         match self {
             Self::Reader => c"memgap-reader",
             Self::Server => c"memgap-server",
+            Self::Watcher => c"memgap-watcher",
             #[cfg(feature = "otlp")]
             Self::Resolver => c"memgap-resolver",
         }

@@ -12,6 +12,7 @@ use crate::gc;
 use crate::gc_totals::Totals;
 use crate::groups::Groups;
 use crate::homes::Homes;
+use crate::kubernetes::told::Workloads;
 use crate::limit::{Limiter, Limits, Shed};
 use crate::names::PodNames;
 use crate::select::{Grouping, Kept, Scopes};
@@ -79,6 +80,11 @@ impl Pipeline {
     /// Takes note of the names of pods that the node tells, if it tells names.
     pub fn node_tells(&mut self, pods: Option<Arc<PodNames>>) {
         self.kept.names.node_tells(pods);
+    }
+
+    /// Takes note of what pods are of, as the API server tells.
+    pub fn server_tells(&mut self, workloads: Arc<Workloads>) {
+        self.kept.workloads = workloads;
     }
 
     /// Gives up what is kept of the last ledgers, before others are made of everything.

@@ -8,6 +8,7 @@ mod roles {
     pub mod self_check;
     pub mod server;
     pub mod supervisor;
+    pub mod watcher;
 }
 
 use std::ffi::OsString;
@@ -81,6 +82,7 @@ fn configured(arguments: &[OsString], args: &Args) -> ExitCode {
 /// What is wrong with files that the configuration names.
 fn check_files(args: &Args) -> anyhow::Result<()> {
     args.web_config.as_deref().map(access::watch::check).transpose()?;
+    args.kubernetes.place()?;
     args.otlp.check()
 }
 
@@ -125,6 +127,7 @@ fn play(role: Role, args: Args, log: &Log) -> anyhow::Result<ExitCode> {
     match role {
         Role::Reader => roles::reader::run(args, channel, supervisor, log)?,
         Role::Server => roles::server::run(&args, channel, supervisor, log)?,
+        Role::Watcher => roles::watcher::run(&args, channel)?,
         #[cfg(feature = "otlp")]
         Role::Resolver => roles::resolver::run(&args, channel)?,
     }

@@ -85,6 +85,11 @@ impl Names {
         self.pods.get(uid).map(|kept| &kept.name)
     }
 
+    /// Every pod that has a name: its unique id and that.
+    pub fn pods(&self) -> impl Iterator<Item = (&str, &PodName)> {
+        self.pods.iter().map(|(uid, kept)| (uid.as_str(), &kept.name))
+    }
+
     /// The container at a path. A pod's sandbox never has a name: it is no container of
     /// anybody's, and its memory is its pod's.
     pub fn container(&self, path: &str) -> Option<&ContainerName> {

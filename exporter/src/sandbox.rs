@@ -4,11 +4,13 @@ mod filter;
 
 use std::ffi::CStr;
 use std::io;
+use std::path::Path;
 
 use anyhow::Context;
+use filter::Calls;
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, NetPort, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    RulesetError, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 use rustix::io::Errno;
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -49,26 +51,41 @@ pub fn confine_server(port: Option<u16>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Leaves a process that watches pods the files of a folder to read, and connections to that
+/// TCP port. The same holds of it else.
+pub fn confine_watcher(port: u16, files: &Path) -> anyhow::Result<()> {
+    give_up_privileges().context("can not give up capabilities: allow capset and prctl")?;
+    if let Err(error) = forbid_paths(Some(port), Some(files)) {
+        tracing::warn!("the watcher may open files: {error:#}");
+    }
+    if let Err(error) = filter::install(Calls::Ask) {
+        tracing::warn!("the watcher may make every system call: {error:#}");
+    }
+    Ok(())
+}
+
 /// Leaves another thread of that process the same. What can not be given up is said by the
 /// first.
 pub fn confine_thread() -> io::Result<()> {
     give_up_privileges()?;
-    let _ = forbid_paths(None);
-    let _ = filter::install(false);
+    let _ = forbid_paths(None, None);
+    let _ = filter::install(Calls::Serve);
     Ok(())
 }
 
 /// The same for the calling thread, and tells what holds.
 pub fn confine(port: Option<u16>) -> anyhow::Result<Confined> {
     give_up_privileges().context("can not give up capabilities: allow capset and prctl")?;
-    Ok(Confined { paths: forbid_paths(port), calls: filter::install(port.is_some()) })
+    let calls = if port.is_some() { Calls::Push } else { Calls::Serve };
+    Ok(Confined { paths: forbid_paths(port, None), calls: filter::install(calls) })
 }
 
-/// Forbids every file, and new listeners and connections but to that port, for good
-/// (landlock(7)).
-fn forbid_paths(port: Option<u16>) -> anyhow::Result<ABI> {
+/// Forbids every file but to read those of a folder, and new listeners and connections but to
+/// that port, for good (landlock(7)).
+fn forbid_paths(port: Option<u16>, files: Option<&Path>) -> anyhow::Result<ABI> {
     // What of it an older kernel does not know is left out.
     let abi = ABI::V6;
+    let files = files.map(PathFd::new).transpose()?;
     let restricted = Ruleset::default()
         .handle_access(AccessFs::from_all(abi))?
         .handle_access(AccessNet::from_all(abi))?
@@ -77,6 +94,9 @@ fn forbid_paths(port: Option<u16>) -> anyhow::Result<ABI> {
         .add_rules(
             port.map(|port| Ok::<_, RulesetError>(NetPort::new(port, AccessNet::ConnectTcp))),
         )?
+        .add_rules(files.map(|files| {
+            Ok::<_, RulesetError>(PathBeneath::new(files, AccessFs::ReadFile | AccessFs::ReadDir))
+        }))?
         .restrict_self()?;
     anyhow::ensure!(
         restricted.ruleset != RulesetStatus::NotEnforced,

@@ -1,5 +1,6 @@
 //! The scopes of a machine: what is exported of its cgroups, processes and itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use memgap_ledger::finding::{Subject, findings};
@@ -10,9 +11,11 @@ use crate::gc::{Collections, Increments};
 pub use crate::groups::Grouping;
 use crate::groups::{Groups, Process, runtimes_of};
 use crate::homes::{Holder, Home, Homes, Place};
+use crate::kubernetes::told::Workloads;
 use crate::names::Names;
 use crate::scope::{Member, Scope};
 use crate::tables::{CONTAINER, MACHINE, PLAIN, POD, UNIT};
+use crate::workloads;
 
 /// Every scope of a machine.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct Scopes {
     /// Labels of the container, and `group`: the name of the processes; `pid` where
     /// each stands alone.
     pub groups: Scope,
+    /// What pods are of, by their labels.
+    pub workloads: BTreeMap<String, String>,
 }
 
 /// What is kept of one machine's scopes for the next.
@@ -41,6 +46,8 @@ pub struct Kept {
     pub homes: Homes,
     /// Process groups.
     pub groups: Groups,
+    /// What pods are of, as the API server told last.
+    pub workloads: Arc<Workloads>,
 }
 
 impl Scopes {
@@ -55,7 +62,7 @@ impl Scopes {
         machine: &Machine,
         increments: &Increments,
         grouping: Grouping,
-        Kept { names, homes, groups }: &mut Kept,
+        Kept { names, homes, groups, workloads }: &mut Kept,
     ) -> Self {
         let mut scopes = Self {
             host: Scope::new(&MACHINE),
@@ -64,11 +71,13 @@ impl Scopes {
             units: Scope::new(&UNIT),
             cgroups: Scope::new(&PLAIN),
             groups: Scope::new(grouping.table()),
+            workloads: BTreeMap::new(),
         };
         scopes.host.add(String::new(), host(&machine.host));
         let cgroups = machine.cgroups.as_deref().unwrap_or_default();
         names.read(cgroups);
         homes.read(cgroups, names);
+        scopes.workloads = workloads::of_pods(names, workloads);
         for home in homes.all() {
             scopes.of_home(home).add_shared(&home.labels, &home.member);
         }
@@ -103,7 +112,7 @@ impl Scopes {
 
     /// The same, to be changed.
     pub fn all_mut(&mut self) -> [&mut Scope; 6] {
-        let Self { host, pods, containers, units, cgroups, groups } = self;
+        let Self { host, pods, containers, units, cgroups, groups, .. } = self;
         [containers, pods, units, cgroups, groups, host]
     }
 

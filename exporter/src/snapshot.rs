@@ -12,6 +12,7 @@ use crate::channel::Families;
 use crate::encode::{Encoder, Format, Kind, Value, open_metrics};
 use crate::select::Scopes;
 use crate::telemetry::{Own, Telemetry};
+use crate::workloads;
 
 /// The bytes of one collection in every form that a scraper can ask for.
 #[derive(Debug)]
@@ -117,6 +118,7 @@ pub fn write(scopes: &Scopes, out: &mut Encoder) {
     for scope in scopes.all() {
         scope.write(out);
     }
+    workloads::write(scopes, out);
     let mut family = out.family(Kind::Gauge, "memgap_finding_bytes", FINDING_HELP);
     for scope in scopes.all() {
         for (labels, member) in &scope.members {

@@ -8,6 +8,7 @@ pub mod api;
 pub mod costly;
 pub mod degraded;
 pub mod http;
+pub mod kubernetes;
 pub mod otlp;
 pub mod probes;
 pub mod reload;
@@ -164,6 +165,7 @@ fn describe() {
     api::describe();
     degraded::describe();
     http::describe();
+    kubernetes::describe();
     otlp::describe();
     targets::describe();
     reload::describe();

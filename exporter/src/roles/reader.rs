@@ -11,6 +11,7 @@ use memgap_exporter::api::documents::Maker;
 use memgap_exporter::args::Args;
 use memgap_exporter::channel::Sender;
 use memgap_exporter::collect::{self, Ledgers, Pipeline, Schedule};
+use memgap_exporter::kubernetes::told::Told;
 use memgap_exporter::log::Log;
 use memgap_exporter::mounts::{self, Mounted};
 use memgap_exporter::orders::Receiver;
@@ -22,6 +23,7 @@ use memgap_reader::{
 };
 use rustix::process::{Pid, getppid};
 
+use crate::roles::watcher;
 use sources::Sources;
 pub use sources::check;
 
@@ -46,6 +48,9 @@ pub fn run(args: Args, server: OwnedFd, supervisor: OwnedFd, log: &Log) -> anyho
                 collecting.collector.keep_within_limit();
             }
             collecting.pipeline.node_tells(collecting.collector.reader().pod_names());
+            if let Some(told) = &collecting.told {
+                collecting.pipeline.server_tells(told.now());
+            }
             let families = collecting.pipeline.families(ledgers);
             // Now it holds most.
             collecting.collector.keep_within_limit();
@@ -70,6 +75,8 @@ struct Collecting {
     documents: Option<Maker>,
     pipeline: Pipeline,
     schedule: Schedule,
+    /// What the API server tells, where it is asked.
+    told: Option<Told>,
 }
 
 impl Collecting {
@@ -91,6 +98,7 @@ impl Collecting {
             documents: args.api.then(|| Maker::new(args.api_max_bytes)),
             pipeline: Pipeline::new(args.limits(), args.grouping(), telemetry),
             schedule: Schedule::start(args.interval),
+            told: watcher::start(&args)?,
             args,
         })
     }

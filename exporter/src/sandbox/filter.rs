@@ -65,21 +65,48 @@ const ALLOWED: &[c_long] = &[
 /// What it takes to connect too, where it pushes: `socket` is allowed for TCP only.
 const TO_CONNECT: [c_long; 2] = [libc::SYS_connect, libc::SYS_socket];
 
+/// What it takes to ask others too, with a time limit, by credentials in files: `ioctl` is
+/// allowed to have a socket wait for nothing.
+const TO_ASK: &[c_long] = &[
+    libc::SYS_lseek,
+    libc::SYS_openat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+    libc::SYS_statx,
+];
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Calls {
+    /// It serves.
+    Serve,
+    /// It connects to others too.
+    Push,
+    /// It reads files besides.
+    Ask,
+}
+
 /// The bits of a socket's type that are no flags.
 const TYPE: u64 = 0xf;
 
 /// Forbids the calling thread, and those that it starts, every other call for good; how many
 /// are left.
-pub fn install(connects: bool) -> anyhow::Result<usize> {
+pub fn install(calls: Calls) -> anyhow::Result<usize> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH)
         .context("no filter of system calls is known for this architecture")?;
     let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     // No rule on the arguments of a call allows it with any.
     let mut allowed: BTreeMap<_, _> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
-    if connects {
+    if calls != Calls::Serve {
         let [connect, socket] = TO_CONNECT;
         allowed.insert(connect, Vec::new());
         allowed.insert(socket, vec![stream_of(libc::AF_INET)?, stream_of(libc::AF_INET6)?]);
+    }
+    if calls == Calls::Ask {
+        allowed.extend(TO_ASK.iter().map(|call| (*call, Vec::new())));
+        let nonblocking = SeccompCondition::new(1, Width::Dword, Op::Eq, libc::FIONBIO)?;
+        allowed.insert(libc::SYS_ioctl, vec![SeccompRule::new(vec![nonblocking])?]);
     }
     let count = allowed.len();
     let filter = SeccompFilter::new(allowed, denied, SeccompAction::Allow, architecture)?;

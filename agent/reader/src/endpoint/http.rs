@@ -18,7 +18,7 @@ use memgap_ledger::{Fact, Missing, MissingKind};
 pub use address::Endpoint;
 pub use body::Body;
 use head::Head;
-use stream::Timed;
+pub use stream::Timed;
 
 /// How long and how much is waited for and read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +86,18 @@ pub fn answer<S: BufRead>(mut stream: S, bytes: u64) -> io::Result<Response<S>> 
     Ok(Response { content_type: head.content_type, body })
 }
 
+/// The same whatever the status is, which is given beside it: for who speaks with a server of
+/// which answers are known.
+pub fn answer_of_any_status<S: BufRead>(
+    mut stream: S,
+    bytes: u64,
+) -> io::Result<(u16, Response<S>)> {
+    let head = Head::read(&mut stream)?;
+    check_form(&head)?;
+    let body = Body::new(stream, &head, bytes)?;
+    Ok((head.status, Response { content_type: head.content_type, body }))
+}
+
 fn check(head: &Head) -> io::Result<()> {
     match head.status {
         200 => {}
@@ -100,6 +112,10 @@ fn check(head: &Head) -> io::Result<()> {
         404 | 410 => return Err(error(MissingKind::Absent, "it has no such path".to_owned())),
         status => return Err(refused(format!("it answered with status {status}, not 200"))),
     }
+    check_form(head)
+}
+
+fn check_form(head: &Head) -> io::Result<()> {
     if head.encoded {
         return Err(refused("the body is compressed, which was not asked for".to_owned()));
     }

@@ -1,7 +1,7 @@
 //! A connection on which every wait ends in time.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -27,6 +27,11 @@ enum Socket {
 }
 
 impl Timed {
+    /// Connects to an address.
+    pub fn to(address: SocketAddr, limits: &Limits) -> io::Result<Self> {
+        Self::connect(&Place::Tcp(address), limits, Instant::now() + limits.total)
+    }
+
     pub(super) fn connect(place: &Place, limits: &Limits, end: Instant) -> io::Result<Self> {
         let wait = limits.connect.min(limits.total);
         let socket = match place {
