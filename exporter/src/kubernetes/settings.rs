@@ -7,6 +7,7 @@ use clap::{ArgAction, Args};
 
 /// Whether the API server is asked, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[group(id = "kubernetes")]
 pub struct Settings {
     /// Watch this node's pods at the API server of Kubernetes, and export the workload that
     /// each is of: memgap_pod_workload_info. It takes the right to list and watch pods;
