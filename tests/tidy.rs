@@ -118,8 +118,10 @@ fn assert_no_circle(folder: &str) {
 fn views_know_the_ledger_only() {
     let mut views = sources("agent/cli/src/view");
     views.extend(sources("agent/json/src"));
-    // One role of the exporter reads, and one tells what it may; all others know samples.
-    let reads = ["reader", "self_check"].map(|role| root().join("exporter/src/roles").join(role));
+    // One role of the exporter reads, one tells what it may, and one asks the API server by
+    // the reader's HTTP; all others know samples.
+    let reads = ["reader", "self_check", "watcher"]
+        .map(|role| root().join("exporter/src/roles").join(role));
     let pages = sources("exporter/src")
         .into_iter()
         .filter(|(path, _)| !reads.iter().any(|role| path.with_extension("").starts_with(role)));

@@ -118,7 +118,7 @@ pub fn write(scopes: &Scopes, out: &mut Encoder) {
     for scope in scopes.all() {
         scope.write(out);
     }
-    workloads::write(scopes, out);
+    workloads::write(&scopes.workloads, &scopes.pods, out);
     let mut family = out.family(Kind::Gauge, "memgap_finding_bytes", FINDING_HELP);
     for scope in scopes.all() {
         for (labels, member) in &scope.members {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::encode::{Encoder, Kind, Value, labels};
 use crate::kubernetes::told::Workloads;
 use crate::names::Names;
-use crate::select::Scopes;
+use crate::scope::Scope;
 
 const HELP: &str = "What a pod is of, as the API server tells: for joins. known_by is owner where references of objects to their owners say so; name where the Deployment is told from the name of its ReplicaSet, which could not be read. A pod that nobody controls is its own workload, of kind Pod.";
 
@@ -36,10 +36,10 @@ pub fn of_pods(names: &Names, workloads: &Workloads) -> BTreeMap<String, String>
 }
 
 /// Writes the family, of pods that the cap on series has left.
-pub fn write(scopes: &Scopes, out: &mut Encoder) {
+pub fn write(workloads: &BTreeMap<String, String>, pods: &Scope, out: &mut Encoder) {
     let mut family = out.family(Kind::Info, "memgap_pod_workload_info", HELP);
-    for (pod, of) in &scopes.workloads {
-        if scopes.pods.members.contains_key(pod.as_str()) {
+    for (pod, of) in workloads {
+        if pods.members.contains_key(pod.as_str()) {
             family.sample(&format!("{pod},{of}"), &[], Value::Int(1));
         }
     }

@@ -318,7 +318,7 @@ fn lies_name_nobody() {
     });
     let daemon = start(&server);
     let found = wait(&daemon, "they came", |f| figure(f, "pods") == Some(2.0));
-    assert_eq!(told(&found), [String::new(); 0]);
+    assert!(told(&found).is_empty(), "{:?}", told(&found));
     assert_eq!(figure(&found, "pods_left_out"), Some(1.0));
     drop(daemon);
     // A ReplicaSet of the same name, and not the same.
@@ -348,7 +348,7 @@ fn answers_without_end_take_no_memory() {
     });
     let daemon = start(&server);
     let found = wait(&daemon, "it is given up", |f| asked(f, "list", "malformed") > 1.0);
-    assert_eq!(told(&found), [String::new(); 0]);
+    assert!(told(&found).is_empty(), "{:?}", told(&found));
     assert!(resident(watcher(&daemon)) < 48 << 20, "{}", resident(watcher(&daemon)));
     // The same of an event.
     let piece = "x".repeat(1 << 16);

@@ -59,6 +59,7 @@ class Chart(unittest.TestCase):
             ("base", "cgroupV1=true"),
             ("overlays/process", "profile=process"),
             ("overlays/probe", "profile=probe"),
+            ("overlays/probe-workloads", "profile=probe", "workloads.enabled=true"),
             ("overlays/process-cgroup-v1", "profile=process", "cgroupV1=true"),
             ("overlays/probe-cgroup-v1", "profile=probe", "cgroupV1=true"),
         ]:
@@ -102,6 +103,7 @@ class Chart(unittest.TestCase):
             "podAnnotations.a=b",
             "podLabels.a=b",
             "networkPolicy.enabled=false",
+            "workloads.enabled=true",
         ):
             with self.subTest(setting=setting):
                 resources = rendered(setting)
@@ -116,6 +118,7 @@ class Chart(unittest.TestCase):
             ("cgroupV1=1", "/cgroupV1"),
             ("image.name=x", "name"),
             ("extraArgs[0]=interval", "/extraArgs/0"),
+            ("workloads.enabled=please", "/workloads/enabled"),
             ("podMonitor.enabled=please", "/podMonitor/enabled"),
         ]:
             with self.subTest(setting=setting):

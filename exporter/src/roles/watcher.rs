@@ -1,6 +1,10 @@
 //! The process that watches pods: it has the network as far as the API server, its token and
 //! nothing else. The reader starts it and is told by it.
 
+mod client;
+mod owners;
+mod watch;
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -10,11 +14,12 @@ use std::process::{Child, Command, Stdio};
 use anyhow::Context;
 use clap::ValueEnum;
 use memgap_exporter::args::{Args, Role};
-use memgap_exporter::kubernetes::client::Client;
 use memgap_exporter::kubernetes::settings::Place;
 use memgap_exporter::kubernetes::told::Told;
-use memgap_exporter::kubernetes::watch::Watcher;
 use memgap_exporter::sandbox;
+
+use client::Client;
+use watch::Watcher;
 
 /// Has pods watched, where that is asked for.
 pub fn start(args: &Args) -> anyhow::Result<Option<Told>> {

@@ -6,8 +6,8 @@ use std::io::BufReader;
 use std::time::{Duration, Instant};
 
 use super::client::{Client, Failure, at_once};
-use super::message::{KnownBy, MAX_PODS, Outcome, Workload};
-use super::object::{Listed, Owner, controller};
+use memgap_exporter::kubernetes::message::{KnownBy, MAX_PODS, Outcome, Workload};
+use memgap_exporter::kubernetes::object::{Listed, Owner, controller};
 
 /// Time for one to be told.
 const PATIENCE: Duration = Duration::from_secs(5);

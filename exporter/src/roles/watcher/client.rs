@@ -13,8 +13,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use super::message::Outcome;
-use super::settings::Place;
+use memgap_exporter::kubernetes::message::Outcome;
+use memgap_exporter::kubernetes::settings::Place;
 
 /// The most of a token, and of the authority's certificates.
 const MAX_FILE: u64 = 256 << 10;

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use memgap_reader::Limits;
 
 use super::client::{Client, Failure, at_once, of};
-use super::message::{MAX_PODS, Message, Outcome, Pod, Request};
-use super::object::{self, Event, Listed};
 use super::owners::{Found, Owners};
+use memgap_exporter::kubernetes::message::{MAX_PODS, Message, Outcome, Pod, Request};
+use memgap_exporter::kubernetes::object::{self, Event, Listed};
 
 /// Time for a list.
 const LISTED_IN: Duration = Duration::from_mins(1);
