@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use common::machine::{MIB, container, golang, machine, one_of_each};
+use common::machine::{MIB, container, golang, machine, one_of_each, pod_uid};
 use common::{Counters, Family, parse, write_machine};
 use memgap_exporter::args::Args;
 use memgap_exporter::encode::{Encoder, Format, unit};
 use memgap_exporter::gc::Increments;
+use memgap_exporter::kubernetes::message::{KnownBy, Outcome, Pod, Request, Workload};
 use memgap_exporter::limit::{Limits, Shed};
 use memgap_exporter::select::{Grouping, Scopes};
 use memgap_exporter::stage::Stage;
@@ -23,7 +24,9 @@ use memgap_exporter::tables::{CONTAINER, MACHINE, PLAIN, POD, PROCESS_GROUP, UNI
 use memgap_exporter::telemetry::http::{self, Closed};
 use memgap_exporter::telemetry::otlp::{self, Pushed};
 use memgap_exporter::telemetry::reload::Reload;
-use memgap_exporter::telemetry::{self, Telemetry, api, costly, degraded, probes, targets};
+use memgap_exporter::telemetry::{
+    self, Telemetry, api, costly, degraded, kubernetes, probes, targets,
+};
 use memgap_ledger::growth::Shrinking;
 use memgap_ledger::outlook::Outlook;
 use memgap_ledger::sample::MachineSample;
@@ -88,6 +91,7 @@ they speak. A process or container that ended is gone from the next collection.
   `memgap_process_group_...`, and are otherwise the same.
 - `runtime`: who keeps the statistics: `go`, `hotspot`, `glibc` and so on, as `memgap probes` lists them. In `memgap_container_info` it is
   what runs the container.
+- `workload_kind`, `workload`, `known_by`: what a pod is of, and how that is known: [workloads](workloads.md).
 - `class`, `account`: see [accounts.md](accounts.md). `finding`: see [findings](findings/); `severity` is `info`, `warning` or `critical`.
 - `stage` is a part of a collection: `tier0` reads every process's counters, `cgroups` every cgroup and the host, `walk` makes walks over
   mappings, `heap_statistics` reads the statistics of runtimes and allocators, `ledger` sorts bytes onto accounts, `encode` writes them,
@@ -109,6 +113,7 @@ they speak. A process or container that ended is gone from the next collection.
 | own memory | where the exporter's own cgroup is limited, or one above it that it takes half of: an eighth of the limit for files that stay open, 5 KiB each. With 80 % used something is given up, step by step: `memgap_exporter_degraded`; with less than 60 % for 32 collections a step is taken back, after twice as many the next |
 | processes that do not answer | 4 at a time, and 2 of one pod, container, user, or cgroup of root's, named by `memgap_exporter_stuck_targets`; with 2 nothing but counters is read of his others, with 4 of any |
 | processes that cost too much | what is not read of them is named by `memgap_exporter_costly_targets`, the 32 with most memory by name |
+| pods that the API server tells | 2,048; the others are counted in `memgap_exporter_kubernetes_pods_left_out` ([workloads](workloads.md)) |
 | documents of the [API](api.md) | `--web.api-max-bytes`, 8 MiB; what is left out is counted in `memgap_exporter_api_left_out` |
 | HTTP | `--web.max-connections`, 64 at a time, of at most 5 minutes, a quarter for one address; 32 more are answered about health and refused else; 30 s and 16 KiB for the head of a request, 16 KiB/s at least for an answer after 10 s |
 
@@ -120,7 +125,9 @@ fn the_metrics_page_is_what_is_written() {
     let limits = Limits { process_groups: 20, max_series: 20_000 };
     let machine = watched(Machine::of(&everything()));
     let how = (limits, Grouping::Name);
-    let target = write_machine(&mut Counters::default(), &machine, how, Format::Text);
+    let mut counters = Counters::default();
+    counters.kept.workloads = Arc::new([(pod_uid(1), Arc::new(of_deployment()))].into());
+    let target = write_machine(&mut counters, &machine, how, Format::Text);
     let page = HEAD.to_owned()
         + &table("Of the machine", &parse(&target, Format::Text))
         + &table("Of the exporter itself", &parse(&own(), Format::Text));
@@ -185,6 +192,21 @@ fn everything() -> MachineSample {
     sample
 }
 
+/// A pod of that machine, and what it is of.
+fn of_deployment() -> Pod {
+    let workload = Workload {
+        kind: "Deployment".to_owned(),
+        name: "web".to_owned(),
+        known_by: KnownBy::Owner,
+    };
+    Pod {
+        uid: pod_uid(1),
+        namespace: "shop".to_owned(),
+        name: "web-1".to_owned(),
+        workload: Some(workload),
+    }
+}
+
 /// What is known of its cgroups by watching them, too.
 fn watched(mut machine: Machine) -> Machine {
     let (low, lasts) = (Duration::from_mins(40), Duration::from_hours(1));
@@ -237,6 +259,9 @@ fn own() -> String {
     http::accept_failed();
     otlp::pushed(Pushed::Whole);
     otlp::tried_again();
+    kubernetes::known(1, Some(Duration::ZERO));
+    kubernetes::asked(Request::List, Outcome::Ok);
+    kubernetes::left_out(0);
     let mut out = Encoder::new(Format::Text, 0);
     recorder.render().write(&mut out);
     out.finish()

@@ -17,6 +17,7 @@ import yaml
 from cluster import HERE, ROOT, Cluster, is_ready, output, statuses, wait
 from exporter import Watch
 from prometheus import Prometheus
+from workloads import Workloads
 
 MIB = 1 << 20
 PROFILES = ROOT / "deploy/kubernetes"
@@ -252,6 +253,17 @@ class Pods(Profiles):
             wait("the kubelet's figures are ours", are_equal)
         except TimeoutError:
             self.fail(f"ours and the kubelet's: { {k: v for k, v in differ.items() if v} }")
+
+
+class Owned(Workloads, Profiles):
+    """Pods of every kind of workload."""
+
+    test_cgroup = test_process = test_probe = test_what_is_writable_below_is_told = None
+    cluster = property(lambda self: cluster)
+
+    def test_what_pods_are_of(self):
+        self.start(f"overlays/probe{fit}")
+        self.check_workloads()
 
 
 class Scraped(unittest.TestCase):

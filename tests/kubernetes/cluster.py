@@ -95,6 +95,21 @@ class Cluster:
     def kubectl(self, *arguments, **more):
         return output(self.directory / "kubectl", *arguments, **more)
 
+    def run_in(self, *command):
+        """Runs a command among the cluster's processes."""
+        output(self.directory / "in", *command)
+
+    def wait_ready(self):
+        """Waits until the API server answers."""
+
+        def answers():
+            try:
+                return self.get("/readyz")
+            except OSError:
+                return None
+
+        wait("the API server", answers)
+
     def get(self, path):
         """What the API server answers; None where it has no such thing."""
         try:
