@@ -6,6 +6,7 @@ Called by tests/deploy/run, which sets KUSTOMIZE and MEMGAP_EXPORTER.
 
 import contextlib
 import functools
+import json
 import os
 import pathlib
 import re
@@ -238,6 +239,22 @@ class ProcessOnCgroupV1(OnCgroupV1, unittest.TestCase):
 class ProbeOnCgroupV1(OnCgroupV1, unittest.TestCase):
     directory = "overlays/probe-cgroup-v1"
     uid, capabilities = 0, {"SYS_PTRACE", "DAC_READ_SEARCH"}
+
+
+class Sbom(unittest.TestCase):
+    def test_it_names_what_is_linked(self):
+        text = output(DEPLOY / "sbom")
+        self.assertEqual(output(DEPLOY / "sbom"), text)
+        bom = json.loads(text)
+        self.assertEqual(bom["metadata"]["component"]["name"], "memgap-exporter")
+        crates = {crate["name"]: crate for crate in bom["components"]}
+        # What serves and what is read by are in it; what tests and macros need is not.
+        self.assertLessEqual({"tokio", "rustix", "memgap-ledger"}, set(crates))
+        self.assertEqual(set(crates) & {"criterion", "proptest", "syn", "ratatui"}, set())
+        for name, crate in crates.items():
+            with self.subTest(crate=name):
+                self.assertTrue(crate["licenses"])
+                self.assertEqual("hashes" in crate, not name.startswith("memgap-"))
 
 
 class Systemd(unittest.TestCase):
