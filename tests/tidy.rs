@@ -203,3 +203,13 @@ fn every_finding_has_its_page() {
         assert!(text.starts_with(&format!("# {}\n", diagnosis.id)), "{}", page.display());
     }
 }
+
+#[test]
+fn every_finding_has_its_words_in_the_dashboards() {
+    let source = root().join("grafana/source/families.py");
+    let text = std::fs::read_to_string(&source).expect("the dashboards' source");
+    for diagnosis in finding::ALL {
+        let key = format!("\n    \"{}\": \"", diagnosis.id);
+        assert!(text.contains(&key), "{}: no words for {}", source.display(), diagnosis.id);
+    }
+}

@@ -73,6 +73,8 @@ impl Figure {
             iec(point)
         } else if point.saturating_sub(low) <= near && high.saturating_sub(point) <= near {
             format!("about {}", iec(point))
+        } else if low == 0 {
+            format!("up to {}", iec(high))
         } else {
             format!("{} to {}", iec(low), iec(high))
         }
@@ -118,7 +120,7 @@ mod tests {
     fn words_claim_no_more_than_is_known() {
         assert_eq!(Figure::Exact(3 << 20).words(), "3.0 MiB");
         assert_eq!(Figure::interval(96 << 20, 100 << 20, 104 << 20).words(), "about 100 MiB");
-        assert_eq!(Figure::interval(0, 100 << 20, 104 << 20).words(), "0 B to 104 MiB");
+        assert_eq!(Figure::interval(0, 100 << 20, 104 << 20).words(), "up to 104 MiB");
         assert_eq!(Figure::Absent.words(), "an unknown amount");
     }
 

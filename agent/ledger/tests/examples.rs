@@ -7,9 +7,11 @@ use std::time::Duration;
 use lists::{cgroup_sample, lists};
 use memgap_ledger::account::Account;
 use memgap_ledger::claim::{Claim, Extent, Part, Priority};
+use memgap_ledger::finding::{self, Severity, Subject};
 use memgap_ledger::sample::{Area, AreaKind, Counters, ProcessKind, ProcessSample, Walk};
 use memgap_ledger::{
-    Coverage, Figure, Missing, MissingKind, ProcessLedger, Runtime, Unread, cgroup, process,
+    CgroupLedger, Coverage, Figure, Missing, MissingKind, ProcessLedger, Runtime, Unread, cgroup,
+    process,
 };
 
 const MIB: u64 = 1 << 20;
@@ -258,6 +260,12 @@ fn memory_written_again_is_hidden_from_the_working_set() {
     assert_eq!(made.headline.working_set_hidden.point(), Some(mib(256)));
     assert_eq!(made.headline.required.point(), Some(mib(512)));
     assert_eq!(made.ledger.booked(Account::MovedCharges), 0);
+    assert_eq!(severity_of_hidden(&made), Severity::Critical);
+}
+
+fn severity_of_hidden(made: &CgroupLedger) -> Severity {
+    let found = finding::findings(Subject::Cgroup(made));
+    found.iter().find(|f| f.id == "hidden-working-set").expect("memory is hidden").severity
 }
 
 /// 160 MiB on the lists, of which a walk some time ago saw 64 MiB still lazy.
@@ -274,6 +282,8 @@ fn a_dated_walk_tells_hidden_memory_from_lazy_memory() {
     let lazy = made.ledger.figure(Account::LazyFree);
     assert_eq!((lazy.point(), lazy.quality()), (Some(mib(64)), "interval"));
     assert_eq!(made.headline.working_set_hidden.point(), Some(mib(96)));
+    assert_eq!(made.headline.working_set_hidden.bounds().map(|(low, _)| low), Some(0));
+    assert_eq!(severity_of_hidden(&made), Severity::Info, "all of it may still be lazy");
     assert_eq!(made.ledger.booked(Account::MovedCharges), 0);
 }
 

@@ -147,14 +147,8 @@ fn named(slabs: &[Slab], is_asked: impl Fn(&str) -> bool) -> Vec<String> {
 }
 
 fn udp(figure: Figure) -> Option<String> {
-    let (low, high) = figure.bounds()?;
-    match () {
-        () if high < SMALL => None,
-        () if low < high => {
-            Some(format!("{} to {} are buffers of UDP sockets", iec(low), iec(high)))
-        }
-        () => Some(format!("{} are buffers of UDP sockets", iec(high))),
-    }
+    let (_, high) = figure.bounds()?;
+    (high >= SMALL).then(|| format!("{} are buffers of UDP sockets", figure.words()))
 }
 
 fn dying(dying: &Fact<Dying>) -> Option<String> {
@@ -263,7 +257,7 @@ mod tests {
             "free huge pages 236 MiB, of them promised 20.0 MiB",
             "900 MiB of kernel caches can be dropped: dentry 103 MiB; 9 directory entries, 8 of \
              them unused, 7 of them names that do not exist; 6 inodes",
-            "of 300 MiB of kernel objects 0 B to 161 MiB are buffers of UDP sockets; kmalloc-2k \
+            "of 300 MiB of kernel objects up to 161 MiB are buffers of UDP sockets; kmalloc-2k \
              160 MiB",
             "1500 deleted cgroups still hold what was charged: at least 7.0 MiB page cache",
         ] {
