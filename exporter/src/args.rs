@@ -152,7 +152,8 @@ pub struct Args {
     /// annotation memgap.io/endpoint (PORT or PORT/path) are asked at the pod's own
     /// address. It must be on this machine: a proxy beside the exporter that holds the
     /// token, <http://127.0.0.1:8001/api/v1/pods?fieldSelector=spec.nodeName=NODE>, or
-    /// unix:/path/of/socket:/api/v1/pods. Without it no pod is asked.
+    /// unix:/path/of/socket:/api/v1/pods; or it is `watch`, where --kubernetes.watch tells of
+    /// pods. Without it no pod is asked.
     #[arg(long = "endpoint.pods", value_name = "URL")]
     pub pods: Option<String>,
 

@@ -167,6 +167,36 @@ mod tests {
     }
 
     #[test]
+    fn one_that_watches_reads_its_folder_and_connects_to_its_port_alone() {
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+        let [allowed, other] = listeners.each_ref().map(|l| l.local_addr().expect("its address"));
+        let folder = std::env::temp_dir().join(format!("memgap-watcher-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let token = folder.join("token");
+        std::fs::write(&token, "token").expect("a file");
+        let inner = folder.clone();
+        let checks = std::thread::spawn(move || {
+            confine_watcher(allowed.port(), &inner).expect("this kernel has what it takes");
+            assert_eq!(std::fs::read(&token).expect("it may"), b"token");
+            let patience = std::time::Duration::from_secs(5);
+            TcpStream::connect_timeout(&allowed, patience).expect("it may");
+            for denied in [
+                File::open("/dev/null").err(),
+                std::fs::write(&token, "other").err(),
+                TcpStream::connect(other).err(),
+                TcpListener::bind("127.0.0.1:0").err(),
+                UnixStream::pair().err(),
+                std::process::Command::new("/bin/true").spawn().err(),
+            ] {
+                assert_eq!(denied.map(|error| error.kind()), Some(PermissionDenied));
+            }
+        });
+        let ended = checks.join();
+        std::fs::remove_dir_all(&folder).expect("it is there");
+        ended.expect("the checks hold");
+    }
+
+    #[test]
     fn one_that_pushes_connects_to_its_port_alone() {
         let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
         let [allowed, other] = listeners.each_ref().map(|l| l.local_addr().expect("its address"));

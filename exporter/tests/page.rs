@@ -204,6 +204,7 @@ fn of_deployment() -> Pod {
         namespace: "shop".to_owned(),
         name: "web-1".to_owned(),
         workload: Some(workload),
+        endpoint: None,
     }
 }
 

@@ -95,6 +95,10 @@ fn quiet(client: &mut Client) -> io::Result<()> {
 }
 
 fn start(server: &ApiServer) -> Daemon {
+    start_with(server, &[])
+}
+
+fn start_with(server: &ApiServer, more: &[&str]) -> Daemon {
     let mut arguments = server.arguments();
     arguments.extend([
         format!("--path.procfs={NODE}/proc"),
@@ -102,7 +106,8 @@ fn start(server: &ApiServer) -> Daemon {
         format!("--path.container-logs={NODE}/var/log/containers"),
         "--interval=100ms".to_owned(),
     ]);
-    Daemon::ready(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    let arguments = arguments.iter().map(String::as_str).chain(more.iter().copied());
+    Daemon::ready(&arguments.collect::<Vec<_>>())
 }
 
 /// `namespace/pod kind/workload known_by`.
@@ -303,6 +308,32 @@ fn while_no_server_answers_what_was_known_stays_and_gets_older() {
         },
     );
     wait(&daemon, "it is back", |f| figure(f, "age_seconds").is_some_and(|age| age < 1.0));
+}
+
+#[test]
+fn endpoints_that_pods_name_are_told_by_the_watch_too() {
+    let named = |of: [&str; 2], rest: &str| {
+        let annotated = r#""annotations":{"memgap.io/endpoint":"9"},"labels""#;
+        pod(of, STATEFUL_SET)
+            .replace("\"labels\"", annotated)
+            .replace(r#""spec":{"x":[1,null]}"#, rest)
+    };
+    let pods = [
+        named(CHECKOUT, r#""spec":{"hostNetwork":true},"status":{"podIP":"10.0.0.1"}"#),
+        // An address that nobody has.
+        named(ORDERS, r#""spec":{},"status":{"phase":"Running","podIP":"192.0.2.1"}"#),
+    ];
+    let server = ApiServer::start(move |request, client| {
+        if is_of(request, "watch=1") { quiet(client) } else { sound(request, client, &pods) }
+    });
+    let daemon = start_with(&server, &["--endpoint.pods=watch"]);
+    let said = daemon.wait_for_line("names an endpoint by memgap.io/endpoint");
+    assert!(said.contains("shop/checkout-") && said.contains("the node's"), "{said}");
+    let is_asked = |families: &[Family], name: &str| {
+        let all = samples(families, "memgap_exporter_endpoint_scrapes_total");
+        all.iter().any(|s| s.label("endpoint") == name)
+    };
+    wait(&daemon, "the other is asked", |f| is_asked(f, "pods") && is_asked(f, "pod"));
 }
 
 #[test]

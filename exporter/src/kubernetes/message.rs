@@ -1,12 +1,14 @@
 //! What the process that watches tells the one that reads: one object of JSON a line.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 /// Pods of a node that are kept. The kubelet's own default is 110.
 pub const MAX_PODS: usize = 2048;
 
 /// The longest line: all pods, with names as long as they may be.
-pub const MAX_LINE: usize = MAX_PODS * 1536;
+pub const MAX_LINE: usize = MAX_PODS * 2304;
 
 /// Characters of a name: Kubernetes has no longer ones.
 const LONGEST: usize = 253;
@@ -85,6 +87,19 @@ pub struct Pod {
     pub name: String,
     /// What it is of; none where that is not known.
     pub workload: Option<Workload>,
+    /// The endpoint that it names; none where it names none, or none is asked for.
+    pub endpoint: Option<Annotated>,
+}
+
+/// An endpoint as a pod names it: by its annotation, which is not judged here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Annotated {
+    /// The annotation; empty where it is none that can be meant.
+    pub word: String,
+    /// The pod's address.
+    pub address: IpAddr,
+    /// Whether that is the node's.
+    pub is_on_host: bool,
 }
 
 /// What a pod is of.
@@ -151,6 +166,7 @@ impl Pod {
         let names = [&self.uid, &self.namespace, &self.name];
         names.into_iter().all(|name| is_name(name))
             && self.workload.as_ref().is_none_or(|w| is_kind(&w.kind) && is_name(&w.name))
+            && self.endpoint.as_ref().is_none_or(|e| e.word.is_empty() || is_word(&e.word))
     }
 }
 
@@ -158,6 +174,11 @@ impl Pod {
 pub fn is_name(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
     !["", ".", ".."].contains(&text) && text.len() <= LONGEST && text.bytes().all(plain)
+}
+
+/// Whether it may be the annotation that names an endpoint.
+pub fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.len() <= LONGEST && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// Whether it may be a kind of object.
@@ -183,6 +204,11 @@ mod tests {
             namespace: long.clone(),
             name: long,
             workload: Some(workload),
+            endpoint: Some(Annotated {
+                word: "\"".repeat(LONGEST),
+                address: "1111:1111:1111:1111:1111:1111:1111:1111".parse().expect("an address"),
+                is_on_host: false,
+            }),
         };
         assert!(pod.is_sound());
         let all = Message::All { pods: vec![pod; MAX_PODS], left_out: usize::MAX };

@@ -3,11 +3,12 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::message::{MAX_PODS, is_kind, is_name};
+use super::message::{Annotated, MAX_PODS, is_kind, is_name, is_word};
 
 /// Owners of an object that are looked at: one of them is its controller.
 const MAX_OWNERS: usize = 64;
@@ -25,6 +26,8 @@ pub struct Listed {
     pub owner: Option<Owner>,
     /// The label by which a Deployment tells the pods of its ReplicaSets apart.
     pub template_hash: Option<String>,
+    /// The endpoint that it names, once it has an address.
+    pub endpoint: Option<Annotated>,
 }
 
 /// Who controls an object.
@@ -100,7 +103,19 @@ struct Annotations {
     /// Of the API server's image of a static pod: the id that the kubelet knows it by.
     #[serde(rename = "kubernetes.io/config.mirror", default)]
     mirror: Word,
+    #[serde(rename = "memgap.io/endpoint", default)]
+    endpoint: Option<Word>,
 }
+
+#[derive(Debug, Deserialize)]
+struct Spec {
+    #[serde(rename = "hostNetwork", default)]
+    is_on_host: Option<bool>,
+}
+
+/// The address in the status of a pod.
+#[derive(Debug, Default)]
+struct Status(Option<IpAddr>);
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -125,7 +140,11 @@ struct Owners(Option<Owner>);
 struct Object {
     #[serde(default)]
     metadata: Metadata,
-    /// Of a status.
+    #[serde(default)]
+    spec: Option<Spec>,
+    #[serde(default)]
+    status: Status,
+    /// Of an error.
     #[serde(default)]
     code: Option<u16>,
 }
@@ -159,7 +178,8 @@ pub fn list(text: impl io::Read) -> Result<List, String> {
 /// Reads a line of a watch.
 pub fn event(line: &[u8]) -> Result<Event, String> {
     let change: Change = serde_json::from_slice(line).map_err(|e| format!("no event: {e}"))?;
-    let Change { kind, object: Object { mut metadata, code } } = change;
+    let Change { kind, mut object } = change;
+    let code = object.code;
     let kind = kind.0.unwrap_or_default();
     if kind == "ERROR" {
         return Ok(if code == Some(410) {
@@ -168,8 +188,8 @@ pub fn event(line: &[u8]) -> Result<Event, String> {
             Event::Failed(code.unwrap_or(0))
         });
     }
-    let version = version(std::mem::take(&mut metadata.resource_version))?;
-    let pod = || Listed::of(metadata).ok_or_else(|| "an event of no pod".to_owned());
+    let version = version(std::mem::take(&mut object.metadata.resource_version))?;
+    let pod = || Listed::of(object).ok_or_else(|| "an event of no pod".to_owned());
     match kind.as_str() {
         "ADDED" | "MODIFIED" => Ok(Event::Pod(pod()?, version)),
         "DELETED" => Ok(Event::Gone(pod()?, version)),
@@ -192,8 +212,15 @@ fn version(word: Word) -> Result<String, String> {
 }
 
 impl Listed {
-    fn of(metadata: Metadata) -> Option<Self> {
-        let mirror = metadata.annotations.and_then(|annotations| annotations.mirror.0);
+    fn of(object: Object) -> Option<Self> {
+        let Object { metadata, spec, status, .. } = object;
+        let (mirror, word) =
+            metadata.annotations.map_or((None, None), |a| (a.mirror.0, a.endpoint));
+        let is_on_host = spec.and_then(|spec| spec.is_on_host).unwrap_or(false);
+        let endpoint = word.zip(status.0).map(|(word, address)| {
+            let word = word.0.filter(|word| is_word(word)).unwrap_or_default();
+            Annotated { word, address, is_on_host }
+        });
         let named = |word: Word| word.0.filter(|text| is_name(text));
         Some(Self {
             uid: named(Word(mirror)).or_else(|| named(metadata.uid))?,
@@ -201,6 +228,7 @@ impl Listed {
             name: named(metadata.name)?,
             owner: metadata.owner_references.0,
             template_hash: metadata.labels.and_then(|labels| named(labels.template_hash)),
+            endpoint,
         })
     }
 }
@@ -230,6 +258,37 @@ impl<'de> Deserialize<'de> for Word {
             }
         }
         deserializer.deserialize_any(OfWord)
+    }
+}
+
+impl<'de> Deserialize<'de> for Status {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfStatus;
+        impl<'de> Visitor<'de> for OfStatus {
+            type Value = Status;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a status")
+            }
+            /// That of a request is a word.
+            fn visit_str<E>(self, _: &str) -> Result<Status, E> {
+                Ok(Status(None))
+            }
+            fn visit_unit<E>(self) -> Result<Status, E> {
+                Ok(Status(None))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Status, A::Error> {
+                let mut address = None;
+                while let Some(key) = map.next_key::<Word>()? {
+                    if key.0.as_deref() == Some("podIP") {
+                        address = map.next_value::<Word>()?.0.and_then(|text| text.parse().ok());
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(Status(address))
+            }
+        }
+        deserializer.deserialize_any(OfStatus)
     }
 }
 
@@ -275,7 +334,7 @@ impl<'de> Deserialize<'de> for Items {
                 let mut items = Items { pods: Vec::new(), left_out: 0 };
                 while items.pods.len() < MAX_PODS {
                     let Some(one) = seq.next_element::<Object>()? else { return Ok(items) };
-                    match Listed::of(one.metadata) {
+                    match Listed::of(one) {
                         Some(pod) => items.pods.push(pod),
                         None => items.left_out += 1,
                     }
@@ -291,64 +350,4 @@ impl<'de> Deserialize<'de> for Items {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pod(more: &str) -> String {
-        format!(
-            r#"{{"metadata":{{"name":"web-1","namespace":"shop","uid":"u-1",
-            "resourceVersion":"7","managedFields":[{{"a":[1]}}]{more}}},"spec":{{"x":null}}}}"#
-        )
-    }
-
-    #[test]
-    fn a_list_is_pods_with_their_controllers() {
-        let owners = r#","labels":{"pod-template-hash":"5d"},"ownerReferences":[
-            {"apiVersion":"v1","kind":"Thing","name":"t","uid":"u-0"},
-            {"apiVersion":"apps/v1","kind":"ReplicaSet","name":"web-5d","uid":"u-2","controller":true}]"#;
-        let mirror = r#","annotations":{"kubernetes.io/config.mirror":"abc"}"#;
-        let nulls = r#","labels":null,"annotations":null,"ownerReferences":null"#;
-        let text = format!(
-            r#"{{"kind":"PodList","metadata":{{"resourceVersion":"9"}},"items":[{},{},{},{}]}}"#,
-            pod(owners),
-            pod(mirror),
-            pod(nulls),
-            r#"{"metadata":{"name":"a b","namespace":"shop","uid":"u"}}"#,
-        );
-        let list = list(text.as_bytes()).expect("a list");
-        assert_eq!((list.version.as_str(), list.left_out, list.pods.len()), ("9", 1, 3));
-        let [first, second, third] = &list.pods[..] else { unreachable!("three") };
-        let owner = first.owner.as_ref().expect("one controls it");
-        assert_eq!((owner.kind.as_str(), owner.name.as_str()), ("ReplicaSet", "web-5d"));
-        assert_eq!(first.template_hash.as_deref(), Some("5d"));
-        assert_eq!((second.uid.as_str(), third.uid.as_str()), ("abc", "u-1"));
-        assert_eq!((&third.owner, &third.template_hash), (&None, &None));
-    }
-
-    #[test]
-    fn events_are_changes_ends_and_errors() {
-        let of = |kind: &str, object: &str| {
-            event(format!(r#"{{"type":"{kind}","object":{object}}}"#).as_bytes())
-        };
-        assert!(matches!(of("ADDED", &pod("")), Ok(Event::Pod(_, v)) if v == "7"));
-        assert!(matches!(of("DELETED", &pod("")), Ok(Event::Gone(p, _)) if p.uid == "u-1"));
-        let bookmark = r#"{"metadata":{"resourceVersion":"12"}}"#;
-        assert_eq!(of("BOOKMARK", bookmark), Ok(Event::Bookmark("12".to_owned())));
-        assert_eq!(of("ERROR", r#"{"kind":"Status","code":410}"#), Ok(Event::TooOld));
-        assert_eq!(of("ERROR", r#"{"kind":"Status","code":500}"#), Ok(Event::Failed(500)));
-        for bad in [r#"{"metadata":{}}"#, "{}", "[]", r#"{"metadata":{"resourceVersion":"a&b"}}"#] {
-            of("BOOKMARK", bad).expect_err(bad);
-        }
-        of("WHAT", &pod("")).expect_err("no type");
-    }
-
-    #[test]
-    fn what_is_longer_than_a_name_is_none() {
-        let long = format!(
-            r#","annotations":{{"kubernetes.io/config.mirror":"{}"}}"#,
-            "x".repeat(1 << 16)
-        );
-        let found = event(format!(r#"{{"type":"ADDED","object":{}}}"#, pod(&long)).as_bytes());
-        assert!(matches!(found, Ok(Event::Pod(pod, _)) if pod.uid == "u-1"));
-    }
-}
+mod tests;

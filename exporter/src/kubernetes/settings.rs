@@ -36,6 +36,9 @@ pub struct Settings {
     pub credentials: PathBuf,
 }
 
+/// In place of a list of pods: they are told by the watch.
+pub const BY_WATCH: &str = "watch";
+
 /// Characters of a node's name: it is a DNS subdomain.
 const LONGEST: usize = 253;
 

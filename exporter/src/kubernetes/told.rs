@@ -16,7 +16,10 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// What was told, for who collects.
 #[derive(Debug, Clone, Default)]
-pub struct Told(Arc<Mutex<State>>);
+pub struct Told {
+    state: Arc<Mutex<State>>,
+    has_endpoints: bool,
+}
 
 /// What is known of pods, by the ids of their cgroups.
 pub type Workloads = BTreeMap<String, Arc<Pod>>;
@@ -29,11 +32,12 @@ struct State {
 }
 
 impl Told {
-    /// Listens to a process that `start` starts, and starts it again when it ends.
+    /// Listens to a process that `start` starts, which may tell what pods name, and starts it again when it ends.
     pub fn listen(
         start: impl Fn() -> io::Result<(Child, UnixStream)> + Send + 'static,
+        has_endpoints: bool,
     ) -> io::Result<Self> {
-        let told = Self::default();
+        let told = Self { has_endpoints, ..Self::default() };
         let ours = told.clone();
         // The process ends with the thread that started it, which is this one.
         thread::Builder::new().name("kubernetes".to_owned()).spawn(move || {
@@ -58,6 +62,17 @@ impl Told {
         let state = self.state();
         kubernetes::known(state.pods.len(), state.heard.map(|heard| heard.elapsed()));
         Arc::clone(&state.pods)
+    }
+
+    /// Whether it is told what pods name.
+    pub fn has_endpoints(&self) -> bool {
+        self.has_endpoints
+    }
+
+    /// The pods that are known; none where nothing was told yet.
+    pub fn pods(&self) -> Option<Arc<Workloads>> {
+        let state = self.state();
+        state.heard.map(|_| Arc::clone(&state.pods))
     }
 
     /// Takes lines until there are no more, or one is none.
@@ -109,7 +124,7 @@ impl Told {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing is left half done by who panics.
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -128,6 +143,7 @@ mod tests {
                 name: "web".to_owned(),
                 known_by: KnownBy::Owner,
             }),
+            endpoint: None,
         }
     }
 

@@ -90,15 +90,16 @@ impl Collecting {
             cgroupfs: args.cgroupfs.clone(),
             container_logs: args.container_logs.clone(),
         })?;
+        let told = watcher::start(&args)?;
         Ok(Self {
             collector: Collector::new(reader, walk_policy(&args))
                 .with_probe_share(args.probe_budget)
                 .with_statistics_min_age(args.probe_min_age),
-            sources: Sources::start(&args)?,
+            sources: Sources::start(&args, told.as_ref())?,
             documents: args.api.then(|| Maker::new(args.api_max_bytes)),
             pipeline: Pipeline::new(args.limits(), args.grouping(), telemetry),
             schedule: Schedule::start(args.interval),
-            told: watcher::start(&args)?,
+            told,
             args,
         })
     }
@@ -127,7 +128,7 @@ impl Collecting {
         self.schedule.set_interval(args.interval);
         let asked = |args: &Args| (args.endpoints.clone(), args.pods.clone(), args.interval);
         if asked(&args) != asked(&self.args) {
-            match Sources::start(&args) {
+            match Sources::start(&args, self.told.as_ref()) {
                 Ok(sources) => self.sources = sources,
                 Err(error) => tracing::error!("endpoints stay as they were: {error:#}"),
             }

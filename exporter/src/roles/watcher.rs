@@ -14,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::Context;
 use clap::ValueEnum;
 use memgap_exporter::args::{Args, Role};
+use memgap_exporter::kubernetes::settings::BY_WATCH;
 use memgap_exporter::kubernetes::settings::Place;
 use memgap_exporter::kubernetes::told::Told;
 use memgap_exporter::sandbox;
@@ -25,15 +26,19 @@ use watch::Watcher;
 pub fn start(args: &Args) -> anyhow::Result<Option<Told>> {
     let Some(place) = args.kubernetes.place()? else { return Ok(None) };
     let format = args.log_format.to_possible_value();
-    let log = [
+    let mut more = vec![
         format!("--log.level={}", args.log_level),
         format!("--log.format={}", format.map(|v| v.get_name().to_owned()).unwrap_or_default()),
     ];
-    let start = move || spawn(&place, &log);
-    Told::listen(start).context("can not start the thread that listens for pods").map(Some)
+    let has_endpoints = args.pods.as_deref() == Some(BY_WATCH);
+    more.extend(has_endpoints.then(|| format!("--endpoint.pods={BY_WATCH}")));
+    let start = move || spawn(&place, &more);
+    Told::listen(start, has_endpoints)
+        .context("can not start the thread that listens for pods")
+        .map(Some)
 }
 
-fn spawn(place: &Place, log: &[String]) -> io::Result<(Child, UnixStream)> {
+fn spawn(place: &Place, more: &[String]) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     let mut credentials = std::ffi::OsString::from("--kubernetes.credentials=");
     credentials.push(&place.credentials);
@@ -43,7 +48,7 @@ fn spawn(place: &Place, log: &[String]) -> io::Result<(Child, UnixStream)> {
         .arg(format!("--kubernetes.node={}", place.node))
         .arg(format!("--kubernetes.server={}", place.server))
         .arg(credentials)
-        .args(log)
+        .args(more)
         .args(["--role", Role::Watcher.name()])
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
@@ -56,6 +61,7 @@ pub fn run(args: &Args, reader: OwnedFd) -> anyhow::Result<()> {
     let place = args.kubernetes.place()?.context("there is nothing to watch")?;
     sandbox::confine_watcher(place.server.port(), &place.credentials)?;
     // Without a reader there is nothing to do, which is no failure.
-    let _ = Watcher::new(Client::new(place), UnixStream::from(reader)).run();
+    let has_endpoints = args.pods.as_deref() == Some(BY_WATCH);
+    let _ = Watcher::new(Client::new(place), UnixStream::from(reader), has_endpoints).run();
     Ok(())
 }

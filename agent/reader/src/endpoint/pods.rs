@@ -90,14 +90,30 @@ fn named(pod: Pod) -> Option<Fact<PodEndpoint>> {
     let address = pod.status?.pod_ip?.parse().ok()?;
     let [namespace, name] = [&pod.metadata.namespace, &pod.metadata.name]
         .map(|name| text::printable(name.as_bytes(), SHOWN));
-    let endpoint = of_pod(&word, address, pod.spec.is_some_and(|spec| spec.host_network));
-    Some(match endpoint {
-        Ok(endpoint) => Ok(PodEndpoint { namespace, name, endpoint }),
-        Err(why) => {
-            let why = format!("pod {namespace}/{name} names an endpoint by {ANNOTATION}: {why}");
-            Err(Missing::new(MissingKind::Refused, why))
+    let is_on_host = pod.spec.is_some_and(|spec| spec.host_network);
+    Some(PodEndpoint::of(&namespace, &name, &word, address, is_on_host))
+}
+
+impl PodEndpoint {
+    /// What a pod names by its annotation, at its address, which may be the node's.
+    pub fn of(
+        namespace: &str,
+        name: &str,
+        word: &str,
+        address: IpAddr,
+        is_on_host: bool,
+    ) -> Fact<Self> {
+        match of_pod(word, address, is_on_host) {
+            Ok(endpoint) => {
+                Ok(Self { namespace: namespace.to_owned(), name: name.to_owned(), endpoint })
+            }
+            Err(why) => {
+                let why =
+                    format!("pod {namespace}/{name} names an endpoint by {ANNOTATION}: {why}");
+                Err(Missing::new(MissingKind::Refused, why))
+            }
         }
-    })
+    }
 }
 
 fn of_pod(word: &str, address: IpAddr, is_on_host: bool) -> Result<Endpoint, String> {

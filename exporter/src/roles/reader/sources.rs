@@ -5,8 +5,12 @@ use std::time::Duration;
 use anyhow::Context;
 use memgap_exporter::args::Args;
 use memgap_exporter::endpoints::{Endpoint, MAX_ENDPOINTS};
+use memgap_exporter::kubernetes::message::{Annotated, Pod};
+use memgap_exporter::kubernetes::settings::BY_WATCH;
+use memgap_exporter::kubernetes::told::Told;
 use memgap_exporter::pods::{Named, Pods};
 use memgap_ledger::sample::MachineSample;
+use memgap_ledger::{Fact, Missing};
 use memgap_reader::{PodEndpoint, Target};
 
 /// What is asked besides the kernel.
@@ -17,7 +21,7 @@ pub struct Sources {
 
 impl Sources {
     /// Starts to ask what the settings name, and what pods do where those say so.
-    pub fn start(args: &Args) -> anyhow::Result<Self> {
+    pub fn start(args: &Args, told: Option<&Told>) -> anyhow::Result<Self> {
         let named = &args.endpoints;
         anyhow::ensure!(
             named.len() <= MAX_ENDPOINTS,
@@ -31,7 +35,7 @@ impl Sources {
         };
         Ok(Self {
             named: named.iter().map(start).collect::<anyhow::Result<_>>()?,
-            pods: args.pods.as_ref().map(|url| pods(url, args)).transpose()?,
+            pods: args.pods.as_ref().map(|url| pods(url, args, told)).transpose()?,
         })
     }
 
@@ -58,6 +62,7 @@ pub fn check(name: &str, value: &str) -> Result<(), String> {
             let (target, url) = value.split_once('=').unwrap_or((value, ""));
             endpoint(target, url).map(|_| ())
         }
+        "endpoint.pods" if value == BY_WATCH => Ok(()),
         "endpoint.pods" => list(value).map(|_| ()),
         _ => Ok(()),
     };
@@ -102,23 +107,45 @@ fn ask(
 /// How often pods are asked for.
 const PODS: Duration = Duration::from_mins(1);
 
+/// How often what the watch has told of them is looked at.
+const TOLD: Duration = Duration::from_secs(5);
+
+/// What the pods of a node name, each with what is wrong with that.
+type Listed = Fact<Vec<Fact<PodEndpoint>>>;
+
 /// Asks what the pods of a list name.
-fn pods(url: &str, args: &Args) -> anyhow::Result<Pods> {
-    let list = list(url).with_context(|| format!("--endpoint.pods {url}"))?;
+fn pods(url: &str, args: &Args, told: Option<&Told>) -> anyhow::Result<Pods> {
     let named = |pod: PodEndpoint| {
         let target = Target::Pod { namespace: Some(pod.namespace), name: pod.name };
         (target.to_string(), pod.endpoint.to_string())
     };
-    let listed = move || {
-        let pods = memgap_reader::read_pods(&list, &memgap_reader::Limits::default())?;
-        Ok(pods.into_iter().map(|pod| pod.map(named)).collect())
+    let (list, every): (Box<dyn Fn() -> Listed + Send>, _) = if url == BY_WATCH {
+        let told = told.context("--endpoint.pods watch: give --kubernetes.watch")?.clone();
+        let why = "--endpoint.pods watch: the watch tells of endpoints from the next start on";
+        anyhow::ensure!(told.has_endpoints(), why);
+        (Box::new(move || by_watch(&told)), TOLD)
+    } else {
+        let list = list(url).with_context(|| format!("--endpoint.pods {url}"))?;
+        let limits = memgap_reader::Limits::default();
+        (Box::new(move || memgap_reader::read_pods(&list, &limits)), PODS)
     };
+    let listed = move || Ok(list()?.into_iter().map(|pod| pod.map(named)).collect());
     let interval = args.interval;
     let start = move |(target, url): &Named| {
         let of = target.parse().map_err(std::io::Error::other)?;
         // One name for all: pods come and go, and each name would stay in metrics.
         ask("pod".to_owned(), of, url.parse().map_err(std::io::Error::other)?, interval)
     };
-    Pods::watch(listed, Box::new(start), PODS, args.endpoints.len())
+    Pods::watch(listed, Box::new(start), every, args.endpoints.len())
         .context("can not start the thread that asks for pods")
+}
+
+/// What pods name, as the API server has told it.
+fn by_watch(told: &Told) -> Listed {
+    let pods = told.pods().ok_or_else(|| Missing::absent("the API server has told of no pods"))?;
+    let endpoint = |pod: &Pod| {
+        let Annotated { word, address, is_on_host } = pod.endpoint.as_ref()?;
+        Some(PodEndpoint::of(&pod.namespace, &pod.name, word, *address, *is_on_host))
+    };
+    Ok(pods.values().filter_map(|pod| endpoint(pod)).collect())
 }

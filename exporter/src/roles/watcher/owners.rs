@@ -143,6 +143,7 @@ mod tests {
             name: "web-5d-x".to_owned(),
             owner: Some(owner),
             template_hash: hash.map(str::to_owned),
+            endpoint: None,
         }
     }
 

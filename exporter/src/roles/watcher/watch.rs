@@ -48,6 +48,9 @@ const ACCEPT_LIST: &str =
 const ACCEPT_EVENTS: &str =
     "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io, application/json;q=0.5";
 
+/// Addresses are no metadata.
+const ACCEPT_ALL: &str = "application/json";
+
 /// Pods that have ended have no memory.
 const ALIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
@@ -63,6 +66,8 @@ pub struct Watcher<W> {
     version: Option<String>,
     /// Whether what the server has at hand may be too old.
     is_fresh: bool,
+    /// What is asked for of a list and of events: metadata, or all.
+    accept: [&'static str; 2],
 }
 
 /// Why it ends.
@@ -81,8 +86,9 @@ impl From<io::Error> for End {
 }
 
 impl<W: Write> Watcher<W> {
-    /// One that knows nothing yet.
-    pub fn new(client: Client, tell: W) -> Self {
+    /// One that knows nothing yet. With endpoints all of a pod is asked for, of which they are
+    /// kept.
+    pub fn new(client: Client, tell: W, has_endpoints: bool) -> Self {
         Self {
             client,
             tell,
@@ -91,6 +97,7 @@ impl<W: Write> Watcher<W> {
             later: BTreeSet::new(),
             version: None,
             is_fresh: false,
+            accept: if has_endpoints { [ACCEPT_ALL; 2] } else { [ACCEPT_LIST, ACCEPT_EVENTS] },
         }
     }
 
@@ -146,7 +153,7 @@ impl<W: Write> Watcher<W> {
         // The server's own copy will do, unless it was too old.
         let version = if self.is_fresh { "" } else { "&resourceVersion=0" };
         let path = format!("{}{version}", self.path());
-        let answer = self.client.get(&path, ACCEPT_LIST, &at_once(LISTED_IN, MAX_LIST));
+        let answer = self.client.get(&path, self.accept[0], &at_once(LISTED_IN, MAX_LIST));
         let list = answer
             .and_then(|answer| object::list(BufReader::new(answer)).map_err(Failure::malformed));
         let list = list.map_err(fail)?;
@@ -175,7 +182,7 @@ impl<W: Write> Watcher<W> {
         );
         let limits =
             Limits { idle: QUIET, bytes: MAX_WATCH, ..at_once(time + Duration::from_secs(15), 0) };
-        let answer = self.client.get(&path, ACCEPT_EVENTS, &limits).map_err(fail)?;
+        let answer = self.client.get(&path, self.accept[1], &limits).map_err(fail)?;
         self.answered(Request::Watch)?;
         let mut answer = BufReader::new(answer);
         let mut line = Vec::new();
@@ -268,7 +275,8 @@ impl<W: Write> Watcher<W> {
             }
         };
         let [uid, namespace, name] = [&pod.uid, &pod.namespace, &pod.name].map(Clone::clone);
-        Ok(Pod { uid, namespace, name, workload })
+        let endpoint = pod.endpoint.clone();
+        Ok(Pod { uid, namespace, name, workload, endpoint })
     }
 
     fn path(&self) -> String {
