@@ -152,7 +152,11 @@ fn every_version_holds_what_it_says() -> Result<()> {
                 assert_reported(&what, &target, &made)?;
                 let off = made.ledger.booked(Account::Unexplained);
                 println!("{what}: unexplained {off}, cut {}", made.cut);
-                assert_eq!(jemalloc(&made)?.version.as_ref(), Some(&one.version));
+                let runtime = jemalloc(&made)?;
+                assert_eq!(runtime.version.as_ref(), Some(&one.version));
+                let prefix = if one.is_library() { "" } else { "_RJEM_" };
+                let variable = format!("{prefix}MALLOC_CONF in its environment sets its options");
+                assert!(runtime.evidence.contains(&variable), "{what}: {:?}", runtime.evidence);
             }
         }
     }

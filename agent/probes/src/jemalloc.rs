@@ -73,6 +73,7 @@ impl Probe for Jemalloc {
         let bias = image.mapped.bias;
         Ok(Arc::new(Variables {
             version,
+            variable: text::variable(image.elf, &image.file),
             arenas: arenas.wrapping_sub(bias),
             bin_infos: bin_infos.wrapping_sub(bias),
             quantum,
@@ -86,6 +87,8 @@ impl Probe for Jemalloc {
 struct Variables {
     /// `5.3.0`.
     version: String,
+    /// `_RJEM_MALLOC_CONF`: what its options are read from, where the file tells.
+    variable: Option<String>,
     /// `arenas`: pointers to the arenas, by their number.
     arenas: u64,
     /// `bin_infos`: one entry a class of small sizes.

@@ -79,7 +79,7 @@ fn remedy(name: &str, collector: Option<&str>) -> &'static str {
             "malloc_trim(0) gives it back; MALLOC_TRIM_THRESHOLD_ and MALLOC_ARENA_MAX in the environment keep less"
         }
         ("jemalloc", _) => {
-            "the arenas' purge (mallctl arena.4096.purge; redis: MEMORY PURGE) gives it back; background_thread:true and a shorter dirty_decay_ms do so by themselves, in MALLOC_CONF, whose name begins with the build's prefix where it has one: _RJEM_MALLOC_CONF of a Rust program, JE_MALLOC_CONF of the redis that brings its own"
+            "the arenas' purge (mallctl arena.4096.purge; redis: MEMORY PURGE) gives it back; background_thread:true and a shorter dirty_decay_ms do so by themselves, in MALLOC_CONF, whose name begins with the build's prefix where it has one (memgap probes PID tells it): _RJEM_MALLOC_CONF of a Rust program, JE_MALLOC_CONF of the redis that brings its own"
         }
         ("mimalloc", _) => {
             "mi_collect(true) gives back what is in pages of its own, as far as whole segments go before 2.1.7; MIMALLOC_PURGE_DELAY=0 in the environment (from 2.1) does so at once"

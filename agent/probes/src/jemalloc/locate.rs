@@ -36,7 +36,8 @@ pub(super) fn variables(
         "no arena was found: the program allocates nothing by it, or it is of an unknown build",
     );
     for arenas in arenas(&found.pointers, bin_infos, quantum, shape, space) {
-        let variables = Variables { version: String::new(), arenas, bin_infos, quantum, shape };
+        let variables =
+            Variables { version: String::new(), variable: None, arenas, bin_infos, quantum, shape };
         match statistics::prove(&variables, space) {
             Ok(()) => return Ok((arenas, bin_infos, quantum)),
             Err(lack) => why = lack,
@@ -54,7 +55,8 @@ fn arenas(
     shape: &'static Shape,
     space: &Space<'_>,
 ) -> Vec<u64> {
-    let variables = Variables { version: String::new(), arenas: 0, bin_infos, quantum, shape };
+    let variables =
+        Variables { version: String::new(), variable: None, arenas: 0, bin_infos, quantum, shape };
     let mut numbers: BTreeMap<u64, Option<u32>> = BTreeMap::new();
     let mut votes: BTreeMap<u64, u32> = BTreeMap::new();
     for &(at, pointer) in pointers {

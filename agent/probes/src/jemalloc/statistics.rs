@@ -56,6 +56,8 @@ pub(super) fn read(
     let Read { arenas, total, .. } = read;
     let allocated = total.allocated.or(extents.as_ref().map(|extents| extents.allocated));
     evidence.extend(total.evidence(allocated));
+    let variable = variables.variable.as_ref();
+    evidence.extend(variable.map(|name| format!("{name} in its environment sets its options")));
     let given_back = total.muzzy.saturating_add(total.retained);
     let free = allocated.map(|allocated| {
         let holes = total.active.saturating_sub(allocated);

@@ -130,6 +130,7 @@ fn small_sizes() -> Vec<u64> {
 fn variables() -> Variables {
     Variables {
         version: "5.3.0".to_owned(),
+        variable: None,
         arenas: BASE,
         bin_infos: BASE + BIN_INFOS,
         quantum: Quantum::Sixteen,

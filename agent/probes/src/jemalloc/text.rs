@@ -1,5 +1,6 @@
 //! What the file says of itself: strings that jemalloc is never built without.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -12,6 +13,8 @@ const MAX_TEXT: u64 = 64 << 20;
 const WINDOW: usize = 256 << 10;
 /// Longer than any version.
 const OVERLAP: usize = 128;
+/// Longer than any prefix of a build.
+const LONGEST_PREFIX: usize = 32;
 
 /// The version, of the form `5.3.0-0-g54eaed1d8b56`: the release, and how many commits
 /// came since.
@@ -35,6 +38,31 @@ fn version_around(window: &[u8], dash: usize) -> Option<(String, u32)> {
     let ends = after.get(2 + hash).is_some_and(|b| *b == 0);
     let is_one = hash > 0 && ends && is_version && is_number(commits);
     Some((version.to_owned(), commits.parse().ok()?)).filter(|_| is_one)
+}
+
+/// The variable of the environment that its options are read from: the prefix that it was built
+/// with stands before `MALLOC_CONF` (`obtain_malloc_conf`, src/jemalloc.c). None where the file
+/// tells of none, or of several.
+pub(super) fn variable(elf: &Elf, file: &File) -> Option<String> {
+    let mut found = BTreeSet::new();
+    search(elf, file, &mut |window| {
+        let bars = window.iter().enumerate().filter(|(_, byte)| **byte == b'_');
+        found.extend(bars.filter_map(|(at, _)| variable_around(window, at)).take(2));
+        (found.len() > 1).then_some(())
+    });
+    found.pop_first().filter(|_| found.is_empty())
+}
+
+/// `_RJEM_MALLOC_CONF` where it ends in what the bar at the place is in the middle of, and no
+/// other text is around it.
+fn variable_around(window: &[u8], bar: usize) -> Option<String> {
+    let (before, after) = window.split_at(bar);
+    let prefix = before.strip_suffix(b"MALLOC").filter(|_| after.starts_with(b"_CONF\0"))?;
+    let is_part = |b: &&u8| b.is_ascii_uppercase() || b.is_ascii_digit() || **b == b'_';
+    let length = prefix.iter().rev().take(LONGEST_PREFIX).take_while(is_part).count();
+    let (before, prefix) = prefix.split_at(prefix.len() - length);
+    let begins = before.last().is_none_or(|byte| *byte == 0);
+    begins.then(|| format!("{}MALLOC_CONF", String::from_utf8_lossy(prefix)))
 }
 
 /// Hands the file's constants to `find` in windows until it answers.
@@ -69,7 +97,23 @@ fn search<T>(elf: &Elf, file: &File, find: &mut dyn FnMut(&[u8]) -> Option<T>) -
 
 #[cfg(test)]
 mod tests {
-    use super::version_around;
+    use super::{variable_around, version_around};
+
+    #[test]
+    fn the_variable_is_distinguished_from_texts_about_it() {
+        for (text, variable) in [
+            ("\0_RJEM_MALLOC_CONF\0", Some("_RJEM_MALLOC_CONF")),
+            ("\0MALLOC_CONF\0", Some("MALLOC_CONF")),
+            ("JE_MALLOC_CONF\0", Some("JE_MALLOC_CONF")),
+            ("\0value of the environment variable MALLOC_CONF\0", None),
+            ("\0MALLOC_CONF_NSOURCES\0", None),
+            ("\0_RJEM_MALLOC_CONF", None),
+            ("\0AN_UNBELIEVABLY_LONG_PREFIX_OF_ABC_MALLOC_CONF\0", None),
+        ] {
+            let bar = text.find("_CONF").expect("it is there");
+            assert_eq!(variable_around(text.as_bytes(), bar).as_deref(), variable, "{text}");
+        }
+    }
 
     #[test]
     fn versions_are_distinguished_from_what_looks_alike() {
