@@ -7,7 +7,10 @@ use rustix::process::{Pid, Resource, getrlimit};
 
 use crate::encode::{Encoder, Kind, Value, labels};
 
-/// The supervisor and its children.
+/// More than are ever started.
+const MOST: usize = 16;
+
+/// The supervisor and those that it has started, and those that these have started.
 #[derive(Debug, Clone, Copy)]
 pub struct Processes {
     supervisor: Pid,
@@ -51,12 +54,23 @@ impl Processes {
         }
     }
 
-    /// The supervisor and its children; none where one of them can not be opened.
+    /// The supervisor, its children and theirs; none where one of them can not be opened.
     fn all(self) -> Option<Vec<Process>> {
-        let supervisor = Process::new(self.supervisor.as_raw_nonzero().get()).ok()?;
-        let children = supervisor.task_main_thread().ok()?.children().ok()?;
-        let children = children.into_iter().map(|pid| Process::new(pid.try_into().ok()?).ok());
-        std::iter::once(Some(supervisor)).chain(children).collect()
+        let mut all = vec![Process::new(self.supervisor.as_raw_nonzero().get()).ok()?];
+        let mut at = 0;
+        while at < all.len() {
+            // The kernel lists children by the thread that started them.
+            for task in all[at].tasks().ok()? {
+                for pid in task.ok()?.children().ok()? {
+                    all.push(Process::new(pid.try_into().ok()?).ok()?);
+                }
+            }
+            at += 1;
+            if all.len() > MOST {
+                return None;
+            }
+        }
+        Some(all)
     }
 }
 
@@ -132,4 +146,38 @@ impl Figures {
 
 fn whole(value: Option<u64>) -> Option<Value> {
     Some(Value::Int(memgap_ledger::figure::signed(value?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// A shell, one below it, and `cat`, which ends with its input.
+    #[test]
+    fn those_whom_children_started_are_counted() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sh -c 'echo begun; cat; :'; :"]);
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("there is a shell");
+        let mut line = String::new();
+        let said = child.stdout.take().expect("it is piped");
+        BufReader::new(said).read_line(&mut line).expect("it says a line");
+        let pid = Pid::from_child(&child);
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let names = loop {
+            let all = Processes::of(pid).all().unwrap_or_default();
+            let name = |p: &Process| p.stat().map_or_else(|_| String::new(), |stat| stat.comm);
+            let names: Vec<_> = all.iter().map(name).collect();
+            if names == ["sh", "sh", "cat"] || std::time::Instant::now() > end {
+                break names;
+            }
+            std::thread::yield_now();
+        };
+        drop(child.stdin.take());
+        child.wait().expect("it ends with its input");
+        assert_eq!(names, ["sh", "sh", "cat"]);
+    }
 }
