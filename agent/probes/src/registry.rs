@@ -29,7 +29,7 @@ pub struct Rule {
     /// What it is, in a few words.
     pub about: &'static str,
     /// Whether the probe of that name is to try a file that it tells.
-    pub(crate) is_tried: bool,
+    pub is_tried: bool,
     /// Where its heap lies.
     heap: Heap,
     /// What tells it: one of them is enough.
