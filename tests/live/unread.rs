@@ -113,12 +113,6 @@ fn ruby() -> Result<()> {
 }
 
 #[test]
-fn erlang() -> Result<()> {
-    let expected = Expected { name: "beam", file: "beam.smp", heap: Heap::Own };
-    interpreted(&["escript"], "heap.erl", &expected)
-}
-
-#[test]
 fn luajit() -> Result<()> {
     let expected = Expected { name: "luajit", file: "luajit", heap: Heap::Own };
     interpreted(&["luajit"], "heap.lua", &expected)

@@ -211,7 +211,7 @@ fn parts(ledger: &Ledger, whole: i64, groups: Groups, is_partly_read: bool) -> S
         .iter()
         .take(NAMED)
         .map(|(_, figure, what)| match figure.bounds() {
-            Some((low, _)) if is_partly_read && *what == "in use" => {
+            Some((low, _)) if is_partly_read && *what == "in use" && low > 0 => {
                 format!("at least {} {what}", iec(low))
             }
             _ => format!("{} {what}", figure.words()),

@@ -5,6 +5,7 @@
 //! the runtime's own rules hold in what it read.
 
 mod beacon;
+mod beam;
 mod cache;
 #[cfg(test)]
 mod captured;
@@ -39,6 +40,7 @@ pub const PROBES: &[&dyn Probe] = &[
     &hotspot::HotSpot,
     &v8::V8,
     &zend::Zend,
+    &beam::Beam,
     &cpython::CPython,
     &jemalloc::Jemalloc,
     &mimalloc::Mimalloc,

@@ -78,7 +78,10 @@ pub const RULES: &[Rule] = &[
         "wasmtime, with the memory of its modules",
         &[Symbol("wasmtime_engine_new"), Symbol("wasmtime_store_new")],
     ),
-    own("beam", "Erlang's BEAM", &[Symbol("erts_alloc_init"), File("beam.smp")]),
+    Rule {
+        is_tried: true,
+        ..own("beam", "Erlang's BEAM", &[Symbol("erts_alloc_init"), File("beam.smp")])
+    },
     own("ruby", "Ruby", &[Symbol("rb_gc_latest_gc_info")]),
     Rule {
         is_tried: true,
