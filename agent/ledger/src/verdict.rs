@@ -205,13 +205,18 @@ fn parts(ledger: &Ledger, whole: i64, groups: Groups, is_partly_read: bool) -> S
         .map(|(what, accounts)| (sum(accounts), *what))
         .map(|(figure, what)| (figure.point().unwrap_or(0), figure, what))
         .filter(|(point, ..)| matters(*point, whole))
+        // "At least nothing" says nothing, and what is not read may be in use too.
+        .filter(|(_, figure, what)| {
+            let is_low = figure.bounds().is_some_and(|(low, _)| low == 0);
+            !(is_partly_read && is_low && *what == "in use")
+        })
         .collect();
     found.sort_by_key(|(point, ..)| std::cmp::Reverse(*point));
     let words: Vec<String> = found
         .iter()
         .take(NAMED)
         .map(|(_, figure, what)| match figure.bounds() {
-            Some((low, _)) if is_partly_read && *what == "in use" && low > 0 => {
+            Some((low, _)) if is_partly_read && *what == "in use" => {
                 format!("at least {} {what}", iec(low))
             }
             _ => format!("{} {what}", figure.words()),

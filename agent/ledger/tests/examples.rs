@@ -283,7 +283,7 @@ fn a_dated_walk_tells_hidden_memory_from_lazy_memory() {
     assert_eq!((lazy.point(), lazy.quality()), (Some(mib(64)), "interval"));
     assert_eq!(made.headline.working_set_hidden.point(), Some(mib(96)));
     assert_eq!(made.headline.working_set_hidden.bounds().map(|(low, _)| low), Some(0));
-    assert_eq!(severity_of_hidden(&made), Severity::Info, "all of it may still be lazy");
+    assert_eq!(severity_of_hidden(&made), Severity::Warning, "by what the walk saw");
     assert_eq!(made.ledger.booked(Account::MovedCharges), 0);
 }
 

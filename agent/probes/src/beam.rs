@@ -22,8 +22,11 @@ pub(super) struct Beam;
 /// The owner of its claims.
 const NAME: &str = "beam";
 
+/// Types of allocators, with the one that is none.
+const TYPES: usize = 13;
+
 /// The bytes of each of its two tables: an entry of 24 for each type of allocator.
-const TABLE: u64 = statistics::TYPES as u64 * 24;
+const TABLE: u64 = TYPES as u64 * 24;
 
 impl Probe for Beam {
     fn name(&self) -> &'static str {

@@ -17,8 +17,6 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     }
     let required = h.required.point()?;
     let near = h.limit.is_some_and(|limit| required as f64 >= 0.9 * limit as f64);
-    // All of it may still be lazily freed: then nothing is hidden, and nobody is to be woken.
-    let certainly_some = h.working_set_hidden.bounds()?.0 > 0;
     let mut evidence = vec![
         format!("working set {}, required {}", iec(working_set), iec(required)),
         format!("{} on the file lists beyond the page cache", iec(cgroup.lru_lazy.point()?)),
@@ -28,11 +26,7 @@ pub fn find(subject: Subject<'_>) -> Option<Finding> {
     Some(Finding {
         id: ID,
         bytes: h.working_set_hidden,
-        severity: match (certainly_some, near) {
-            (true, true) => Severity::Critical,
-            (true, false) => Severity::Warning,
-            (false, _) => Severity::Info,
-        },
+        severity: if near { Severity::Critical } else { Severity::Warning },
         confidence: confidence(h.working_set_hidden),
         brief: format!(
             "the working set leaves out {} of live memory",

@@ -3,7 +3,7 @@
 use memgap_kernel::memory::Space;
 use memgap_ledger::Fact;
 
-use super::statistics::TYPES;
+use super::TYPES;
 use crate::probe::broken;
 
 /// Words that are read of it, and where they have what.

@@ -5,12 +5,9 @@ use memgap_ledger::claim::{Claim, Extent, Priority};
 use memgap_ledger::{Account, Fact, Missing, MissingKind, Runtime};
 
 use super::instance::{self, Amounts};
-use super::{NAME, Variables};
+use super::{NAME, TYPES, Variables};
 use crate::HeapStatistics;
 use crate::probe::broken;
-
-/// Types of allocators, with the one that is none.
-pub(super) const TYPES: usize = 13;
 
 /// Words of a table: three an entry.
 const WORDS: usize = TYPES * 3;
