@@ -255,8 +255,8 @@ class Pods(Profiles):
             self.fail(f"ours and the kubelet's: { {k: v for k, v in differ.items() if v} }")
 
 
-class Owned(Workloads, Profiles):
-    """Pods of every kind of workload."""
+class Watched(Workloads, Profiles):
+    """Pods of every kind of workload. The last by name: its pods take a while to end, and others would see them."""
 
     test_cgroup = test_process = test_probe = test_what_is_writable_below_is_told = None
     cluster = property(lambda self: cluster)
