@@ -6,10 +6,11 @@ use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use crate::kubernetes::message::{Outcome, Request};
 
-/// Records what is known, and how long ago the API server last said something.
+/// Records what is known, and how long ago the API server last said something: before it ever
+/// has, there may be any number of pods.
 pub fn known(pods: usize, age: Option<Duration>) {
-    gauge!("memgap_exporter_kubernetes_pods").set(pods as f64);
     if let Some(age) = age {
+        gauge!("memgap_exporter_kubernetes_pods").set(pods as f64);
         gauge!("memgap_exporter_kubernetes_age_seconds").set(age.as_secs_f64());
     }
 }

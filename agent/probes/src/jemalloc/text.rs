@@ -47,7 +47,7 @@ pub(super) fn variable(elf: &Elf, file: &File) -> Option<String> {
     let mut found = BTreeSet::new();
     search(elf, file, &mut |window| {
         let bars = window.iter().enumerate().filter(|(_, byte)| **byte == b'_');
-        found.extend(bars.filter_map(|(at, _)| variable_around(window, at)).take(2));
+        found.extend(bars.filter_map(|(at, _)| variable_around(window, at)));
         (found.len() > 1).then_some(())
     });
     found.pop_first().filter(|_| found.is_empty())
@@ -61,7 +61,8 @@ fn variable_around(window: &[u8], bar: usize) -> Option<String> {
     let is_part = |b: &&u8| b.is_ascii_uppercase() || b.is_ascii_digit() || **b == b'_';
     let length = prefix.iter().rev().take(LONGEST_PREFIX).take_while(is_part).count();
     let (before, prefix) = prefix.split_at(prefix.len() - length);
-    let begins = before.last().is_none_or(|byte| *byte == 0);
+    // What a window begins within stands whole in the one before.
+    let begins = before.last() == Some(&0);
     begins.then(|| format!("{}MALLOC_CONF", String::from_utf8_lossy(prefix)))
 }
 
@@ -104,7 +105,8 @@ mod tests {
         for (text, variable) in [
             ("\0_RJEM_MALLOC_CONF\0", Some("_RJEM_MALLOC_CONF")),
             ("\0MALLOC_CONF\0", Some("MALLOC_CONF")),
-            ("JE_MALLOC_CONF\0", Some("JE_MALLOC_CONF")),
+            ("\0JE_MALLOC_CONF\0", Some("JE_MALLOC_CONF")),
+            ("JE_MALLOC_CONF\0", None),
             ("\0value of the environment variable MALLOC_CONF\0", None),
             ("\0MALLOC_CONF_NSOURCES\0", None),
             ("\0_RJEM_MALLOC_CONF", None),
